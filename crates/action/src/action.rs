@@ -1,0 +1,79 @@
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{Class, Resource, Verb};
+
+/// One thing a call does: a verb on a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Action {
+    /// The authority it needs.
+    pub class: Class,
+    /// What it does.
+    pub verb: Verb,
+    /// What it does it to.
+    pub resource: Resource,
+    /// For a table: every column touched (read by a read, set by a write). `*` stands for columns
+    /// that could not be named, and only a grant without a column list covers it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub columns: BTreeSet<String>,
+    /// Those of `columns` whose value can show itself other than as an output column that masking
+    /// covers: in a condition, an ordering, a grouping, or as the source of a write. A masked column
+    /// here is a way to learn its value, so the call is denied.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed: BTreeSet<String>,
+}
+
+impl Action {
+    /// An action whose class follows from its verb; [`Verb::Execute`] counts as a write (use
+    /// [`Action::execute`] where the function is known).
+    pub fn new(verb: Verb, resource: Resource) -> Self {
+        Self {
+            class: verb.class().unwrap_or(Class::Write),
+            verb,
+            resource,
+            columns: BTreeSet::new(),
+            exposed: BTreeSet::new(),
+        }
+    }
+
+    /// Running a function, with the class its definition gives it.
+    pub fn execute(class: Class, function: Resource) -> Self {
+        Self {
+            class,
+            ..Self::new(Verb::Execute, function)
+        }
+    }
+
+    /// Housekeeping of the connection.
+    pub fn session() -> Self {
+        Self::new(Verb::Session, Resource::target())
+    }
+
+    /// The same action, touching these columns too.
+    pub fn with_columns<I, S>(mut self, columns: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        self.columns.extend(columns.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// `select public.tickets (id, subject)`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        let mut columns = self.columns.iter();
+        if let Some(first) = columns.next() {
+            write!(f, " ({first}")?;
+            for column in columns {
+                write!(f, ", {column}")?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+use crate::{Action, Class};
+
+/// One command as the agent sent it, and what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The protocol's name, such as `postgres`.
+    pub protocol: &'static str,
+    /// What the protocol itself calls the command: `SELECT`, `UPDATE`, `PREPARE SELECT`. At most 64
+    /// bytes; never text of the agent's choosing.
+    pub verb: String,
+    /// What it does; all of it must be allowed. Empty where the call was not understood, and then
+    /// [`Call::refusal`] says why.
+    pub actions: Vec<Action>,
+    /// Why the call cannot be allowed whatever the scope: not parseable, too large, not known.
+    pub refusal: Option<String>,
+    /// What the agent wrote, for the payload store.
+    pub payload: Payload,
+}
+
+impl Call {
+    /// The heaviest class of its actions. A call that was not understood counts as admin.
+    pub fn class(&self) -> Class {
+        if self.refusal.is_some() {
+            return Class::Admin;
+        }
+        self.actions
+            .iter()
+            .map(|action| action.class)
+            .max()
+            .unwrap_or(Class::Admin)
+    }
+}
+
+/// What the agent wrote. Kept encrypted and apart from the record, because it may hold personal data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// The statement or request, as text.
+    pub text: String,
+    /// The values bound to its placeholders, as text where they are text, else as hexadecimal.
+    pub values: Vec<Option<String>>,
+}
+
+/// A call that `wire` has understood and holds back until it is answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What it is.
+    pub call: Call,
+    /// The bytes for the target, should the call be permitted.
+    pub bytes: Vec<u8>,
+}

@@ -1,0 +1,18 @@
+//! The vocabulary every other crate shares: what an agent's command is ([`Call`]), what it does
+//! ([`Action`]: a [`Verb`] on a [`Resource`]) and what was decided about it ([`Decision`]).
+//!
+//! Pure data: no IO, no clock, nothing of ours below it.
+
+mod action;
+mod call;
+mod decision;
+mod fingerprint;
+mod resource;
+mod verb;
+
+pub use action::Action;
+pub use call::{Call, Held, Payload};
+pub use decision::{Decision, Denial};
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use resource::{Kind, Resource};
+pub use verb::{Class, UnknownVerb, Verb};

@@ -1,0 +1,150 @@
+//! What makes a write durable: the order of the system calls, in one place.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+/// Only the gateway's own user reads it.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// Anybody may read it.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+/// The system calls the write-ahead log depends on. There is one real implementation; the tests
+/// have one that fails on demand.
+pub(crate) trait Disk: Send + Sync + 'static {
+    /// Makes a file of `size` bytes, `head` and then zeros, that survives a crash once this
+    /// returns. No space is claimed if it fails.
+    fn prepare(&self, path: &Path, head: &[u8], size: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`.
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Returns only when everything written to the file survives a crash. After an error nothing
+    /// is known about what was written, and trying again would hide that.
+    fn sync(&self, file: &File) -> io::Result<()>;
+}
+
+/// The file system.
+pub(crate) struct FileSystem;
+
+impl Disk for FileSystem {
+    fn prepare(&self, path: &Path, head: &[u8], size: u64) -> io::Result<()> {
+        let unfinished = temporary(path);
+        let made = zeroed_file(&unfinished, head, size).and_then(|()| rename(&unfinished, path));
+        if made.is_err() {
+            // The error that matters is the first one.
+            drop(std::fs::remove_file(&unfinished));
+        }
+        made
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}
+
+/// Whether the error says that the disk, or the user's share of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Makes a directory (and those above it) with this mode, or sets the mode of the one that is there.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file: afterwards, and after a crash at any moment, it holds either the old bytes or
+/// the new ones.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_unsynced(path, bytes, mode, true)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Writes a file under a temporary name and renames it, so that a reader sees all of it or none;
+/// whether it survives a crash is up to `sync` or a later [`sync_file`].
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<()> {
+    let unfinished = temporary(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&unfinished)?;
+    file.write_all(bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
+    std::fs::rename(&unfinished, path)
+}
+
+/// Makes what was written to this file durable.
+pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Renames and makes the new name durable.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), sync_dir)
+}
+
+/// The whole file, or nothing where there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The name a file has until it is complete.
+pub(crate) const TEMPORARY: &str = "tmp";
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(TEMPORARY);
+    PathBuf::from(name)
+}
+
+fn zeroed_file(path: &Path, head: &[u8], size: u64) -> io::Result<()> {
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE)
+        .open(path)?;
+    // Ask for the space first: a full disk then shows before anything is written. Not every file
+    // system can, and then the zeros below find out.
+    match fallocate(&file, FallocateFlags::empty(), 0, size) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    file.write_all(head)?;
+    let mut left = size.saturating_sub(head.len() as u64);
+    while left > 0 {
+        let now = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
+        file.write_all(ZEROS.get(..now).unwrap_or(&ZEROS))?;
+        left -= now as u64;
+    }
+    file.sync_all()
+}

@@ -1,0 +1,216 @@
+//! Stored records, as they are read back.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+
+/// One stored record.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the log, from 0.
+    pub index: u64,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub record: Record,
+}
+
+impl Entry {
+    /// The record's name: `RUN/SEQ`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.record.run, self.record.seq)
+    }
+
+    /// The digest of its exact bytes, which the next record of its chain holds as `prev`.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+/// What a record says. Parts that its type does not have are absent; types that this version does
+/// not know are read like any other.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Record {
+    /// The version of the format: 1.
+    pub v: u64,
+    /// What happened: `run.opened`, `call.decided`, …
+    pub r#type: String,
+    /// When it was recorded, in RFC 3339 form.
+    pub time: String,
+    /// Whose chain it belongs to: a run's id, or `gateway`.
+    pub run: String,
+    /// Its number in the chain, from 1, without gaps.
+    pub seq: u64,
+    /// The digest of the chain's previous record.
+    pub prev: String,
+    /// Who launched the run.
+    pub launcher: Option<String>,
+    /// The run's task.
+    pub task: Option<String>,
+    /// The target's name.
+    pub target: Option<String>,
+    /// The call that was decided about.
+    pub call: Option<RecordedCall>,
+    /// What was decided.
+    pub decision: Option<RecordedDecision>,
+    /// How the call ended.
+    pub outcome: Option<RecordedOutcome>,
+    /// The `seq` of the decision that this is the outcome of.
+    pub of: Option<u64>,
+    /// The payload that goes with it.
+    pub payload: Option<RecordedPayload>,
+    /// The login that was denied.
+    pub login: Option<RecordedLogin>,
+    /// How the run's process is confined.
+    pub confinement: Option<String>,
+    /// When the run ends at the latest, in RFC 3339 form.
+    pub expires: Option<String>,
+    /// The digest of the run's scope.
+    pub scope_digest: Option<String>,
+    /// Why the run ended.
+    pub ending: Option<String>,
+    /// How many records the closed run has, this one included.
+    pub count: Option<u64>,
+    /// The digest of the closed run's record before this one.
+    pub last: Option<String>,
+    /// The gateway's version.
+    pub version: Option<String>,
+}
+
+impl Record {
+    /// Reads a record from its bytes.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+/// A call, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedCall {
+    /// The protocol's name.
+    pub protocol: String,
+    /// What the protocol calls the command.
+    pub verb: String,
+    /// What it does.
+    pub actions: Vec<RecordedAction>,
+    /// How many actions were left out, to keep the record short.
+    #[serde(default)]
+    pub more_actions: u64,
+    /// The keyed digest of exactly what the agent sent.
+    pub fingerprint: String,
+}
+
+/// An action, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedAction {
+    /// The authority it needs.
+    pub class: String,
+    /// What it does.
+    pub verb: String,
+    /// What it does it to.
+    pub resource: RecordedResource,
+    /// The columns it touches.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// How many columns were left out.
+    #[serde(default)]
+    pub more_columns: u64,
+}
+
+/// `select public.tickets (id, subject, and 3 more)`.
+impl fmt::Display for RecordedAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if !self.columns.is_empty() {
+            write!(f, " ({}", self.columns.join(", "))?;
+            if self.more_columns > 0 {
+                write!(f, ", and {} more", self.more_columns)?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// A resource, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedResource {
+    /// What sort of thing it is.
+    pub kind: String,
+    /// The schema it lives in, if its kind has one.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// `public.tickets`, `function public.f`, `the target`.
+impl fmt::Display for RecordedResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind.as_str() {
+            "target" => return f.write_str("the target"),
+            "table" => {}
+            kind => write!(f, "{kind} ")?,
+        }
+        match &self.schema {
+            Some(schema) if !schema.is_empty() => write!(f, "{schema}.{}", self.name),
+            _ => f.write_str(&self.name),
+        }
+    }
+}
+
+/// A decision, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedDecision {
+    /// `allow` or `deny`.
+    pub effect: String,
+    /// The policies that decided it.
+    pub policies: Vec<String>,
+    /// How many policies were left out.
+    #[serde(default)]
+    pub more_policies: u64,
+    /// The digest of the policies in force.
+    pub policy_digest: String,
+    /// Why it was denied.
+    pub reason: Option<String>,
+    /// What to ask for.
+    pub remedy: Option<String>,
+}
+
+/// An outcome, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedOutcome {
+    /// `ok`, `error`, `skipped`, `cut` or `indeterminate`.
+    pub state: String,
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Bytes returned to the agent.
+    pub bytes: u64,
+    /// Values that were masked.
+    pub masked: u64,
+    /// The target's error code.
+    pub error: Option<String>,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+}
+
+/// A reference to a payload, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedPayload {
+    /// Its name within the run.
+    pub id: String,
+    /// The SHA-256 digest of its encrypted form.
+    pub digest: String,
+    /// The length of its encrypted form.
+    pub size: u64,
+}
+
+/// A denied login, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedLogin {
+    /// Why it was denied.
+    pub reason: String,
+    /// The run it named, where that run was not open.
+    pub run: Option<String>,
+}

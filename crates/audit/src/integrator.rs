@@ -1,0 +1,175 @@
+//! From durable records to a signed tree: one thread that follows the write-ahead log.
+//!
+//! Everything here can be done again from the write-ahead log. What it writes counts from the
+//! moment a signed checkpoint covers it, and only then are the segments behind it freed:
+//!
+//! 1. tiles, entries and payloads are written, and made durable;
+//! 2. the checkpoint is signed and replaces `log/checkpoint`;
+//! 3. it replaces `keys/last-checkpoint`, which remembers what was signed;
+//! 4. segments of which every record is covered are removed.
+//!
+//! A crash between any two of these leaves something that the next start brings to the same end.
+
+use std::io;
+
+use crate::chain::{Chains, Effect, Step};
+use crate::disk;
+use crate::layout::Layout;
+use crate::merkle::{self, Edge, TILE};
+use crate::note::{Checkpoint, Signer};
+use crate::payload::PayloadFiles;
+use crate::tiles::{self, Kind, Tiles};
+use crate::wal::frame::Body;
+use crate::wal::segment;
+
+/// A record that is durable and not in the tree yet.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) step: Step,
+    pub(crate) body: Body,
+}
+
+/// The tree and what is published of it.
+pub(crate) struct Integrator {
+    layout: Layout,
+    signer: Signer,
+    edge: Edge,
+    /// The entries of the bundle that is not full yet.
+    bundle: Vec<u8>,
+    chains: Chains,
+    tiles: Tiles,
+    payloads: PayloadFiles,
+    /// Full tiles that are still to be written.
+    full: Vec<(Kind, u64, Vec<u8>)>,
+    signed: Option<Checkpoint>,
+    snapshot: u64,
+}
+
+impl Integrator {
+    /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
+    pub(crate) fn new(
+        layout: Layout,
+        signer: Signer,
+        edge: Edge,
+        entries: &[Vec<u8>],
+        chains: Chains,
+        signed: Option<Checkpoint>,
+    ) -> Self {
+        let mut bundle = Vec::new();
+        for entry in entries {
+            tiles::push_entry(&mut bundle, entry);
+        }
+        Self {
+            tiles: Tiles::new(layout.log()),
+            payloads: PayloadFiles::new(layout.payloads()),
+            layout,
+            signer,
+            edge,
+            bundle,
+            chains,
+            full: Vec::new(),
+            signed,
+            snapshot: 0,
+        }
+    }
+
+    /// Puts records into the tree, in memory.
+    pub(crate) fn add(&mut self, records: Vec<Durable>) {
+        for Durable { step, body } in records {
+            self.payloads.add(step.chain, body.key(), body.payload());
+            self.chains.apply(&step);
+            tiles::push_entry(&mut self.bundle, body.record());
+            let full = self.edge.push(merkle::leaf(body.record()));
+            if self.edge.size().is_multiple_of(TILE as u64) {
+                let number = (self.edge.size() / TILE as u64).saturating_sub(1);
+                let bundle = std::mem::take(&mut self.bundle);
+                self.full.push((Kind::Bundle, number, bundle));
+            }
+            for tile in full {
+                self.full.push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
+            }
+            if step.effect == Effect::Closes {
+                self.payloads.close(step.chain);
+            }
+        }
+    }
+
+    /// Whether there is anything that no checkpoint covers.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.signed.is_none_or(|signed| signed.size != self.edge.size())
+    }
+
+    /// Writes what is ready, so that memory stays small.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        self.payloads.write()?;
+        while let Some((kind, number, bytes)) = self.full.last() {
+            self.tiles.write_full(*kind, *number, bytes)?;
+            self.full.pop();
+        }
+        Ok(())
+    }
+
+    /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
+    pub(crate) fn publish(&mut self) -> io::Result<()> {
+        self.write()?;
+        if self.is_behind() {
+            self.write_partials()?;
+            self.tiles.sync()?;
+            self.payloads.sync()?;
+            let checkpoint = Checkpoint {
+                size: self.edge.size(),
+                root: self.edge.root(),
+            };
+            // The tree only ever grows from the one that was signed last, so this cannot be
+            // inconsistent with it; a start has checked that what it found is that tree.
+            let note = self.signer.sign(&checkpoint);
+            disk::replace(&self.layout.checkpoint(), note.as_bytes(), disk::PUBLIC)?;
+            disk::replace(&self.layout.last_checkpoint(), note.as_bytes(), disk::PRIVATE)?;
+            self.signed = Some(checkpoint);
+        }
+        self.tiles.remove_superseded()?;
+        self.free(self.edge.size())
+    }
+
+    /// Writes down where the chains stand, so that the next start need not read the whole log.
+    pub(crate) fn snapshot(&mut self, at_least_after: u64) -> io::Result<()> {
+        let size = self.edge.size();
+        if self.is_behind() || size < self.snapshot + at_least_after {
+            return Ok(());
+        }
+        let bytes = self.chains.to_snapshot(size).map_err(io::Error::other)?;
+        disk::replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
+        self.snapshot = size;
+        Ok(())
+    }
+
+    fn write_partials(&mut self) -> io::Result<()> {
+        let size = self.edge.size();
+        let width = Edge::width(size, 0);
+        if width > 0 {
+            let number = size / TILE as u64;
+            self.tiles.write_partial(Kind::Bundle, number, width, &self.bundle)?;
+        }
+        for (level, hashes) in self.edge.levels().iter().enumerate() {
+            if !hashes.is_empty() {
+                let number = size >> (8 * level) >> 8;
+                let bytes = hashes.concat();
+                self.tiles.write_partial(Kind::Level(level), number, hashes.len(), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the segments of which every record is covered. The newest stays.
+    fn free(&self, covered: u64) -> io::Result<()> {
+        let segments = segment::list(&self.layout.wal())?;
+        for pair in segments.windows(2) {
+            let [segment, next] = pair else { continue };
+            if next.base > covered {
+                break;
+            }
+            std::fs::remove_file(&segment.path)?;
+        }
+        Ok(())
+    }
+}

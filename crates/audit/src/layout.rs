@@ -1,0 +1,57 @@
+use std::path::PathBuf;
+
+/// Where everything is in a data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
+    /// Held locked while a gateway has the folder.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// What may be published.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.dir.join("log/checkpoint")
+    }
+
+    pub(crate) fn vkey(&self) -> PathBuf {
+        self.dir.join("log.vkey")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
+    /// What was signed last, kept apart from the log.
+    pub(crate) fn last_checkpoint(&self) -> PathBuf {
+        self.dir.join("keys/last-checkpoint")
+    }
+
+    pub(crate) fn payloads(&self) -> PathBuf {
+        self.dir.join("payloads")
+    }
+
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// Where the chains stood at some checkpoint.
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        self.dir.join("wal/chains")
+    }
+}

@@ -1,0 +1,46 @@
+//! The record: written ahead, chained, published as a signed tree, and checked by anyone.
+//!
+//! - [`Log`] takes records and makes them durable. A [`Receipt`] exists only once its record
+//!   survived an `fdatasync`; whoever demands one demands that.
+//! - [`Reader`] looks at what was recorded.
+//! - [`verify`] checks it, trusting neither the operator nor the code that wrote it.
+//!
+//! The bytes on disk are described in `docs/log-format.md`.
+
+mod chain;
+mod digest;
+mod disk;
+mod entry;
+mod error;
+mod integrator;
+mod keys;
+mod layout;
+mod limits;
+mod log;
+mod merkle;
+mod note;
+mod open;
+mod payload;
+mod queue;
+mod reader;
+mod receipt;
+mod record;
+mod threads;
+mod tiles;
+mod verify;
+mod wal;
+
+pub use digest::Digest;
+pub use entry::{
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
+    RecordedPayload, RecordedResource,
+};
+pub use error::AppendError;
+pub use keys::KeyError;
+pub use log::{Config, Log};
+pub use open::{OpenError, Recovered};
+pub use reader::{ReadError, Reader};
+pub use receipt::{Pending, Receipt};
+pub use record::{Draft, Event, Outcome, State, Subject};
+pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use wal::scan::WalError;

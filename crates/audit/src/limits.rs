@@ -1,0 +1,45 @@
+//! Every limit of the log, in one place.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The longest record.
+pub(crate) const RECORD: usize = 8 * KIB;
+
+/// The longest payload, before encryption. With its record it fits half a segment.
+pub(crate) const PAYLOAD: usize = 4 * MIB;
+
+/// The longest frame of the write-ahead log: a record, a wrapped key, an encrypted payload and
+/// their lengths.
+pub(crate) const FRAME: usize = RECORD + PAYLOAD + KIB;
+
+/// The size of a segment of the write-ahead log. One is in use, one is prepared ahead, one is the
+/// reserve: three times this is what an idle log occupies.
+pub(crate) const SEGMENT: u64 = (16 * MIB) as u64;
+
+/// The longest frame that may go into the reserve of a full disk: a closing record without a large
+/// payload.
+pub(crate) const CLOSING_FRAME: u64 = (16 * KIB) as u64;
+
+/// How much may be durable and not yet in the tree before appends are refused.
+pub(crate) const BACKLOG: usize = 256 * MIB;
+
+/// The longest name of a log, which is also the name of its key.
+pub(crate) const ORIGIN: usize = 255;
+
+/// The largest integer a record holds: every JSON reader agrees on it (RFC 7493).
+pub(crate) const INTEGER: u64 = (1 << 53) - 1;
+
+/// How long the integrator lets records gather.
+pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a changed tree goes without a signed checkpoint.
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long after a full disk the next try comes.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How many records a start reads again at most, beyond those in the write-ahead log.
+pub(crate) const SNAPSHOT_EVERY: u64 = 4096;

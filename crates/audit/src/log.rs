@@ -1,0 +1,446 @@
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bailiwick_action::FingerprintKey;
+use bailiwick_run::Time;
+use tokio::sync::oneshot;
+
+use crate::chain::{ChainId, Effect, Links, Step};
+use crate::digest::Digest;
+use crate::disk::{Disk, FileSystem};
+use crate::error::AppendError;
+use crate::integrator::Durable;
+use crate::layout::Layout;
+use crate::limits;
+use crate::open::{self, OpenError, Opened, Recovered};
+use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
+use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
+use crate::reader::Reader;
+use crate::receipt::{Pending, Receipt};
+use crate::record::{self, Draft, Event, Place, Subject};
+use crate::threads::{self, Preparer, Writer};
+use crate::wal::frame::Body;
+use crate::wal::room::{Goes, NoRoom, Room};
+
+/// Where the log is and what it is called.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder. Made if it is not there.
+    pub dir: PathBuf,
+    /// The log's name, such as `acme.example/bailiwick`: the origin of its checkpoints.
+    pub origin: String,
+}
+
+/// The log of one gateway: takes records, makes them durable, and publishes a signed tree of them.
+///
+/// A cheap handle; when the last one is dropped the log is closed.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    layout: Layout,
+    vkey: String,
+    fingerprint: FingerprintKey,
+    payload: MasterKey,
+    running: Mutex<Option<Running>>,
+}
+
+/// What a closed log has no longer.
+struct Running {
+    writer: JoinHandle<()>,
+    preparer: JoinHandle<()>,
+    integrator: JoinHandle<()>,
+    /// Released when dropped.
+    _lock: File,
+}
+
+impl Log {
+    /// Takes the data folder for this process, checks what is there, clears away what a crash left
+    /// torn, brings what was durable into the tree, and starts.
+    pub fn open(config: Config) -> Result<(Log, Recovered), OpenError> {
+        Self::open_on(config, Arc::new(FileSystem), limits::SEGMENT)
+    }
+
+    /// Records what happened. Its time, number and place in the chain are settled when this returns,
+    /// in the order of the calls; it is durable when the [`Pending`] becomes a [`Receipt`]. Does no
+    /// IO.
+    pub fn append(&self, draft: Draft) -> Pending {
+        let (sender, receiver) = oneshot::channel();
+        match self.inner.submit(draft, sender) {
+            Ok(seq) => Pending::waiting(seq, receiver),
+            Err(error) => Pending::refused(error),
+        }
+    }
+
+    /// The key that checks this log's checkpoints, also in the file `log.vkey`.
+    pub fn vkey(&self) -> String {
+        self.inner.vkey.clone()
+    }
+
+    /// The key for the fingerprints of calls.
+    pub fn fingerprint_key(&self) -> FingerprintKey {
+        self.inner.fingerprint.clone()
+    }
+
+    /// Reads what has been recorded.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.inner.layout.clone())
+    }
+
+    /// Brings every record that has a receipt into the tree and signs it. Waits for the disk.
+    pub fn checkpoint_now(&self) -> Result<(), AppendError> {
+        let (sender, receiver) = mpsc::channel();
+        let mut durable = lock(&self.inner.shared.durable);
+        if durable.ended {
+            let stopped = lock(&self.inner.shared.queue).stopped.clone();
+            return Err(stopped.unwrap_or(AppendError::Closed));
+        }
+        durable.requests.push(sender);
+        drop(durable);
+        self.inner.shared.integrator.notify_all();
+        receiver.recv().unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Takes no more records, makes those it has durable, signs a last checkpoint over all of them
+    /// and releases the folder. Waits for the disk. Should the last checkpoint not fit on a full
+    /// disk, the next start signs it.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    pub(crate) fn open_on(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        segment_size: u64,
+    ) -> Result<(Log, Recovered), OpenError> {
+        let layout = Layout::new(config.dir);
+        let opened = open::open(&layout, config.origin, &disk, segment_size)?;
+        let recovered = opened.recovered.clone();
+        let inner = Inner::start(layout.clone(), opened, disk, segment_size);
+        let inner = inner.map_err(|error| OpenError::Io {
+            path: layout.dir(),
+            error,
+        })?;
+        let inner = Arc::new(inner);
+        Ok((Log { inner }, recovered))
+    }
+}
+
+impl Inner {
+    fn start(
+        layout: Layout,
+        opened: Opened,
+        disk: Arc<dyn Disk>,
+        segment_size: u64,
+    ) -> io::Result<Self> {
+        let mut room = Room::new(segment_size, segment_size.saturating_sub(opened.left));
+        if opened.spare.is_some() {
+            room.prepared();
+        }
+        let shared = Arc::new(Shared {
+            chains: Mutex::new(chains(&opened)),
+            queue: Mutex::new(Queue {
+                records: Vec::new(),
+                room,
+                segments: VecDeque::new(),
+                spare: opened.spare,
+                reserve: Some(opened.reserve),
+                closing: false,
+                written: false,
+                stopped: None,
+            }),
+            writer: Condvar::new(),
+            preparer: Condvar::new(),
+            durable: Mutex::new(DurableQueue::default()),
+            integrator: Condvar::new(),
+            backlog: AtomicUsize::new(0),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            disk: Arc::clone(&disk),
+            wal: layout.wal(),
+            file: opened.segment,
+            offset: opened.offset,
+            next: opened.next,
+            part: Vec::new(),
+        };
+        let preparer = Preparer {
+            shared: Arc::clone(&shared),
+            disk,
+            wal: layout.wal(),
+            size: segment_size,
+            number: opened.prepared,
+        };
+        let for_integrator = Arc::clone(&shared);
+        let integrator = opened.integrator;
+        let running = Running {
+            writer: spawn("audit-writer", || writer.run())?,
+            preparer: spawn("audit-preparer", || preparer.run())?,
+            integrator: spawn("audit-integrator", move || {
+                threads::integrate(&for_integrator, integrator);
+            })?,
+            _lock: opened.lock,
+        };
+        Ok(Self {
+            shared,
+            layout,
+            vkey: opened.vkey,
+            fingerprint: opened.keys.fingerprint,
+            payload: opened.keys.payload,
+            running: Mutex::new(Some(running)),
+        })
+    }
+
+    fn submit(
+        &self,
+        draft: Draft,
+        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+    ) -> Result<u64, AppendError> {
+        let Draft {
+            event,
+            subject,
+            payload,
+        } = draft;
+        let (id, chain) = self.find_chain(&event, &subject)?;
+        let sealed = match payload {
+            Some(clear) => Some(self.seal(id, &chain, &clear)?),
+            None => None,
+        };
+        let done = self.submit_to(id, &chain, &event, &subject, sealed, waiter);
+        let effect = Effect::of_event(&event);
+        let over = match effect {
+            Effect::Closes => done.is_ok(),
+            Effect::Opens => done.is_err(),
+            _ => false,
+        };
+        if over {
+            lock(&self.shared.chains).remove(&id);
+        }
+        done
+    }
+
+    /// The chain a record goes to. A run's is there from its `run.opened` to its `run.closed`.
+    fn find_chain(
+        &self,
+        event: &Event,
+        subject: &Subject,
+    ) -> Result<(ChainId, Arc<Mutex<Chain>>), AppendError> {
+        let id = match subject {
+            Subject::Gateway => ChainId::Gateway,
+            Subject::Run(run) => ChainId::Run(run.id),
+        };
+        let mut chains = lock(&self.shared.chains);
+        let found = chains.get(&id).map(Arc::clone);
+        match (found, event, id) {
+            (Some(_), Event::RunOpened { .. }, _) => Err(AppendError::AlreadyOpen(id.to_string())),
+            (Some(chain), ..) => Ok((id, chain)),
+            (None, Event::RunOpened { .. }, ChainId::Run(_)) | (None, _, ChainId::Gateway) => {
+                let chain = Arc::new(Mutex::new(Chain::default()));
+                chains.insert(id, Arc::clone(&chain));
+                Ok((id, chain))
+            }
+            (None, Event::LoginDenied { .. }, ChainId::Run(_)) => {
+                let chain = chains.entry(ChainId::Gateway).or_default();
+                Ok((ChainId::Gateway, Arc::clone(chain)))
+            }
+            (None, ..) => Err(AppendError::NotOpen(id.to_string())),
+        }
+    }
+
+    /// Encrypts a payload, with no lock held while it does.
+    fn seal(
+        &self,
+        id: ChainId,
+        chain: &Mutex<Chain>,
+        clear: &[u8],
+    ) -> Result<Sealed, AppendError> {
+        if clear.len() > limits::PAYLOAD {
+            return Err(AppendError::PayloadTooLong {
+                size: clear.len(),
+                limit: limits::PAYLOAD,
+            });
+        }
+        let unrecordable = |CannotSeal(why)| AppendError::Unrecordable(why.into());
+        let key: PayloadKey = {
+            let mut chain = lock(chain);
+            match &chain.key {
+                Some((key, _)) => key.clone(),
+                None => {
+                    let key = self.payload.new_key(id).map_err(unrecordable)?;
+                    chain.key.insert((key, false)).0.clone()
+                }
+            }
+        };
+        key.seal(id, clear).map_err(unrecordable)
+    }
+
+    /// Gives the record its number and puts it in the queue, or leaves its chain as it was.
+    fn submit_to(
+        &self,
+        id: ChainId,
+        chain: &Mutex<Chain>,
+        event: &Event,
+        subject: &Subject,
+        sealed: Option<Sealed>,
+        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+    ) -> Result<u64, AppendError> {
+        let mut chain = lock(chain);
+        let opens = matches!(event, Event::RunOpened { .. });
+        let begun = chain.links.seq > 0 || opens || id == ChainId::Gateway;
+        if chain.closed || !begun {
+            return Err(AppendError::NotOpen(id.to_string()));
+        }
+        if opens && chain.links.seq > 0 {
+            return Err(AppendError::AlreadyOpen(id.to_string()));
+        }
+        let place = Place {
+            chain: id,
+            seq: chain.links.seq + 1,
+            prev: chain.links.last,
+            time: now(),
+        };
+        let reference = sealed.as_ref().map(Sealed::reference);
+        let record = record::encode(event, subject, reference.as_ref(), &place)
+            .map_err(|error| AppendError::Unrecordable(error.to_string().into()))?;
+        let step = Step {
+            chain: id,
+            seq: place.seq,
+            digest: Digest::of(&record),
+            effect: Effect::of_event(event),
+        };
+        let new_key = match (&chain.key, &sealed) {
+            (Some((key, false)), Some(_)) => Some(key.wrapped()),
+            _ => None,
+        };
+        let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
+        let receipt = Receipt {
+            chain: id,
+            seq: place.seq,
+            digest: step.digest,
+            fingerprint: match event {
+                Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
+                _ => None,
+            },
+        };
+        self.enqueue(Durable { step, body }, is_closing(event), receipt, waiter)?;
+
+        chain.links.apply(&step);
+        chain.closed = step.effect == Effect::Closes;
+        if sealed.is_some()
+            && let Some((_, logged)) = &mut chain.key
+        {
+            *logged = true;
+        }
+        Ok(place.seq)
+    }
+
+    fn enqueue(
+        &self,
+        durable: Durable,
+        closing: bool,
+        receipt: Receipt,
+        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+    ) -> Result<(), AppendError> {
+        if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
+            return Err(AppendError::Behind);
+        }
+        let mut queue = lock(&self.shared.queue);
+        if let Some(stopped) = &queue.stopped {
+            return Err(stopped.clone());
+        }
+        if queue.closing {
+            return Err(AppendError::Closed);
+        }
+        let length = durable.body.frame_len() as u64;
+        let goes = queue.room.take(length, closing).map_err(|why| match why {
+            NoRoom::Behind => AppendError::Behind,
+            NoRoom::DiskFull => AppendError::DiskFull,
+        })?;
+        let ready = match goes {
+            Goes::On | Goes::ToUnprepared => None,
+            Goes::ToReserve => queue.reserve.take(),
+            Goes::ToSpare => queue.spare.take(),
+        };
+        queue.segments.extend(ready);
+        queue.records.push(Queued {
+            durable,
+            next_segment: goes != Goes::On,
+            receipt,
+            waiter,
+        });
+        drop(queue);
+        self.shared.writer.notify_one();
+        if goes != Goes::On {
+            self.shared.preparer.notify_all();
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        let mut running = lock(&self.running);
+        let Some(Running {
+            writer,
+            preparer,
+            integrator,
+            _lock,
+        }) = running.take()
+        else {
+            return;
+        };
+        lock(&self.shared.queue).closing = true;
+        self.shared.writer.notify_all();
+        self.shared.preparer.notify_all();
+        // A thread that panicked has nothing more to say; the next start recovers.
+        drop(writer.join());
+        drop(preparer.join());
+        lock(&self.shared.durable).closing = true;
+        self.shared.integrator.notify_all();
+        drop(integrator.join());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
+fn is_closing(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. }
+    )
+}
+
+fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {
+    let chain = |(id, links): (&ChainId, &Links)| {
+        let key = opened.payload_keys.get(id);
+        let chain = Chain {
+            links: links.clone(),
+            closed: false,
+            key: key.map(|key| (key.clone(), true)),
+        };
+        (*id, Arc::new(Mutex::new(chain)))
+    };
+    opened.chains.0.iter().map(chain).collect()
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

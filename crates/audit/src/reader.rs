@@ -1,0 +1,281 @@
+//! Looking at what has been recorded, while a gateway runs or after.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bailiwick_run::RunId;
+
+use crate::chain::ChainId;
+use crate::disk;
+use crate::digest::Digest;
+use crate::entry::{Entry, Record};
+use crate::keys::{self, KeyError};
+use crate::layout::Layout;
+use crate::merkle::TILE;
+use crate::payload::{self, Sealed};
+use crate::tiles;
+use crate::wal::frame::Frame;
+use crate::wal::scan::{self, WalError};
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// There is no log in the folder.
+    #[error(
+        "{} is not a data folder with a log; give the folder that `data` names in bailiwick.toml",
+        .0.display()
+    )]
+    NoLog(PathBuf),
+    /// A file of the log could not be read.
+    #[error("cannot read the log: {}: {error}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+    /// The write-ahead log is damaged.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// A stored record is not one.
+    #[error("record {index} cannot be read ({reason}); `bailiwick verify` says whether it was altered")]
+    Record {
+        /// Which.
+        index: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// The master key is missing or is not one.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The payload's key is gone.
+    #[error("the payload key of {0} is gone: its payloads were erased, or are in another backup")]
+    Erased(String),
+    /// The payload is gone.
+    #[error("the payload of {0} is missing from the data folder")]
+    PayloadMissing(String),
+    /// The payload is not the one that was recorded.
+    #[error("the payload of {0} is not the one that was recorded: it was altered, or its key is another")]
+    PayloadAltered(String),
+}
+
+/// Reads the records and payloads of a data folder. It checks nothing that `verify` checks.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    layout: Layout,
+}
+
+impl Reader {
+    /// Reads the log of this data folder, whether or not a gateway has it open.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, ReadError> {
+        let dir = dir.into();
+        let layout = Layout::new(dir.clone());
+        if layout.checkpoint().is_file() {
+            Ok(Self { layout })
+        } else {
+            Err(ReadError::NoLog(dir))
+        }
+    }
+
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self { layout }
+    }
+
+    /// The records of a run, in order; none if there is no such run. Reads back from the newest
+    /// record of the log until it has met the run's first.
+    pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
+        self.chain(ChainId::Run(*run))
+    }
+
+    /// The records of the gateway itself, in order.
+    pub fn gateway(&self) -> Result<Vec<Entry>, ReadError> {
+        self.chain(ChainId::Gateway)
+    }
+
+    /// The record of this name: `RUN/SEQ`, or the digest of its bytes.
+    pub fn record(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
+        if let Some(digest) = Digest::parse(digest_or_id) {
+            return self.last(|_, bytes| Digest::of(bytes) == digest);
+        }
+        let name = digest_or_id.rsplit_once('/').and_then(|(chain, seq)| {
+            Some((chain.parse::<ChainId>().ok()?.to_string(), seq.parse::<u64>().ok()?))
+        });
+        let Some((chain, seq)) = name else {
+            return Ok(None);
+        };
+        let mention = mention(&chain);
+        self.last(|_, bytes| {
+            contains(bytes, &mention)
+                && Record::parse(bytes).is_ok_and(|record| record.run == chain && record.seq == seq)
+        })
+    }
+
+    /// The newest records of the log, oldest of them first, at most `count`.
+    pub fn newest(&self, count: usize) -> Result<Vec<Entry>, ReadError> {
+        let mut entries = Vec::new();
+        self.walk_back(|index, bytes| {
+            if entries.len() < count {
+                entries.push(entry(index, bytes)?);
+            }
+            Ok(entries.len() < count)
+        })?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// The payload that goes with a record, decrypted; nothing if it has none.
+    pub fn payload(&self, entry: &Entry) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(reference) = &entry.record.payload else {
+            return Ok(None);
+        };
+        let id = entry.id();
+        let chain: ChainId = (entry.record.run.parse()).map_err(|_| ReadError::Record {
+            index: entry.index,
+            reason: "its run is not one".to_owned(),
+        })?;
+        let frames = self.frames()?;
+        let dir = self.layout.payloads();
+        let in_wal = frames.get(&entry.index).and_then(|frame| frame.body.payload());
+        let sealed = match in_wal {
+            Some(sealed) => Sealed::from_stored(sealed.to_vec()),
+            None => self.at(dir.clone(), |dir| payload::stored(dir, chain, &reference.id))?,
+        };
+        let sealed = sealed.ok_or_else(|| ReadError::PayloadMissing(id.clone()))?;
+        if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
+            return Err(ReadError::PayloadAltered(id));
+        }
+        let wrapped = match self.at(dir, |dir| payload::stored_key(dir, chain))? {
+            Some(key) => Some(key),
+            None => {
+                let prefix = mention(&chain.to_string());
+                let of_chain = frames.values().filter(|frame| contains(frame.body.record(), &prefix));
+                of_chain.filter_map(|frame| frame.body.key()).next().map(<[u8]>::to_vec)
+            }
+        };
+        let wrapped = wrapped.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
+        let opened = keys::master_key(&self.layout.keys())?
+            .unwrap(chain, &wrapped)
+            .and_then(|key| key.open(chain, &sealed));
+        opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))
+    }
+
+    fn chain(&self, chain: ChainId) -> Result<Vec<Entry>, ReadError> {
+        let chain = chain.to_string();
+        let mention = mention(&chain);
+        let mut entries = Vec::new();
+        self.walk_back(|index, bytes| {
+            if contains(bytes, &mention) {
+                let entry = entry(index, bytes)?;
+                if entry.record.run == chain {
+                    entries.push(entry);
+                }
+            }
+            Ok(entries.last().is_none_or(|entry| entry.record.seq > 1))
+        })?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    fn last(&self, wanted: impl Fn(u64, &[u8]) -> bool) -> Result<Option<Entry>, ReadError> {
+        let mut found = None;
+        self.walk_back(|index, bytes| {
+            if wanted(index, bytes) {
+                found = Some(entry(index, bytes)?);
+            }
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
+    /// Shows every record, the newest first, until `visit` says no more.
+    ///
+    /// The write-ahead log is read before the checkpoint: what is freed from it in between is
+    /// covered by the checkpoint that is read then.
+    fn walk_back(
+        &self,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<bool, ReadError>,
+    ) -> Result<(), ReadError> {
+        let frames = self.frames()?;
+        let covered = self.covered()?;
+        for (index, frame) in frames.range(covered..).rev() {
+            if !visit(*index, frame.body.record())? {
+                return Ok(());
+            }
+        }
+        let tile = TILE as u64;
+        for number in (0..covered.div_ceil(tile)).rev() {
+            let entries = self.at(self.layout.log(), |log| tiles::read_entries(log, number, covered))?;
+            for (position, record) in entries.iter().enumerate().rev() {
+                if !visit(number * tile + position as u64, record)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in the write-ahead log, by index. A gateway may be writing it: what looks damaged or
+    /// is gone may be so only for a moment.
+    fn frames(&self) -> Result<BTreeMap<u64, Frame>, ReadError> {
+        let mut tries = 0;
+        loop {
+            match scan::scan(&self.layout.wal()) {
+                Ok(scan) => {
+                    let frames = scan.frames.into_iter();
+                    return Ok(frames.map(|frame| (frame.index, frame)).collect());
+                }
+                Err(error) if tries >= 5 => return Err(error.into()),
+                Err(_) => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
+
+    /// How many records the checkpoint covers.
+    fn covered(&self) -> Result<u64, ReadError> {
+        let path = self.layout.checkpoint();
+        let note = self.at(path.clone(), disk::read)?;
+        let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;
+        let text = String::from_utf8_lossy(&note);
+        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
+        size.ok_or_else(|| ReadError::Io {
+            path,
+            error: io::Error::new(io::ErrorKind::InvalidData, "it is not a checkpoint"),
+        })
+    }
+
+    fn at<T>(
+        &self,
+        path: PathBuf,
+        work: impl FnOnce(&std::path::Path) -> io::Result<T>,
+    ) -> Result<T, ReadError> {
+        work(&path).map_err(|error| ReadError::Io { path, error })
+    }
+}
+
+/// How a record of this chain says so. Looking for the bytes is much faster than reading each
+/// record; agents cannot fake it in a text, where quotes are escaped, and it is checked after.
+fn mention(chain: &str) -> Vec<u8> {
+    format!("\"run\":\"{chain}\"").into_bytes()
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn entry(index: u64, bytes: &[u8]) -> Result<Entry, ReadError> {
+    let record = Record::parse(bytes).map_err(|error| ReadError::Record {
+        index,
+        reason: error.to_string(),
+    })?;
+    Ok(Entry {
+        index,
+        bytes: bytes.to_vec(),
+        record,
+    })
+}

@@ -1,0 +1,652 @@
+//! What a record says, and its exact bytes: one JSON object in RFC 8785 form (keys sorted, no
+//! spaces, integers only). `docs/log-format.md` describes every field.
+
+use std::collections::BTreeSet;
+
+use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
+use bailiwick_run::{Confinement, Ending, Run, RunId, Time};
+use serde::Serialize;
+
+use crate::chain::ChainId;
+use crate::digest::Digest;
+use crate::limits;
+
+/// Something to be recorded.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What happened.
+    pub event: Event,
+    /// Whose chain it belongs to.
+    pub subject: Subject,
+    /// What goes with it and may hold personal data: JSON text, at most 4 MiB. Kept encrypted under
+    /// the run's own key, outside the record, which holds only a digest of the encrypted bytes.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// Whose chain a record belongs to.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// The gateway's own.
+    Gateway,
+    /// A run's. Its launcher and task are copied into the record.
+    Run(Run),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// `call.decided`: a call was allowed or denied.
+    CallDecided {
+        /// The target's name.
+        target: String,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// What the protocol calls the command.
+        verb: String,
+        /// What it does.
+        actions: Vec<Action>,
+        /// The keyed digest of exactly what the agent sent.
+        fingerprint: Fingerprint,
+        /// What was decided.
+        decision: Decision,
+        /// The digest of the policies that decided.
+        policy_digest: String,
+    },
+    /// `call.finished`: an allowed call has ended.
+    CallFinished {
+        /// The `seq` of its `call.decided`.
+        of: u64,
+        /// The target's name.
+        target: String,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// `gateway.started`.
+    GatewayStarted {
+        /// The gateway's version.
+        version: String,
+    },
+    /// `gateway.stopped`.
+    GatewayStopped,
+    /// `login.denied`: somebody tried to connect and was refused. About a run that is not open it
+    /// goes to the gateway's chain, and names the run.
+    LoginDenied {
+        /// The target they wanted, if they said.
+        target: Option<String>,
+        /// Why they were refused.
+        reason: String,
+    },
+    /// `run.closed`: the last record of a run. Count and last digest are filled in.
+    RunClosed {
+        /// Why it ended.
+        ending: Ending,
+    },
+    /// `run.opened`: the first record of a run.
+    RunOpened {
+        /// How its process is confined.
+        confinement: Confinement,
+        /// When it ends, at the latest.
+        expires: Time,
+        /// The digest of its scope.
+        scope_digest: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether it did what it should.
+    pub state: State,
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Bytes returned to the agent.
+    pub bytes: u64,
+    /// Values that were masked on the way.
+    pub masked: u64,
+    /// The target's own error code (for PostgreSQL the SQLSTATE), never its text.
+    pub error: Option<String>,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+}
+
+/// How a call ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The connection was cut before its end.
+    Cut,
+    /// The target answered with an error.
+    Error,
+    /// Nobody knows: the gateway stopped between decision and outcome.
+    Indeterminate,
+    /// The target did it.
+    Ok,
+    /// The target never looked at it, because of an earlier error.
+    Skipped,
+}
+
+/// Where in its chain a record stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) chain: ChainId,
+    pub(crate) seq: u64,
+    pub(crate) prev: Digest,
+    pub(crate) time: Time,
+}
+
+/// What a record says of its payload.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PayloadReference {
+    pub(crate) digest: Digest,
+    pub(crate) id: String,
+    pub(crate) size: u64,
+}
+
+/// The record's bytes. Where they would be longer than the limit, lists and texts are shortened,
+/// step by step, and the record says how many entries it leaves out.
+pub(crate) fn encode(
+    event: &Event,
+    subject: &Subject,
+    payload: Option<&PayloadReference>,
+    place: &Place,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = Vec::new();
+    for room in Room::STEPS {
+        bytes.clear();
+        serde_json::to_writer(&mut bytes, &record(event, subject, payload, place, room))?;
+        if bytes.len() <= limits::RECORD {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// How long a list and a text may be.
+#[derive(Clone, Copy)]
+struct Room {
+    list: usize,
+    text: usize,
+}
+
+impl Room {
+    /// At the last step even texts made of nothing but control characters (six bytes each in JSON)
+    /// fit.
+    const STEPS: [Room; 6] = [
+        Room { list: 64, text: 1024 },
+        Room { list: 32, text: 512 },
+        Room { list: 16, text: 256 },
+        Room { list: 8, text: 128 },
+        Room { list: 4, text: 64 },
+        Room { list: 2, text: 32 },
+    ];
+
+    fn text(self, text: &str) -> String {
+        const CUT: &str = "…";
+        if text.len() <= self.text {
+            return text.to_owned();
+        }
+        let end = text.floor_char_boundary(self.text.saturating_sub(CUT.len()));
+        let mut short = text.get(..end).unwrap_or_default().to_owned();
+        short.push_str(CUT);
+        short
+    }
+
+    fn list<T>(self, all: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, Option<usize>) {
+        let rest = all.saturating_sub(self.list);
+        (entries.take(self.list).collect(), (rest > 0).then_some(rest))
+    }
+}
+
+// The structures below are the record's JSON. Fields stand in the order of their names, which is
+// what makes the output canonical: serde_json writes them as they come.
+
+#[derive(Default, Serialize)]
+struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<CallPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confinement: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<DecisionPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launcher: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<LoginPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<PayloadReference>,
+    prev: String,
+    run: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope_digest: Option<String>,
+    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    time: String,
+    r#type: &'static str,
+    v: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CallPart {
+    actions: Vec<ActionPart>,
+    fingerprint: Fingerprint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_actions: Option<usize>,
+    protocol: &'static str,
+    verb: String,
+}
+
+#[derive(Serialize)]
+struct ActionPart {
+    class: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_columns: Option<usize>,
+    resource: ResourcePart,
+    verb: &'static str,
+}
+
+#[derive(Serialize)]
+struct ResourcePart {
+    kind: Kind,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DecisionPart {
+    effect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_policies: Option<usize>,
+    policies: Vec<String>,
+    policy_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LoginPart {
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<RunId>,
+}
+
+#[derive(Serialize)]
+struct OutcomePart {
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    masked: u64,
+    micros: u64,
+    rows: u64,
+    state: State,
+}
+
+fn record(
+    event: &Event,
+    subject: &Subject,
+    payload: Option<&PayloadReference>,
+    place: &Place,
+    room: Room,
+) -> Record {
+    let base = Record {
+        payload: payload.cloned(),
+        prev: place.prev.to_string(),
+        run: place.chain.to_string(),
+        seq: place.seq,
+        time: place.time.to_string(),
+        v: 1,
+        ..Record::default()
+    };
+    let base = match subject {
+        Subject::Run(run) if place.chain != ChainId::Gateway => Record {
+            launcher: Some(run.launcher.to_string()),
+            task: Some(room.text(&run.task)),
+            ..base
+        },
+        Subject::Gateway | Subject::Run(_) => base,
+    };
+    match event {
+        Event::CallDecided {
+            target,
+            protocol,
+            verb,
+            actions,
+            fingerprint,
+            decision,
+            policy_digest,
+        } => {
+            let (shown, more_actions) =
+                room.list(actions.len(), actions.iter().map(|action| action_part(action, room)));
+            Record {
+                r#type: "call.decided",
+                target: Some(room.text(target)),
+                call: Some(CallPart {
+                    actions: shown,
+                    fingerprint: *fingerprint,
+                    more_actions,
+                    protocol,
+                    verb: room.text(verb),
+                }),
+                decision: Some(decision_part(decision, policy_digest, room)),
+                ..base
+            }
+        }
+        Event::CallFinished {
+            of,
+            target,
+            outcome,
+        } => Record {
+            r#type: "call.finished",
+            of: Some(*of),
+            target: Some(room.text(target)),
+            outcome: Some(OutcomePart {
+                bytes: outcome.bytes.min(limits::INTEGER),
+                error: outcome.error.as_deref().map(|code| room.text(code)),
+                masked: outcome.masked.min(limits::INTEGER),
+                micros: outcome.micros.min(limits::INTEGER),
+                rows: outcome.rows.min(limits::INTEGER),
+                state: outcome.state,
+            }),
+            ..base
+        },
+        Event::GatewayStarted { version } => Record {
+            r#type: "gateway.started",
+            version: Some(room.text(version)),
+            ..base
+        },
+        Event::GatewayStopped => Record {
+            r#type: "gateway.stopped",
+            ..base
+        },
+        Event::LoginDenied { target, reason } => Record {
+            r#type: "login.denied",
+            target: target.as_deref().map(|target| room.text(target)),
+            login: Some(LoginPart {
+                reason: room.text(reason),
+                run: match (subject, place.chain) {
+                    (Subject::Run(run), ChainId::Gateway) => Some(run.id),
+                    _ => None,
+                },
+            }),
+            ..base
+        },
+        Event::RunClosed { ending } => Record {
+            r#type: "run.closed",
+            ending: Some(ending.as_str()),
+            count: Some(place.seq),
+            last: Some(place.prev),
+            ..base
+        },
+        Event::RunOpened {
+            confinement,
+            expires,
+            scope_digest,
+        } => Record {
+            r#type: "run.opened",
+            confinement: Some(confinement.as_str()),
+            expires: Some(expires.to_string()),
+            scope_digest: Some(room.text(scope_digest)),
+            ..base
+        },
+    }
+}
+
+fn action_part(action: &Action, room: Room) -> ActionPart {
+    let (columns, more_columns) = texts(&action.columns, room);
+    let Resource { kind, schema, name } = &action.resource;
+    ActionPart {
+        class: action.class.as_str(),
+        columns,
+        more_columns,
+        resource: ResourcePart {
+            kind: *kind,
+            name: room.text(name),
+            schema: schema.as_deref().map(|schema| room.text(schema)),
+        },
+        verb: action.verb.as_str(),
+    }
+}
+
+fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> DecisionPart {
+    let policies = decision.policies();
+    let (shown, more_policies) =
+        room.list(policies.len(), policies.iter().map(|policy| room.text(policy)));
+    let denial = match decision {
+        Decision::Allow { .. } => None,
+        Decision::Deny(denial) => Some(denial),
+    };
+    DecisionPart {
+        effect: decision.effect(),
+        more_policies,
+        policies: shown,
+        policy_digest: room.text(policy_digest),
+        reason: denial.map(|denial| room.text(&denial.reason)),
+        remedy: denial.map(|denial| room.text(&denial.remedy)),
+    }
+}
+
+fn texts(all: &BTreeSet<String>, room: Room) -> (Vec<String>, Option<usize>) {
+    room.list(all.len(), all.iter().map(|text| room.text(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_action::{Call, Denial, FingerprintKey, Payload, Verb};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn fingerprint() -> Fingerprint {
+        let call = Call {
+            protocol: "postgres",
+            verb: "SELECT".into(),
+            actions: Vec::new(),
+            refusal: None,
+            payload: Payload::default(),
+        };
+        Fingerprint::of(&FingerprintKey::new([0; 32]), &call)
+    }
+
+    fn run() -> Run {
+        Run {
+            id: RunId::new(Time::from_millis(0), [0; 10]),
+            launcher: "human:alice@acme.com".parse().unwrap(),
+            task: "triage-tickets".into(),
+            time_box: bailiwick_run::TimeBox {
+                opened: Time::from_millis(0),
+                expires: Time::from_millis(1),
+            },
+            confinement: Confinement::Landlock,
+            reason: None,
+        }
+    }
+
+    fn place(chain: ChainId) -> Place {
+        Place {
+            chain,
+            seq: 7,
+            prev: Digest::of(b"before"),
+            time: Time::from_millis(1_700_000_000_123),
+        }
+    }
+
+    fn decided(actions: Vec<Action>, reason: &str) -> Event {
+        Event::CallDecided {
+            target: "tickets".into(),
+            protocol: "postgres",
+            verb: "SELECT".into(),
+            actions,
+            fingerprint: fingerprint(),
+            decision: Decision::Deny(Denial {
+                policies: vec!["guardrail".into()],
+                reason: reason.into(),
+                remedy: "ask".into(),
+            }),
+            policy_digest: "sha256:00".into(),
+        }
+    }
+
+    /// RFC 8785, written down once more for what our records hold.
+    fn canonical(value: &Value) -> String {
+        match value {
+            Value::Object(fields) => {
+                let mut keys: Vec<_> = fields.keys().collect();
+                keys.sort();
+                let fields = keys
+                    .into_iter()
+                    .map(|key| format!("{}:{}", Value::from(key.as_str()), canonical(&fields[key])));
+                format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+            }
+            Value::Array(entries) => {
+                let entries: Vec<_> = entries.iter().map(canonical).collect();
+                format!("[{}]", entries.join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn events() -> Vec<Event> {
+        let tables = Action::new(Verb::Select, Resource::table("public", "tickets"))
+            .with_columns(["subject", "id", "naïve \"x\"\u{1}"]);
+        let outcome = Outcome {
+            state: State::Indeterminate,
+            rows: u64::MAX,
+            bytes: 1,
+            masked: 2,
+            error: Some("42501".into()),
+            micros: 3,
+        };
+        vec![
+            decided(vec![tables, Action::session()], "outside"),
+            Event::CallFinished {
+                of: 3,
+                target: "tickets".into(),
+                outcome,
+            },
+            Event::GatewayStarted { version: "1".into() },
+            Event::GatewayStopped,
+            Event::LoginDenied {
+                target: Some("tickets".into()),
+                reason: "wrong secret".into(),
+            },
+            Event::RunClosed {
+                ending: Ending::GatewayStopped,
+            },
+            Event::RunOpened {
+                confinement: Confinement::GatewayOnly,
+                expires: Time::from_millis(5),
+                scope_digest: "sha256:11".into(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_record_is_canonical() {
+        let payload = PayloadReference {
+            digest: Digest::of(b"x"),
+            id: "00".into(),
+            size: 9,
+        };
+        for event in events() {
+            for subject in [Subject::Gateway, Subject::Run(run())] {
+                let chain = match &subject {
+                    Subject::Gateway => ChainId::Gateway,
+                    Subject::Run(run) => ChainId::Run(run.id),
+                };
+                let bytes = encode(&event, &subject, Some(&payload), &place(chain)).unwrap();
+                let text = String::from_utf8(bytes).unwrap();
+                let value: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(canonical(&value), text);
+                assert_eq!(value["seq"], 7);
+                assert_eq!(value["run"], chain.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_to_a_run_that_is_not_open_names_the_run() {
+        let event = Event::LoginDenied {
+            target: None,
+            reason: "ended".into(),
+        };
+        let bytes = encode(&event, &Subject::Run(run()), None, &place(ChainId::Gateway)).unwrap();
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["login"]["run"], run().id.to_string());
+        assert!(value.get("launcher").is_none());
+    }
+
+    #[test]
+    fn no_record_is_longer_than_the_limit() {
+        let nasty = "\u{1}".repeat(2000);
+        let actions: Vec<_> = (0..100)
+            .map(|n| {
+                Action::new(Verb::Select, Resource::table(nasty.as_str(), nasty.as_str()))
+                    .with_columns((0..100).map(|column| format!("{column}{nasty}{n}")))
+            })
+            .collect();
+        let mut event = decided(actions, &nasty);
+        if let Event::CallDecided {
+            target,
+            verb,
+            decision,
+            policy_digest,
+            ..
+        } = &mut event
+        {
+            (*target, *verb, *policy_digest) = (nasty.clone(), nasty.clone(), nasty.clone());
+            *decision = Decision::Deny(Denial {
+                policies: vec![nasty.clone(); 100],
+                reason: nasty.clone(),
+                remedy: nasty.clone(),
+            });
+        }
+        let mut run = run();
+        run.task = nasty.clone();
+        run.launcher = format!("human:{}", "\"".repeat(250)).parse().unwrap();
+        let place = place(ChainId::Run(run.id));
+        let bytes = encode(&event, &Subject::Run(run), None, &place).unwrap();
+        assert!(bytes.len() <= limits::RECORD, "{}", bytes.len());
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["call"]["more_actions"], 98);
+        assert_eq!(value["call"]["actions"][0]["more_columns"], 98);
+    }
+
+    #[test]
+    fn an_ordinary_record_keeps_everything() {
+        let columns: Vec<_> = (0..60).map(|n| format!("column_{n:02}")).collect();
+        let action = Action::new(Verb::Select, Resource::table("public", "t")).with_columns(columns);
+        let bytes = encode(
+            &decided(vec![action], "r"),
+            &Subject::Gateway,
+            None,
+            &place(ChainId::Gateway),
+        )
+        .unwrap();
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["call"]["actions"][0]["columns"].as_array().unwrap().len(), 60);
+        assert!(value["call"]["actions"][0].get("more_columns").is_none());
+        assert!(value["call"].get("more_actions").is_none());
+    }
+}

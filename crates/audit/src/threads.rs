@@ -1,0 +1,289 @@
+//! The log's three threads. The writer makes records durable; the preparer keeps a zero-filled
+//! segment ready for it; the integrator brings what is durable into the tree.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::iter::Peekable;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+use std::vec::IntoIter;
+
+use crate::disk::{self, Disk};
+use crate::error::AppendError;
+use crate::integrator::{Durable, Integrator};
+use crate::limits;
+use crate::queue::{Queued, Shared, lock, wait};
+use crate::wal::frame;
+use crate::wal::room::Wanted;
+use crate::wal::segment::{self, HEAD_LEN};
+
+/// Makes records durable, in the order of the queue: everything that queued while the last batch
+/// was being synced is the next batch.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) wal: PathBuf,
+    /// The segment in use.
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+    /// The index of the next record.
+    pub(crate) next: u64,
+    /// What is being written.
+    pub(crate) part: Vec<Queued>,
+}
+
+impl Writer {
+    /// Runs until the log is closed and everything queued is durable, or until a write fails.
+    pub(crate) fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            let mut waiting = batch.into_iter().peekable();
+            if let Err((what, error)) = self.write(&mut waiting) {
+                let stopped = self.shared.stop(what, &error);
+                for record in self.part.drain(..).chain(waiting) {
+                    // Whoever asked may have gone.
+                    drop(record.waiter.send(Err(stopped.clone())));
+                }
+                break;
+            }
+        }
+        lock(&self.shared.queue).written = true;
+        self.shared.preparer.notify_all();
+    }
+
+    fn next_batch(&self) -> Option<Vec<Queued>> {
+        let mut queue = lock(&self.shared.queue);
+        loop {
+            if queue.stopped.is_some() {
+                return None;
+            }
+            if !queue.records.is_empty() {
+                return Some(std::mem::take(&mut queue.records));
+            }
+            if queue.closing {
+                return None;
+            }
+            queue = wait(&self.shared.writer, queue);
+        }
+    }
+
+    /// A batch ends where a segment does: when a segment comes into use, all before it is durable.
+    fn write(
+        &mut self,
+        batch: &mut Peekable<IntoIter<Queued>>,
+    ) -> Result<(), (&'static str, io::Error)> {
+        while let Some(first) = batch.next() {
+            let next_segment = first.next_segment;
+            self.part.push(first);
+            if next_segment {
+                self.next_segment()
+                    .map_err(|error| ("cannot begin a segment", error))?;
+            }
+            while let Some(record) = batch.next_if(|record| !record.next_segment) {
+                self.part.push(record);
+            }
+            self.write_part()?;
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self) -> Result<(), (&'static str, io::Error)> {
+        let durable = self.next;
+        let length = self.part.iter().map(|record| record.durable.body.frame_len()).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for (index, record) in (durable..).zip(&self.part) {
+            frame::encode(index, durable, &record.durable.body, &mut bytes);
+        }
+        self.disk
+            .write(&self.file, &bytes, self.offset)
+            .map_err(|error| ("cannot write", error))?;
+        self.disk
+            .sync(&self.file)
+            .map_err(|error| ("cannot make what was written durable", error))?;
+        self.offset += length as u64;
+        self.next += self.part.len() as u64;
+        self.shared.backlog.fetch_add(length, Ordering::Relaxed);
+
+        // The integrator has them before anybody has a receipt: a checkpoint that is asked for
+        // with a receipt in hand covers its record.
+        let mut receipts = Vec::with_capacity(self.part.len());
+        let mut durable = lock(&self.shared.durable);
+        let wake = durable.records.is_empty();
+        for record in self.part.drain(..) {
+            durable.records.push(record.durable);
+            receipts.push((record.waiter, record.receipt));
+        }
+        drop(durable);
+        if wake {
+            self.shared.integrator.notify_all();
+        }
+        for (waiter, receipt) in receipts {
+            // Whoever asked may have gone; the record stays.
+            drop(waiter.send(Ok(receipt)));
+        }
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        let mut queue = lock(&self.shared.queue);
+        let prepared = loop {
+            if let Some(prepared) = queue.segments.pop_front() {
+                break prepared;
+            }
+            if queue.stopped.is_some() {
+                return Err(io::Error::other("no segment could be prepared"));
+            }
+            self.shared.preparer.notify_all();
+            queue = wait(&self.shared.writer, queue);
+        };
+        drop(queue);
+        let taken = segment::take(&self.wal, &prepared, self.next)?;
+        self.file = open_segment(&taken.path)?;
+        self.offset = HEAD_LEN;
+        Ok(())
+    }
+}
+
+/// Opens a segment to write in it.
+pub(crate) fn open_segment(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Prepares segments: zero-filled, so that syncing a batch changes nothing but data.
+pub(crate) struct Preparer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) wal: PathBuf,
+    pub(crate) size: u64,
+    /// The number of the next prepared file.
+    pub(crate) number: u64,
+}
+
+impl Preparer {
+    /// Runs until the writer has ended.
+    pub(crate) fn run(mut self) {
+        while let Some(wanted) = self.next_wanted() {
+            self.number += 1;
+            match segment::prepare(self.disk.as_ref(), &self.wal, self.number, self.size) {
+                Ok(path) => self.deliver(wanted, path),
+                Err(error) if disk::is_full(&error) => self.full(),
+                Err(error) => drop(self.shared.stop("cannot prepare a segment", &error)),
+            }
+        }
+    }
+
+    fn next_wanted(&self) -> Option<Wanted> {
+        let mut queue = lock(&self.shared.queue);
+        loop {
+            if queue.written || queue.stopped.is_some() {
+                return None;
+            }
+            match queue.room.wanted() {
+                // Nothing is prepared for a log that is closing, unless it is waited for.
+                Some(wanted) if !queue.closing || queue.room.is_waiting() => return Some(wanted),
+                _ => queue = wait(&self.shared.preparer, queue),
+            }
+        }
+    }
+
+    fn deliver(&self, wanted: Wanted, path: PathBuf) {
+        let mut queue = lock(&self.shared.queue);
+        match wanted {
+            Wanted::Reserve => {
+                queue.room.reserve_prepared();
+                queue.reserve = Some(path);
+            }
+            Wanted::Segment if queue.room.prepared() => queue.segments.push_back(path),
+            Wanted::Segment => queue.spare = Some(path),
+        }
+        drop(queue);
+        self.shared.writer.notify_all();
+    }
+
+    /// Gives the reserve to whoever waits, and tries again after a while.
+    fn full(&self) {
+        let mut queue = lock(&self.shared.queue);
+        if queue.room.disk_full()
+            && let Some(reserve) = queue.reserve.take()
+        {
+            queue.segments.push_back(reserve);
+        }
+        self.shared.writer.notify_all();
+        let since = Instant::now();
+        while since.elapsed() < limits::RETRY_AFTER && !queue.written {
+            let left = limits::RETRY_AFTER.saturating_sub(since.elapsed());
+            let waited = self.shared.preparer.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Brings durable records into the tree and signs it, until the log is closed or the tree cannot be
+/// written. On a full disk it keeps trying: nothing is lost, the write-ahead log has it.
+pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
+    let mut published = Instant::now();
+    let mut unwritten = 0;
+    loop {
+        let (records, requests, closing) = gathered(shared, integrator.is_behind());
+        unwritten += records.iter().map(|record| record.body.frame_len()).sum::<usize>();
+        integrator.add(records);
+        let due = published.elapsed() >= limits::CHECKPOINT_EVERY;
+        let done = if closing || !requests.is_empty() || due && integrator.is_behind() {
+            published = Instant::now();
+            let keep = if closing { 1 } else { limits::SNAPSHOT_EVERY };
+            integrator.publish().and_then(|()| integrator.snapshot(keep))
+        } else {
+            integrator.write()
+        };
+        let answer = match done {
+            Ok(()) => {
+                shared.backlog.fetch_sub(std::mem::take(&mut unwritten), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if disk::is_full(&error) => Err(AppendError::DiskFull),
+            // What to sign next is no longer known; the next start finds out.
+            Err(error) => Err(shared.stop("cannot write the tree", &error)),
+        };
+        for request in requests {
+            // Whoever asked may have gone.
+            drop(request.send(answer.clone()));
+        }
+        if closing || matches!(answer, Err(AppendError::Stopped { .. })) {
+            break;
+        }
+    }
+    let mut durable = lock(&shared.durable);
+    durable.ended = true;
+    durable.requests.clear();
+}
+
+type Gathered = (
+    Vec<Durable>,
+    Vec<std::sync::mpsc::Sender<Result<(), AppendError>>>,
+    bool,
+);
+
+/// Waits for records, then lets more of them gather for a while.
+fn gathered(shared: &Shared, behind: bool) -> Gathered {
+    let mut durable = lock(&shared.durable);
+    if !behind {
+        while durable.records.is_empty() && durable.requests.is_empty() && !durable.closing {
+            durable = wait(&shared.integrator, durable);
+        }
+    }
+    let since = Instant::now();
+    while since.elapsed() < limits::INTEGRATE_EVERY
+        && durable.requests.is_empty()
+        && !durable.closing
+    {
+        let left = limits::INTEGRATE_EVERY.saturating_sub(since.elapsed());
+        let waited = shared.integrator.wait_timeout(durable, left);
+        durable = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    (
+        std::mem::take(&mut durable.records),
+        std::mem::take(&mut durable.requests),
+        durable.closing,
+    )
+}

@@ -1,0 +1,442 @@
+//! `bailiwick.toml`: what the gateway is called, where it keeps what it keeps, where it listens and
+//! what is behind it. Every setting is read here.
+
+mod document;
+mod problem;
+mod template;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
+use clap::Args;
+
+use crate::failure::Failure;
+use document::{Document, Section};
+pub(crate) use problem::{Problem, Problems};
+pub(crate) use template::Template;
+
+/// The most targets of one gateway.
+const MAX_TARGETS: usize = 100;
+
+/// The longest name of a target. An agent's clients know it as a database's name.
+const MAX_TARGET_NAME: usize = 63;
+
+/// The largest configuration file, in bytes.
+const MAX_FILE: u64 = 256 * 1024;
+
+const DEFAULT_POSTGRES: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7432);
+
+/// Which configuration a command goes by.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfigArg {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "BAILIWICK_CONFIG", default_value = "bailiwick.toml")]
+    pub(crate) config: PathBuf,
+}
+
+impl ConfigArg {
+    /// Loads it.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        if !self.config.exists() {
+            let message = format!("there is no `{}`", self.config.display());
+            return Err(Failure::new(message)
+                .help("`bailiwick init` writes one; --config FILE or BAILIWICK_CONFIG names another"));
+        }
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+/// A valid configuration. Secrets are named in it but not looked up yet: only `serve` needs them.
+pub(crate) struct Config {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The log's origin.
+    pub(crate) name: String,
+    /// Where the log, the keys and the run registry are.
+    pub(crate) data: PathBuf,
+    /// Where the task files are.
+    pub(crate) tasks: PathBuf,
+    /// Where the guardrails are.
+    pub(crate) policies: PathBuf,
+    /// Where it listens.
+    pub(crate) listen: Listen,
+    /// The gateway's own certificate and key, if configured.
+    pub(crate) tls: Option<Tls>,
+    /// What is behind the gateway.
+    pub(crate) targets: Vec<Target>,
+}
+
+/// Where the gateway listens.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    /// The API over TCP, if wanted. Local commands use the socket in the data folder.
+    pub(crate) control: Option<SocketAddr>,
+    /// Agents' PostgreSQL connections.
+    pub(crate) postgres: SocketAddr,
+    /// The host by which agents reach the gateway.
+    pub(crate) advertise: Option<String>,
+}
+
+/// A certificate and its key, both PEM files.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// A system behind the gateway.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) protocol: &'static Protocol,
+    url: Template,
+    /// Whether a password stands in the file itself.
+    literal_password: bool,
+    /// Where the URL stands, for a problem with what it turns out to be.
+    at: Problem,
+}
+
+impl Config {
+    /// Reads a configuration file; its relative paths start at its own folder.
+    pub(crate) fn load(file: &Path) -> Result<Self, Problems> {
+        let whole = |message: String| Problems::one(Problem::whole(file, message));
+        let absolute = std::path::absolute(file)
+            .map_err(|error| whole(format!("cannot tell where it is: {error}")))?;
+        let text = read(file).map_err(whole)?;
+        let document = Document::new(file, &text);
+        let config = document
+            .parse()
+            .and_then(|table| from_table(&document, &table, &absolute));
+        match (config, document.into_problems()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(Problems::new(problems)),
+        }
+    }
+
+    /// The environment variables that hold secrets. No run's process gets them.
+    pub(crate) fn secret_variables(&self) -> Vec<String> {
+        let names = self.targets.iter().flat_map(|target| target.url.variables());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What no run may read: the data folder, files that hold secrets, and this file if it does.
+    pub(crate) fn hidden(&self) -> Vec<PathBuf> {
+        let mut hidden = vec![self.data.clone()];
+        hidden.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
+        hidden.extend(self.targets.iter().flat_map(|target| target.url.files(self.folder())));
+        if self.targets.iter().any(|target| target.literal_password) {
+            hidden.push(self.file.clone());
+        }
+        hidden
+    }
+
+    /// What no run may change, beside what it may not read.
+    pub(crate) fn read_only(&self) -> Vec<PathBuf> {
+        let mut read_only = vec![self.file.clone(), self.tasks.clone(), self.policies.clone()];
+        read_only.extend(self.tls.as_ref().map(|tls| tls.cert.clone()));
+        read_only
+    }
+
+    /// What is not wrong but not wise either, a line each.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut secret_files: Vec<PathBuf> = self
+            .targets
+            .iter()
+            .flat_map(|target| target.url.files(self.folder()))
+            .collect();
+        secret_files.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
+        let mut warnings = Vec::new();
+        if self.targets.iter().any(|target| target.literal_password) {
+            warnings.push(format!(
+                "`{}` holds a password itself; `${{NAME}}` takes it from the environment and \
+                 `${{file:PATH}}` from a file",
+                self.file.display()
+            ));
+            secret_files.push(self.file.clone());
+        }
+        warnings.extend(secret_files.iter().filter(|file| others_may_read(file)).map(|file| {
+            let file = file.display();
+            format!("`{file}` holds a secret and others may read it; `chmod 600 {file}` ends that")
+        }));
+        warnings
+    }
+
+    /// The folder that relative paths start at.
+    fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+impl Target {
+    /// Where it is and how the gateway logs in, with the secrets looked up.
+    pub(crate) fn endpoint(&self, config: &Config) -> Result<Endpoint, Problems> {
+        let url = self.url.fill(config.folder(), |name| std::env::var(name).ok());
+        let endpoint = url.and_then(|url| (self.protocol.endpoint)(&url));
+        endpoint.map_err(|message| Problems::one(self.at.saying(message)))
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let cannot = |error: std::io::Error| format!("cannot read it: {error}");
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .map_err(cannot)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is larger than {MAX_FILE} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}
+
+fn others_may_read(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// Reads everything, and reports whatever is wrong to the document.
+fn from_table(
+    document: &Document<'_>,
+    table: &toml::de::DeTable<'_>,
+    file: &Path,
+) -> Option<Config> {
+    let known = ["name", "data", "tasks", "policies", "listen", "tls", "targets"];
+    let top = Section::top(document, table, &known);
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let path = |section: &Section<'_, '_>, key: &str, default: &str| {
+        folder.join(section.plain(key).unwrap_or(default))
+    };
+    let name = top.required(
+        "name",
+        "it is the log's origin, such as \"acme.example/bailiwick\"",
+    );
+    if let Some(name) = name
+        && (name.is_empty()
+            || name.len() > 255
+            || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'))
+    {
+        top.report(
+            "name",
+            "it has to be 1 to 255 bytes without spaces, control characters and `+`",
+        );
+    }
+    let tls = top.section("tls", &["cert", "key"]).and_then(|tls| {
+        let cert = tls.required("cert", "it is the file of the gateway's certificate, PEM");
+        let key = tls.required("key", "it is the file of the certificate's key, PEM");
+        Some(Tls {
+            cert: folder.join(cert?),
+            key: folder.join(key?),
+        })
+    });
+    Some(Config {
+        data: path(&top, "data", "data"),
+        tasks: path(&top, "tasks", "tasks"),
+        policies: path(&top, "policies", "policies"),
+        listen: listen(&top),
+        tls,
+        targets: targets(document, &top),
+        name: name?.to_owned(),
+        file: file.to_owned(),
+    })
+}
+
+fn listen(top: &Section<'_, '_>) -> Listen {
+    let mut listen = Listen {
+        control: None,
+        postgres: DEFAULT_POSTGRES,
+        advertise: None,
+    };
+    let known = ["control", "postgres", "http", "advertise"];
+    let Some(section) = top.section("listen", &known) else {
+        return listen;
+    };
+    if section.has("http") {
+        section.report("http", "this version has no http listener; take the key out");
+    }
+    listen.control = address(&section, "control");
+    if let Some(postgres) = address(&section, "postgres") {
+        listen.postgres = postgres;
+    }
+    listen.advertise = section.plain("advertise").map(str::to_owned);
+    if let Some(host) = &listen.advertise
+        && (host.is_empty()
+            || !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)))
+    {
+        section.report(
+            "advertise",
+            "it has to be a host name or an address, without a port, such as \"gateway.acme.internal\"",
+        );
+    }
+    listen
+}
+
+fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
+    let text = section.plain(key)?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            section.report(
+                key,
+                format!("`{text}` is not an address and a port, such as \"127.0.0.1:7432\""),
+            );
+            None
+        }
+    }
+}
+
+fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
+    let sections = top.named_sections("targets", &["kind", "url"]);
+    if sections.len() > MAX_TARGETS {
+        top.report("targets", format!("there are more than {MAX_TARGETS} of them"));
+        return Vec::new();
+    }
+    if sections.is_empty() && !top.has("targets") {
+        top.report(
+            "targets",
+            "there is none: the gateway needs something behind it, as in [targets.tickets]",
+        );
+    }
+    sections
+        .iter()
+        .filter_map(|(name, section)| target(document, name, section))
+        .collect()
+}
+
+fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Option<Target> {
+    let fits = name.len() <= MAX_TARGET_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if !fits {
+        section.report_itself(format!(
+            "a target's name is 1 to {MAX_TARGET_NAME} of a-z, A-Z, 0-9, `-` and `_`, and does not \
+             begin with `-` or `_`"
+        ));
+    }
+    let kind = section.required("kind", "it says what the target speaks, such as \"postgres\"");
+    let protocol = kind.and_then(|kind| protocol(section, kind));
+    let url = section.required("url", "it says where the target is and how to log in")?;
+    let parsed = match Template::parse(url) {
+        Ok(template) => template,
+        Err(message) => {
+            section.report("url", message);
+            return None;
+        }
+    };
+    let protocol = protocol?;
+    // Without secrets to wait for, the URL can be checked right away.
+    let literal = parsed.literal().map(protocol.endpoint);
+    if let Some(Err(message)) = literal {
+        section.report("url", message);
+        return None;
+    }
+    Some(Target {
+        name: name.to_owned(),
+        protocol,
+        literal_password: parsed.has_literal_password(),
+        url: parsed,
+        at: document.problem(&section.at("url"), &section.key("url"), String::new(), None),
+    })
+}
+
+fn protocol(section: &Section<'_, '_>, kind: &str) -> Option<&'static Protocol> {
+    let known = PROTOCOLS.iter().map(|protocol| protocol.name);
+    let found = PROTOCOLS.into_iter().find(|protocol| protocol.name == kind);
+    if found.is_none() {
+        let list: Vec<_> = known.clone().collect();
+        section.report_nearest(
+            "kind",
+            format!("this version has no {kind} targets; it has: {}", list.join(", ")),
+            problem::nearest(kind, known),
+        );
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Problems> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bailiwick.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(&file)
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        let errors = load(text).err().unwrap().to_string();
+        let strip = |line: &str| line.split_once("bailiwick.toml").unwrap().1.to_owned();
+        errors.lines().map(strip).collect()
+    }
+
+    const GOOD: &str = r#"
+name = "acme.example/bailiwick"
+[listen]
+control  = "127.0.0.1:7400"
+postgres = "127.0.0.1:7432"
+[targets.tickets]
+kind = "postgres"
+url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
+"#;
+
+    #[test]
+    fn the_documented_example_loads() {
+        let config = load(GOOD).unwrap();
+        assert_eq!(config.name, "acme.example/bailiwick");
+        assert!(config.data.is_absolute() && config.data.ends_with("data"));
+        assert_eq!(config.secret_variables(), ["TICKETS_PASSWORD"]);
+        assert_eq!(config.hidden(), [config.data.as_path()]);
+        assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_password_in_the_file_hides_the_file() {
+        let config = load(&GOOD.replace("${TICKETS_PASSWORD}", "hunter2")).unwrap();
+        assert!(config.hidden().contains(&config.file));
+        assert!(config.warnings().iter().any(|w| w.contains("holds a password itself")));
+    }
+
+    #[test]
+    fn problems_name_place_key_and_what_was_meant() {
+        assert_eq!(
+            problems(&GOOD.replace("kind", "knid")),
+            [
+                ":6:10: targets.tickets.kind: this key is missing: it says what the target speaks, \
+                 such as \"postgres\"",
+                ":7:1: targets.tickets.knid: this key is not known; did you mean `kind`?",
+            ]
+        );
+        assert_eq!(
+            problems(&GOOD.replace("\"postgres\"", "\"postgers\"")),
+            [
+                ":7:8: targets.tickets.kind: this version has no postgers targets; it has: \
+                 postgres; did you mean `postgres`?"
+            ]
+        );
+        assert_eq!(
+            problems(&GOOD.replace("[listen]", "[listen]\nhttp = \"127.0.0.1:7480\"")),
+            [":4:8: listen.http: this version has no http listener; take the key out"]
+        );
+        assert_eq!(
+            problems(&GOOD.replace("127.0.0.1:7432", "localhost")),
+            [
+                ":5:12: listen.postgres: `localhost` is not an address and a port, such as \
+                 \"127.0.0.1:7432\""
+            ]
+        );
+        let errors = problems(&GOOD.replace("url  = \"", "url  = \"oops"));
+        assert!(errors[0].starts_with(":8:"), "{errors:?}");
+        assert!(problems("name = ")[0].contains("not valid TOML"));
+        assert!(problems("name = \"a\"")[0].contains("targets"));
+        assert_eq!(
+            problems(&GOOD.replace("name = \"acme.example/bailiwick\"", "name = \"${NAME}\"")),
+            [":2:8: name: `${…}` is filled in in a target's `url` only"]
+        );
+    }
+}

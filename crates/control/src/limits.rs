@@ -1,0 +1,63 @@
+//! Every limit of the controls, in one place.
+
+use std::time::Duration;
+
+/// Runs open at once.
+pub(crate) const RUNS_OPEN_MAX: usize = 10_000;
+
+/// What the launcher says a run is for, in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 1_024;
+
+/// How often the time boxes are looked at. A run ends at most this long after its time.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+
+/// How long the sessions of a run that was cut have to write their last records.
+pub(crate) const SESSIONS_END_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long somebody who ends a run waits for its closing record.
+pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long after a failure the closing record of a run is tried again.
+pub(crate) const CLOSE_RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How long a run that was opened to be attached waits for that.
+pub(crate) const ATTACH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Jobs waiting for the database.
+pub(crate) const STORE_QUEUE_MAX: usize = 1_024;
+
+/// How long another process may hold the database.
+pub(crate) const STORE_BUSY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Connections to the Unix socket at once; every attached run holds one.
+pub(crate) const LOCAL_CONNECTIONS_MAX: usize = 4_096;
+
+/// Connections over TCP at once.
+pub(crate) const NETWORK_CONNECTIONS_MAX: usize = 64;
+
+/// For a request's headers, also on a connection that waits for its next request.
+pub(crate) const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// For a request, from its headers to the head of the answer.
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A request's body.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Runs in one answer.
+pub(crate) const RUNS_LISTED_MAX: u32 = 1_000;
+
+/// Records in one answer.
+pub(crate) const TRAIL_RECORDS_MAX: usize = 500;
+
+/// Bytes of records and payloads in one answer; the one that exceeds it is the last.
+pub(crate) const TRAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Connections that the server still serves when it stops.
+pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// An answer that the client reads. One record may bring a payload of 4 MiB, in JSON twice that.
+pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long the client waits for an answer; longer than the server takes to give up.
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);

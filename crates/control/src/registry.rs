@@ -1,0 +1,229 @@
+//! The runs: opened, found, ended. Every one of them ends: when its launcher says so or goes away,
+//! when its time box ends, when it is revoked, when the gateway stops, and at the latest when the
+//! gateway starts again.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use bailiwick_audit::{Log, ReadError, Reader, Recovered};
+use bailiwick_policy::Engine;
+use bailiwick_run::{Ending, Launcher, RunId, Secret};
+use tokio::runtime::Handle;
+use tokio::time::MissedTickBehavior;
+
+use crate::api::{RunState, Summary, Which};
+use crate::clock;
+use crate::limits::TICK;
+use crate::live::{Attach, Live, Slot, lock};
+use crate::store::{Store, StoreError};
+
+mod attach;
+mod end;
+mod leftover;
+mod open;
+
+pub use attach::{AttachError, Attachment};
+pub use end::EndError;
+pub use leftover::StartError;
+pub use open::{OpenRunError, Opened, Opening};
+
+/// Makes the value of a task's `[env]` entry: the URL by which this run reaches the gateway. Gets
+/// what the task says (`tickets`, `jdbc:tickets`); nothing if there is no such way in.
+pub type AgentUrl = Arc<dyn Fn(&str, &RunId, &Secret) -> Option<String> + Send + Sync>;
+
+/// What the registry has to know of the configuration.
+#[derive(Clone)]
+pub struct Settings {
+    /// The data folder; `state.sqlite` is in it, and no run's process may see it.
+    pub data: PathBuf,
+    /// How agents reach the gateway.
+    pub agent_url: AgentUrl,
+    /// The environment variables that hold the gateway's own secrets. No run's process may inherit
+    /// them.
+    pub withhold: Vec<String>,
+    /// The ports of the gateway's listeners.
+    pub gateway_ports: Vec<u16>,
+    /// What no run's process may change: the configuration, the tasks and the guardrails.
+    pub read_only: Vec<PathBuf>,
+}
+
+/// All runs. A cheap handle.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    engine: Arc<Engine>,
+    log: Log,
+    store: Store,
+    slots: Mutex<Slots>,
+    runtime: Handle,
+}
+
+#[derive(Default)]
+struct Slots {
+    /// The runs whose closing record is not durable yet.
+    runs: HashMap<RunId, Arc<Slot>>,
+    /// No more runs are opened.
+    stopping: bool,
+}
+
+impl Registry {
+    /// Opens the registry of a data folder whose log was just opened, closes the runs that the last
+    /// gateway left open, and starts watching the time boxes.
+    ///
+    /// # Errors
+    /// If the database cannot be used, or those runs cannot be closed.
+    pub async fn start(
+        mut settings: Settings,
+        engine: Arc<Engine>,
+        log: Log,
+        recovered: &Recovered,
+    ) -> Result<Self, StartError> {
+        // Runs are told these paths, and their launchers work elsewhere.
+        settings.data = absolute(&settings.data)?;
+        for path in &mut settings.read_only {
+            *path = absolute(path)?;
+        }
+        let path = settings.data.join("state.sqlite");
+        let store = blocking(move || Store::open(&path)).await?;
+        leftover::close(&log, &store, recovered).await?;
+        let registry = Self(Arc::new(Inner {
+            settings,
+            engine,
+            log,
+            store,
+            slots: Mutex::default(),
+            runtime: Handle::current(),
+        }));
+        tokio::spawn(watch_time_boxes(Arc::downgrade(&registry.0)));
+        Ok(registry)
+    }
+
+    /// The run of this id, if it may act now.
+    pub fn find(&self, id: &RunId) -> Option<Live> {
+        let slot = self.slot(id)?;
+        let live = slot.ending().is_none() && slot.is_due(clock::now()).is_none();
+        live.then(|| slot.live.clone())
+    }
+
+    /// A run at a glance, however long ago it ended; nothing if there never was one of this id.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn summary(&self, id: &RunId) -> Result<Option<Summary>, StoreError> {
+        if let Some(slot) = self.slot(id) {
+            return Ok(Some(slot.summary()));
+        }
+        Ok(self.0.store.find(*id).await?.map(|stored| stored.summary()))
+    }
+
+    /// Runs, the newest first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn list(&self, which: Which, limit: u32) -> Result<Vec<Summary>, StoreError> {
+        let stored = self.0.store.list(which, limit).await?;
+        let slots = &lock(&self.0.slots).runs;
+        let summary = |id: &RunId| slots.get(id).map(|slot| slot.summary());
+        Ok(stored
+            .iter()
+            .map(|stored| summary(&stored.run.id).unwrap_or_else(|| stored.summary()))
+            .filter(|summary| match which {
+                Which::All => true,
+                Which::Open => summary.state != RunState::Ended,
+                Which::Ended => summary.state == RunState::Ended,
+            })
+            .collect())
+    }
+
+    /// How many runs have not ended.
+    pub fn open_runs(&self) -> usize {
+        lock(&self.0.slots).runs.len()
+    }
+
+    /// The tasks and guardrails in force.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Reads the record.
+    pub fn reader(&self) -> Reader {
+        self.0.log.reader()
+    }
+
+    /// The key that checks the log.
+    pub fn vkey(&self) -> String {
+        self.0.log.vkey()
+    }
+
+    /// Opens no more runs and ends all there are, because the gateway stops. Returns when their
+    /// closing records are durable, or it has been waiting long enough; the next start closes what
+    /// is left.
+    pub async fn stop(&self) {
+        let slots: Vec<_> = {
+            let mut slots = lock(&self.0.slots);
+            slots.stopping = true;
+            slots.runs.values().cloned().collect()
+        };
+        for slot in &slots {
+            self.cut(slot, Ending::GatewayStopped, None);
+        }
+        for slot in &slots {
+            if let Err(error) = self.wait_closed(slot).await {
+                tracing::error!(%error, "a run could not be closed");
+            }
+        }
+    }
+
+    fn slot(&self, id: &RunId) -> Option<Arc<Slot>> {
+        lock(&self.0.slots).runs.get(id).cloned()
+    }
+
+    /// Ends every run that is due.
+    fn tick(&self) {
+        let now = clock::now();
+        let slots: Vec<_> = lock(&self.0.slots).runs.values().cloned().collect();
+        for slot in slots.iter().filter(|slot| slot.ending().is_none()) {
+            if let Some(ending) = slot.is_due(now) {
+                self.cut(slot, ending, None);
+            }
+        }
+    }
+}
+
+/// Lasts as long as the registry.
+async fn watch_time_boxes(registry: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(registry) = registry.upgrade() else {
+            return;
+        };
+        Registry(registry).tick();
+    }
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, StartError> {
+    std::fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .map_err(|error| StartError::Path {
+            path: path.to_owned(),
+            error,
+        })
+}
+
+/// Does something that waits for the disk or the processor away from the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down; nobody waits for anything any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! What all connections share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bailiwick_action::{Call, FingerprintKey};
+use bailiwick_audit::{Draft, Event, Log, Subject};
+use bailiwick_mask::Detectors;
+use bailiwick_run::Run;
+use bailiwick_wire::{CancelKey, Seed};
+use tokio::sync::Notify;
+
+use crate::directory::Directory;
+use crate::limits::{PAYLOAD_TEXT_BYTES_MAX, PAYLOAD_VALUE_BYTES_MAX, PAYLOAD_VALUES_MAX};
+use crate::target::{Target, Targets};
+use crate::tls::AgentTls;
+
+/// The gateway: what every connection needs to decide, record and mask its calls.
+pub struct Gateway {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) log: Log,
+    pub(crate) key: FingerprintKey,
+    pub(crate) targets: Targets,
+    pub(crate) tls: AgentTls,
+    pub(crate) detectors: Arc<Detectors>,
+    /// Makes a failed login look the same whether its run exists or not.
+    pub(crate) decoy: [u8; 32],
+    /// Wakes the session that a cancel key belongs to.
+    cancels: Mutex<HashMap<CancelKey, Arc<Notify>>>,
+}
+
+impl Gateway {
+    /// A gateway to these targets.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness.
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        log: Log,
+        targets: impl IntoIterator<Item = Target>,
+        tls: AgentTls,
+    ) -> Result<Self, getrandom::Error> {
+        let mut decoy = [0; 32];
+        getrandom::fill(&mut decoy)?;
+        Ok(Self {
+            key: log.fingerprint_key(),
+            directory,
+            log,
+            targets: Targets::new(targets),
+            tls,
+            detectors: Arc::new(Detectors::new()),
+            decoy,
+            cancels: Mutex::default(),
+        })
+    }
+
+    /// Randomness for one session.
+    pub(crate) fn seed() -> Result<Seed, getrandom::Error> {
+        let mut seed = Seed {
+            nonce: [0; 18],
+            cancel: CancelKey([0; 8]),
+            token: [0; 8],
+        };
+        getrandom::fill(&mut seed.nonce)?;
+        getrandom::fill(&mut seed.cancel.0)?;
+        getrandom::fill(&mut seed.token)?;
+        Ok(seed)
+    }
+
+    /// Lets a session be cancelled by its key, until the answer is dropped.
+    pub(crate) fn cancellable(self: &Arc<Self>, key: CancelKey) -> Cancellable {
+        let wake = Arc::new(Notify::new());
+        self.cancels().insert(key, Arc::clone(&wake));
+        Cancellable {
+            gateway: Arc::clone(self),
+            key,
+            wake,
+        }
+    }
+
+    /// Cancels whatever session has this key. Nobody is told whether there was one.
+    pub(crate) fn cancel(&self, key: CancelKey) {
+        if let Some(wake) = self.cancels().get(&key) {
+            wake.notify_one();
+        }
+    }
+
+    fn cancels(&self) -> std::sync::MutexGuard<'_, HashMap<CancelKey, Arc<Notify>>> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a login that failed, under the run if it is known whose it was.
+    pub(crate) async fn login_denied(
+        &self,
+        run: Option<&Run>,
+        target: Option<String>,
+        reason: String,
+    ) {
+        let subject = match run {
+            Some(run) => Subject::Run(run.clone()),
+            None => Subject::Gateway,
+        };
+        let recorded = self
+            .log
+            .append(Draft {
+                subject,
+                event: Event::LoginDenied { target, reason },
+                payload: None,
+            })
+            .await;
+        if let Err(error) = recorded {
+            tracing::error!(%error, "a failed login could not be recorded");
+        }
+    }
+}
+
+/// A session that can be cancelled.
+pub(crate) struct Cancellable {
+    gateway: Arc<Gateway>,
+    key: CancelKey,
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Drop for Cancellable {
+    fn drop(&mut self) {
+        self.gateway.cancels().remove(&self.key);
+    }
+}
+
+/// What the agent wrote, as the JSON that is kept encrypted beside the record. What is too long to
+/// keep is cut, and says so.
+pub(crate) fn payload(call: &Call) -> Vec<u8> {
+    let values: Vec<_> = call
+        .payload
+        .values
+        .iter()
+        .take(PAYLOAD_VALUES_MAX)
+        .map(|value| {
+            value
+                .as_deref()
+                .map(|text| cut(text, PAYLOAD_VALUE_BYTES_MAX))
+        })
+        .collect();
+    let mut json = serde_json::json!({ "text": cut(&call.payload.text, PAYLOAD_TEXT_BYTES_MAX) });
+    if let Some(object) = json.as_object_mut()
+        && !values.is_empty()
+    {
+        object.insert("values".into(), values.into());
+        let left_out = call.payload.values.len().saturating_sub(PAYLOAD_VALUES_MAX);
+        if left_out > 0 {
+            object.insert("values_left_out".into(), left_out.into());
+        }
+    }
+    json.to_string().into_bytes()
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max);
+    let kept = text.get(..end).unwrap_or_default();
+    format!("{kept}… ({} bytes in all)", text.len())
+}

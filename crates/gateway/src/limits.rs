@@ -1,0 +1,39 @@
+//! Every limit of the gateway, in one place.
+
+use std::time::Duration;
+
+/// From the first byte of a connection to a logged-in agent.
+pub(crate) const LOGIN_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// From opening a target's socket to a target that is ready.
+pub(crate) const TARGET_LOGIN_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// For the last words of a session that is cut.
+pub(crate) const FAREWELL_TIME_MAX: Duration = Duration::from_millis(250);
+
+/// For a session to reach its own end when the gateway stops.
+pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Connections of agents at once.
+pub(crate) const CONNECTIONS_MAX: usize = 1_024;
+
+/// Sessions of one run at once.
+pub(crate) const SESSIONS_PER_RUN_MAX: u64 = 32;
+
+/// Bytes on their way to one side before the other side is no longer read.
+pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes read at once.
+pub(crate) const READ_BYTES: usize = 32 * 1024;
+
+/// How long what was learned of a target serves new sessions.
+pub(crate) const KNOWLEDGE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Text of a call that is kept as its payload, in bytes; what is longer is cut.
+pub(crate) const PAYLOAD_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bound values of a call that are kept in its payload.
+pub(crate) const PAYLOAD_VALUES_MAX: usize = 256;
+
+/// Bytes of each of them.
+pub(crate) const PAYLOAD_VALUE_BYTES_MAX: usize = 1_024;

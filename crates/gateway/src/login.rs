@@ -1,0 +1,153 @@
+//! An agent's login: from the first byte of a connection to the proof of which run it is.
+
+use std::io;
+use std::sync::Arc;
+
+use bailiwick_run::{RunId, Verified, Verifier};
+use bailiwick_wire::{Fault, Refused, Session, Step};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
+use crate::directory::Admission;
+use crate::gateway::Gateway;
+use crate::limits::READ_BYTES;
+use crate::stream::Stream;
+
+/// An agent that proved which run it is.
+pub(crate) struct LoggedIn {
+    pub(crate) stream: Stream,
+    pub(crate) admission: Admission,
+    /// The target it wants.
+    pub(crate) target: String,
+}
+
+/// Lets an agent log in; nothing if it did not, and then it has been told and that is on record.
+pub(crate) async fn log_in(
+    gateway: &Gateway,
+    session: &mut dyn Session,
+    mut stream: Stream,
+) -> io::Result<Option<LoggedIn>> {
+    let mut input = BytesMut::with_capacity(READ_BYTES);
+    // The run whose id the agent gave, whether or not it can prove it.
+    let mut claimed: Option<Admission> = None;
+    loop {
+        while let Some(step) = session.next() {
+            match step {
+                Step::ToAgent(bytes) => stream.write_all(&bytes).await?,
+                Step::AgentTls(bytes) => {
+                    stream.write_all(&bytes).await?;
+                    let Some(plain) = stream.into_plain() else {
+                        return Err(io::Error::other("TLS within TLS"));
+                    };
+                    let acceptor = TlsAcceptor::from(Arc::clone(&gateway.tls.config));
+                    stream = Stream::Agent(Box::new(acceptor.accept(plain).await?));
+                    session.agent_secured();
+                }
+                Step::Identify { user } => {
+                    claimed = user
+                        .parse::<RunId>()
+                        .ok()
+                        .and_then(|run| gateway.directory.find(&run));
+                    let verifier = match &claimed {
+                        Some(admission) => Arc::clone(&admission.verifier),
+                        None => Arc::new(Verifier::of_nobody(&gateway.decoy, &user)),
+                    };
+                    if let Err(fault) = session.identified(verifier) {
+                        return refuse(gateway, session, stream, claimed, &fault).await;
+                    }
+                }
+                Step::LoginFailed(failure) => {
+                    let run = claimed.as_ref().map(|admission| &admission.run);
+                    if let Some(admission) = &claimed {
+                        admission.tally.deny();
+                    }
+                    tracing::warn!(user = ?failure.user, reason = failure.reason, "login denied");
+                    let target = gateway
+                        .targets
+                        .get(&failure.target)
+                        .map(|target| target.name.clone());
+                    gateway.login_denied(run, target, failure.reason).await;
+                }
+                Step::Connect { verified, target } => {
+                    return match admitted(gateway, &verified) {
+                        Some(admission) => Ok(Some(LoggedIn {
+                            stream,
+                            admission,
+                            target,
+                        })),
+                        None => {
+                            session.refuse(&Refused {
+                                code: "28000",
+                                message: "this run has ended".into(),
+                                hint: "Open another run; its credential is its own.".into(),
+                            });
+                            farewell(session, &mut stream).await?;
+                            Ok(None)
+                        }
+                    };
+                }
+                Step::Cancel(key) => {
+                    gateway.cancel(key);
+                    return Ok(None);
+                }
+                Step::Done => {
+                    stream.flush().await?;
+                    return Ok(None);
+                }
+                Step::TargetTls
+                | Step::Learned(_)
+                | Step::Ready
+                | Step::Ask(..)
+                | Step::Relay(_)
+                | Step::Finished(..) => {
+                    return Err(io::Error::other("a step that does not belong to a login"));
+                }
+            }
+        }
+        stream.flush().await?;
+        input.clear();
+        if stream.read_buf(&mut input).await? == 0 {
+            return Ok(None);
+        }
+        if let Err(fault) = session.agent(&input) {
+            return refuse(gateway, session, stream, claimed, &fault).await;
+        }
+    }
+}
+
+fn admitted(gateway: &Gateway, verified: &Verified) -> Option<Admission> {
+    gateway
+        .directory
+        .find(&verified.run())
+        .filter(|admission| admission.ended.borrow().is_none())
+}
+
+/// Ends a login that was not understood.
+async fn refuse(
+    gateway: &Gateway,
+    session: &mut dyn Session,
+    mut stream: Stream,
+    claimed: Option<Admission>,
+    fault: &Fault,
+) -> io::Result<Option<LoggedIn>> {
+    let run = claimed.as_ref().map(|admission| &admission.run);
+    gateway.login_denied(run, None, fault.to_string()).await;
+    session.refuse(&Refused {
+        code: "08P01",
+        message: fault.to_string(),
+        hint: String::new(),
+    });
+    farewell(session, &mut stream).await?;
+    Ok(None)
+}
+
+/// Sends the last words of a session.
+pub(crate) async fn farewell(session: &mut dyn Session, stream: &mut Stream) -> io::Result<()> {
+    while let Some(step) = session.next() {
+        if let Step::ToAgent(bytes) = step {
+            stream.write_all(&bytes).await?;
+        }
+    }
+    stream.flush().await
+}

@@ -1,0 +1,262 @@
+//! Opening a target: its socket, its TLS, the gateway's own login, and what was learned of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bailiwick_wire::{Endpoint, Fault, Knowledge, Protocol, Session, Step, TlsMode};
+use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::gate::Way;
+use crate::limits::{KNOWLEDGE_TIME_MAX, READ_BYTES, TARGET_LOGIN_TIME_MAX};
+use crate::stream::Stream;
+use crate::tls;
+
+/// A system behind the gateway.
+#[derive(Clone)]
+pub struct Target {
+    /// Its name, by which agents and tasks know it.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: &'static Protocol,
+    /// Where it is.
+    pub endpoint: Endpoint,
+}
+
+/// The targets by name, and what was learned of each.
+pub(crate) struct Targets {
+    targets: HashMap<String, Target>,
+    knowledge: Mutex<HashMap<String, (Instant, Knowledge)>>,
+}
+
+/// Why a target could not be opened. For whoever runs the gateway, not for the agent: it names
+/// addresses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("{address} cannot be reached: {error}")]
+    Unreachable {
+        address: String,
+        error: std::io::Error,
+    },
+    #[error("{address} did not let the gateway in within {} s", TARGET_LOGIN_TIME_MAX.as_secs())]
+    TimedOut { address: String },
+    #[error("TLS with {address} failed: {error}")]
+    Tls { address: String, error: String },
+    #[error("{address}: {fault}")]
+    Login { address: String, fault: Fault },
+}
+
+impl Targets {
+    pub(crate) fn new(targets: impl IntoIterator<Item = Target>) -> Self {
+        Self {
+            targets: targets
+                .into_iter()
+                .map(|target| (target.name.clone(), target))
+                .collect(),
+            knowledge: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Target> {
+        self.targets.get(name)
+    }
+
+    /// What was learned of a target, unless too long ago.
+    pub(crate) fn known(&self, name: &str) -> Option<Knowledge> {
+        let known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(name)
+            .filter(|(when, _)| when.elapsed() < KNOWLEDGE_TIME_MAX)
+            .map(|(_, knowledge)| Arc::clone(knowledge))
+    }
+
+    pub(crate) fn learned(&self, name: &str, knowledge: Knowledge) {
+        let mut known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.to_owned(), (Instant::now(), knowledge));
+    }
+}
+
+/// A target that is ready for calls.
+pub(crate) struct Open {
+    pub(crate) stream: Stream,
+    /// The endpoint as it was reached: with the TLS mode of the attempt that succeeded.
+    pub(crate) endpoint: Endpoint,
+    /// Steps for the agent that came with it.
+    pub(crate) to_agent: BytesMut,
+}
+
+/// Opens a target for a session, up to its [`Step::Ready`].
+pub(crate) async fn open(
+    session: &mut dyn Session,
+    target: &Target,
+    targets: &Targets,
+    label: &str,
+    veil: &Arc<dyn bailiwick_wire::Veil>,
+) -> Result<Open, OpenError> {
+    let attempts = attempts(&target.endpoint);
+    let mut last = None;
+    for endpoint in attempts {
+        let address = format!("{}:{}", endpoint.host, endpoint.port);
+        let attempt = attempt(session, &endpoint, target, targets, label, veil);
+        match timeout(TARGET_LOGIN_TIME_MAX, attempt).await {
+            Ok(Ok(open)) => return Ok(open),
+            // Only what the target itself refused may go better with or without TLS.
+            Ok(Err(
+                error @ OpenError::Login {
+                    fault: Fault::TargetLogin(_),
+                    ..
+                },
+            )) => {
+                last = Some(error);
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(OpenError::TimedOut { address }),
+        }
+    }
+    Err(last.unwrap_or(OpenError::TimedOut {
+        address: target.endpoint.host.clone(),
+    }))
+}
+
+/// The attempts that an `sslmode` stands for: `allow` goes without TLS first, `prefer` with.
+fn attempts(endpoint: &Endpoint) -> Vec<Endpoint> {
+    let with = |tls| Endpoint {
+        tls,
+        ..endpoint.clone()
+    };
+    match endpoint.tls {
+        TlsMode::Allow => vec![with(TlsMode::Disable), with(TlsMode::Require)],
+        TlsMode::Prefer => vec![with(TlsMode::Prefer), with(TlsMode::Disable)],
+        mode => vec![with(mode)],
+    }
+}
+
+async fn attempt(
+    session: &mut dyn Session,
+    endpoint: &Endpoint,
+    target: &Target,
+    targets: &Targets,
+    label: &str,
+    veil: &Arc<dyn bailiwick_wire::Veil>,
+) -> Result<Open, OpenError> {
+    let address = format!("{}:{}", endpoint.host, endpoint.port);
+    let login = |fault| OpenError::Login {
+        address: address.clone(),
+        fault,
+    };
+    let unreachable = |error| OpenError::Unreachable {
+        address: address.clone(),
+        error,
+    };
+    let mut way = Way::new(dial(endpoint).await.map_err(unreachable)?);
+    let mut to_agent = BytesMut::new();
+    let mut input = BytesMut::with_capacity(READ_BYTES);
+    session
+        .connected(
+            endpoint,
+            label,
+            Arc::clone(veil),
+            targets.known(&target.name),
+        )
+        .map_err(login)?;
+    loop {
+        while let Some(step) = session.next() {
+            match step {
+                Step::Relay(plumbing) => way.relay(plumbing),
+                Step::ToAgent(bytes) => to_agent.extend_from_slice(&bytes),
+                Step::Learned(knowledge) => targets.learned(&target.name, knowledge),
+                Step::TargetTls => {
+                    way.write().await.map_err(unreachable)?;
+                    way = Way::new(secure(way.into_inner(), endpoint).await?);
+                    session.target_secured().map_err(login)?;
+                }
+                Step::Ready => {
+                    return Ok(Open {
+                        stream: way.into_inner(),
+                        endpoint: endpoint.clone(),
+                        to_agent,
+                    });
+                }
+                Step::AgentTls(_)
+                | Step::Identify { .. }
+                | Step::LoginFailed(_)
+                | Step::Connect { .. }
+                | Step::Ask(..)
+                | Step::Finished(..)
+                | Step::Cancel(_)
+                | Step::Done => {
+                    return Err(login(Fault::Bug("a step that does not belong to a login")));
+                }
+            }
+        }
+        way.write().await.map_err(unreachable)?;
+        input.clear();
+        let read = way.get_mut().read_buf(&mut input).await;
+        if read.map_err(unreachable)? == 0 {
+            return Err(login(Fault::TargetLogin("it closed the connection".into())));
+        }
+        session.target(&input).map_err(login)?;
+    }
+}
+
+async fn dial(endpoint: &Endpoint) -> std::io::Result<Stream> {
+    let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(Stream::Plain(stream))
+}
+
+async fn secure(stream: Stream, endpoint: &Endpoint) -> Result<Stream, OpenError> {
+    let failed = |error: String| OpenError::Tls {
+        address: format!("{}:{}", endpoint.host, endpoint.port),
+        error,
+    };
+    let stream = stream
+        .into_plain()
+        .ok_or_else(|| failed("it is encrypted already".into()))?;
+    let config = tls::towards(endpoint).map_err(|error| failed(error.to_string()))?;
+    let name = ServerName::try_from(endpoint.host.clone())
+        .map_err(|_| failed("its host is neither a DNS name nor an address".into()))?;
+    let stream = TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(Stream::Target(Box::new(stream)))
+}
+
+/// Cancels what a target is doing for a session, on a connection of its own, as well as that can be
+/// done: the target answers nothing to it.
+pub(crate) async fn cancel(protocol: &'static Protocol, endpoint: Endpoint, request: Vec<u8>) {
+    let sent = timeout(TARGET_LOGIN_TIME_MAX, async {
+        // The request holds nothing but the target's own key of that session; it goes without TLS
+        // only where the session itself did.
+        let mut stream = dial(&endpoint).await?;
+        if endpoint.tls != TlsMode::Disable {
+            stream.write_all(protocol.tls_request).await?;
+            if stream.read_u8().await? == b'S' {
+                stream = secure(stream, &endpoint)
+                    .await
+                    .map_err(std::io::Error::other)?;
+            }
+        }
+        stream.write_all(&request).await?;
+        stream.flush().await?;
+        // It closes once it has taken the request.
+        let _ = stream.read_u8().await;
+        std::io::Result::Ok(())
+    })
+    .await;
+    if !matches!(sent, Ok(Ok(()))) {
+        tracing::warn!(host = %endpoint.host, "a cancel request did not reach the target");
+    }
+}

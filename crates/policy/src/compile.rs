@@ -1,0 +1,358 @@
+//! A task becomes Cedar policies, built as syntax trees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bailiwick_action::{Class, Kind, Verb};
+use cedar_policy::pst::{
+    ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, Expr, Literal, PatternElem,
+    PrincipalConstraint, ResourceConstraint, StaticPolicy, Template, Var,
+};
+use cedar_policy::{Policy, PolicySet, ValidationMode, pst};
+
+use crate::guardrail::Guardrail;
+use crate::limits::MAX_POLICIES;
+use crate::model::{Model, OPEN, Refused, Type, action_name, id};
+use crate::name::Pattern;
+use crate::task::{Grant, Mask, Task};
+
+/// A task's policies, together with the guardrails, cut into what each kind of request needs.
+pub(crate) struct Compiled {
+    /// For opening a run.
+    pub(crate) open: PolicySet,
+    /// For a call, by target.
+    pub(crate) targets: BTreeMap<String, Slice>,
+    /// Which of the task's own policies are there to forbid, and why.
+    pub(crate) forbids: BTreeMap<String, Forbid>,
+}
+
+/// Everything that can decide a call to one target.
+pub(crate) struct Slice {
+    /// For calls whose columns are all known.
+    pub(crate) policies: PolicySet,
+    /// For calls with columns that could not be named: here guardrails take every condition on the
+    /// columns as met.
+    pub(crate) unknown_columns: PolicySet,
+}
+
+/// Why a task's own policy forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Forbid {
+    /// The masks of one table.
+    Mask,
+    /// A grant that needs somebody's approval.
+    Approval(String),
+}
+
+impl Compiled {
+    pub(crate) fn new(
+        model: &Model,
+        task: &Task,
+        guardrails: &[Guardrail],
+    ) -> Result<Self, Refused> {
+        let compiler = Compiler { model, task };
+        let mut open = PolicySet::new();
+        for policy in compiler.open()? {
+            add(&mut open, policy)?;
+        }
+        check(model, &open)?;
+        add_all(&mut open, guardrails.iter().map(|g| &g.policy))?;
+
+        let mut forbids = BTreeMap::new();
+        let mut targets = BTreeMap::new();
+        let mut count = 0;
+        for target in task.targets() {
+            let mut policies = PolicySet::new();
+            for policy in compiler.target(target, &mut forbids)? {
+                add(&mut policies, policy)?;
+            }
+            count += policies.num_of_policies();
+            if count > MAX_POLICIES {
+                return Err(Refused::because(format_args!(
+                    "the task names too much: it makes more than {MAX_POLICIES} policies"
+                )));
+            }
+            check(model, &policies)?;
+            let mut unknown_columns = policies.clone();
+            add_all(&mut policies, guardrails.iter().map(|g| &g.policy))?;
+            add_all(
+                &mut unknown_columns,
+                guardrails.iter().map(|g| &g.unknown_columns),
+            )?;
+            targets.insert(
+                target.to_owned(),
+                Slice {
+                    policies,
+                    unknown_columns,
+                },
+            );
+        }
+        Ok(Self {
+            open,
+            targets,
+            forbids,
+        })
+    }
+}
+
+struct Compiler<'a> {
+    model: &'a Model,
+    task: &'a Task,
+}
+
+impl Compiler<'_> {
+    /// `permit (principal, action == open, resource == this task) when { principal.name like … }`.
+    fn open(&self) -> Result<Vec<Template>, Refused> {
+        let resource = self.model.literal(Type::Task, &self.task.name);
+        let launchers = self.task.launchers.iter().zip(1..);
+        launchers
+            .map(|(pattern, number)| {
+                Template::new(
+                    self.id(&format!("launchers-{number}")),
+                    Effect::Permit,
+                    PrincipalConstraint::Is(self.model.literal(Type::Launcher, "").ty),
+                    ActionConstraint::Eq(self.model.literal(Type::Action, OPEN)),
+                    ResourceConstraint::Eq(EntityOrSlot::Entity(resource.clone())),
+                )
+                .try_with_clauses([Clause::When(Arc::new(Expr::Like {
+                    expr: attribute(Var::Principal, "name"),
+                    pattern: pattern
+                        .chars()
+                        .map(|c| match c {
+                            '*' => PatternElem::Wildcard,
+                            c => PatternElem::Char(c),
+                        })
+                        .collect(),
+                }))])
+                .map_err(Refused::because)
+            })
+            .collect()
+    }
+
+    fn target(
+        &self,
+        target: &str,
+        forbids: &mut BTreeMap<String, Forbid>,
+    ) -> Result<Vec<Template>, Refused> {
+        let mut policies = vec![self.session(target)];
+        for grant in self
+            .task
+            .grants
+            .iter()
+            .filter(|grant| grant.target == target)
+        {
+            for policy in self.grant(grant)? {
+                if let Some(who) = &grant.approve {
+                    forbids.insert(policy.id.to_string(), Forbid::Approval(who.clone()));
+                }
+                policies.push(policy);
+            }
+        }
+        for policy in self.masks(target)? {
+            forbids.insert(policy.id.to_string(), Forbid::Mask);
+            policies.push(policy);
+        }
+        Ok(policies)
+    }
+
+    /// Housekeeping of the connection comes with any grant on the target.
+    fn session(&self, target: &str) -> Template {
+        Template::new(
+            self.id(&format!("session/{target}")),
+            Effect::Permit,
+            self.principal(),
+            ActionConstraint::Eq(self.model.literal(Type::Action, Verb::Session.as_str())),
+            ResourceConstraint::Eq(EntityOrSlot::Entity(
+                self.model.literal(Type::Target, &id(&[target])),
+            )),
+        )
+    }
+
+    /// A permit for each thing the grant names, and a second one for the verbs that its column list
+    /// does not limit. With `approve` they are forbids: until somebody can approve, no other grant
+    /// lets through what this one holds.
+    fn grant(&self, grant: &Grant) -> Result<Vec<Template>, Refused> {
+        let effect = match grant.approve {
+            None => Effect::Permit,
+            Some(_) => Effect::Forbid,
+        };
+        let mut policies = Vec::new();
+        for item in &grant.items {
+            let pattern = &item.pattern;
+            let (limited, free): (Vec<Verb>, Vec<Verb>) = grant
+                .verbs_on(pattern.kind)
+                .partition(|verb| grant.limited(*verb).is_some());
+            let name = format!("{}/{}", grant.name(), described(pattern));
+            if !free.is_empty() {
+                let suffix = if limited.is_empty() { "" } else { "/lock" };
+                policies.push(Template::new(
+                    self.id(&format!("{name}{suffix}")),
+                    effect,
+                    self.principal(),
+                    self.actions(grant.class, &free)?,
+                    self.resource(&grant.target, pattern),
+                ));
+            }
+            if let (false, Some(columns)) = (limited.is_empty(), &grant.columns) {
+                let condition = match effect {
+                    Effect::Permit => covers_all(columns),
+                    Effect::Forbid => touches_any(Set::Columns, columns),
+                };
+                let policy = Template::new(
+                    self.id(&name),
+                    effect,
+                    self.principal(),
+                    self.actions(grant.class, &limited)?,
+                    self.resource(&grant.target, pattern),
+                );
+                let policy = policy.try_with_clauses([Clause::When(condition)]);
+                policies.push(policy.map_err(Refused::because)?);
+            }
+        }
+        Ok(policies)
+    }
+
+    /// A forbid for each table with masked columns: whatever would show one other than as a plain
+    /// output column, which masking covers.
+    fn masks(&self, target: &str) -> Result<Vec<Template>, Refused> {
+        let mut tables: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
+        for Mask { column, .. } in self.task.masks.iter().filter(|mask| mask.target == target) {
+            let table = (column.schema.as_str(), column.table.as_str());
+            tables.entry(table).or_default().insert(column.name.clone());
+        }
+        tables
+            .into_iter()
+            .map(|((schema, name), columns)| {
+                let pattern = Pattern {
+                    kind: Kind::Table,
+                    schema: Some(schema.to_owned()),
+                    name: Some(name.to_owned()),
+                };
+                Template::new(
+                    self.id(&format!("mask/{pattern}")),
+                    Effect::Forbid,
+                    self.principal(),
+                    ActionConstraint::In(vec![self.model.literal(Type::Action, "call")]),
+                    self.resource(target, &pattern),
+                )
+                .try_with_clauses([Clause::When(touches_any(Set::Exposed, &columns))])
+                .map_err(Refused::because)
+            })
+            .collect()
+    }
+
+    /// A policy's id: `task:triage-tickets/read-1/public.tickets`.
+    fn id(&self, name: &str) -> pst::PolicyID {
+        pst::PolicyID(format!("task:{}/{name}", self.task.name).into())
+    }
+
+    fn principal(&self) -> PrincipalConstraint {
+        PrincipalConstraint::In(EntityOrSlot::Entity(
+            self.model.literal(Type::Task, &self.task.name),
+        ))
+    }
+
+    fn actions(&self, class: Class, verbs: &[Verb]) -> Result<ActionConstraint, Refused> {
+        let actions = verbs.iter().map(|verb| {
+            let name = action_name(class, *verb)
+                .ok_or_else(|| Refused::because(format_args!("{verb} is not a {class}")))?;
+            Ok(self.model.literal(Type::Action, name))
+        });
+        Ok(ActionConstraint::In(
+            actions.collect::<Result<_, Refused>>()?,
+        ))
+    }
+
+    fn resource(&self, target: &str, pattern: &Pattern) -> ResourceConstraint {
+        let ty = Type::of(pattern.kind);
+        let uid = |ty, path: &[&str]| EntityOrSlot::Entity(self.model.literal(ty, &id(path)));
+        match (&pattern.schema, &pattern.name) {
+            (Some(schema), Some(name)) => ResourceConstraint::Eq(uid(ty, &[target, schema, name])),
+            (Some(schema), None) => ResourceConstraint::IsIn(
+                self.model.literal(ty, "").ty,
+                uid(Type::Schema, &[target, schema]),
+            ),
+            (None, Some(name)) if pattern.kind == Kind::Object => {
+                ResourceConstraint::Eq(uid(ty, &[target, "", name]))
+            }
+            (None, Some(name)) => ResourceConstraint::Eq(uid(ty, &[target, name])),
+            (None, None) => ResourceConstraint::Eq(uid(Type::Target, &[target])),
+        }
+    }
+}
+
+/// A pattern's name in a policy's id, where the kind is not clear from the grant.
+fn described(pattern: &Pattern) -> String {
+    match (pattern.kind, &pattern.schema) {
+        (Kind::Table, _) => pattern.to_string(),
+        // The same entry may stand for an object in a schema and for one outside any.
+        (Kind::Object, Some(_)) => format!("object in schema {pattern}"),
+        (kind, _) => format!("{} {pattern}", kind.as_str()),
+    }
+}
+
+/// The sets of a call's context.
+#[derive(Clone, Copy)]
+enum Set {
+    Columns,
+    Exposed,
+}
+
+/// `[columns…].containsAll(context.columns)`: false as soon as a column is not in the list, and `*`
+/// never is.
+fn covers_all(columns: &BTreeSet<String>) -> Arc<Expr> {
+    Arc::new(Expr::BinaryOp {
+        op: BinaryOp::ContainsAll,
+        left: literals(columns.iter().map(String::as_str)),
+        right: attribute(Var::Context, "columns"),
+    })
+}
+
+/// `context.SET.containsAny(["*", columns…])`: a column that could not be named counts as all.
+fn touches_any(set: Set, columns: &BTreeSet<String>) -> Arc<Expr> {
+    let set = match set {
+        Set::Columns => "columns",
+        Set::Exposed => "exposed",
+    };
+    Arc::new(Expr::BinaryOp {
+        op: BinaryOp::ContainsAny,
+        left: attribute(Var::Context, set),
+        right: literals(columns.iter().map(String::as_str).chain(["*"])),
+    })
+}
+
+fn attribute(of: Var, name: &str) -> Arc<Expr> {
+    Arc::new(Expr::GetAttr {
+        expr: Arc::new(Expr::Var(of)),
+        attr: name.into(),
+    })
+}
+
+fn literals<'a>(strings: impl Iterator<Item = &'a str>) -> Arc<Expr> {
+    let string = |text: &str| Arc::new(Expr::Literal(Literal::String(text.into())));
+    Arc::new(Expr::Set(strings.map(string).collect()))
+}
+
+fn add(set: &mut PolicySet, template: Template) -> Result<(), Refused> {
+    let policy = StaticPolicy::try_from(template).map_err(Refused::because)?;
+    let policy = Policy::from_pst(pst::Policy::Static(policy)).map_err(Refused::because)?;
+    set.add(policy).map_err(Refused::because)
+}
+
+fn add_all<'a>(
+    set: &mut PolicySet,
+    policies: impl Iterator<Item = &'a Policy>,
+) -> Result<(), Refused> {
+    for policy in policies {
+        set.add(policy.clone()).map_err(Refused::because)?;
+    }
+    Ok(())
+}
+
+fn check(model: &Model, policies: &PolicySet) -> Result<(), Refused> {
+    let result = model.validator.validate(policies, ValidationMode::Strict);
+    match result.validation_errors().next() {
+        None => Ok(()),
+        Some(error) => Err(Refused::because(error)),
+    }
+}

@@ -1,0 +1,280 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bailiwick_action::Denial;
+use bailiwick_run::{Launcher, Run};
+
+use crate::compile::Compiled;
+use crate::describe::{self, Line};
+use crate::digest::Digest;
+use crate::explain;
+use crate::guardrail::{self, Guardrail};
+use crate::limits::{MAX_FILE, MAX_FILES};
+use crate::model::{Model, Refused};
+use crate::parse;
+use crate::problem::{LoadErrors, Place, Problem, nearest};
+use crate::scope::{self, Scope};
+use crate::task::Task;
+
+/// A target of the configuration, as task files may name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetName {
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `postgres`.
+    pub kind: String,
+}
+
+/// All task files and guardrails as they were at one moment. It never changes; to take up changed
+/// files, load another one.
+pub struct Engine {
+    model: Arc<Model>,
+    tasks: BTreeMap<String, Ready>,
+    guardrails: Arc<[Guardrail]>,
+    digest: String,
+}
+
+/// A task with its policies, ready to decide.
+pub(crate) struct Ready {
+    task: Arc<Task>,
+    compiled: Arc<Compiled>,
+    digest: String,
+}
+
+/// A run could not be given a scope.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// Its task does not exist.
+    #[error("no task is called `{0}`")]
+    NoTask(String),
+    /// The policy engine did not take it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Engine {
+    /// Loads `tasks/*.toml` and `policies/*.cedar`. Either everything is right or nothing is loaded,
+    /// and then the errors name all that is wrong.
+    pub fn load(tasks: &Path, policies: &Path, targets: &[TargetName]) -> Result<Self, LoadErrors> {
+        let model = Model::new().map_err(|error| refused(policies, error))?;
+        let mut problems = Vec::new();
+        let mut digest = Digest::new().part(model.text().as_bytes());
+
+        let mut guardrails = Vec::new();
+        for File { path, stem, text } in files(policies, "cedar", &mut problems) {
+            digest = digest
+                .part(b"policy")
+                .part(stem.as_bytes())
+                .part(text.as_bytes());
+            match guardrail::read(&model, &path, &stem, &text) {
+                Ok(read) => guardrails.extend(read),
+                Err(found) => problems.extend(found),
+            }
+        }
+        let guardrails_digest = digest.finish();
+
+        let mut digest = Digest::new().part(guardrails_digest.as_bytes());
+        let mut parsed: Vec<Task> = Vec::new();
+        let mut names = Vec::new();
+        for File { path, stem, text } in files(tasks, "toml", &mut problems) {
+            digest = digest
+                .part(b"task")
+                .part(stem.as_bytes())
+                .part(text.as_bytes());
+            match parse::task(&path, &stem, &text, targets) {
+                Ok(task) => parsed.push(task),
+                Err(found) => problems.extend(found),
+            }
+            names.push(stem);
+        }
+        for target in targets {
+            digest = digest
+                .part(target.name.as_bytes())
+                .part(target.kind.as_bytes());
+        }
+
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        problems.extend(guardrail::check(&guardrails, targets, &names));
+        if !problems.is_empty() {
+            return Err(LoadErrors::new(problems));
+        }
+
+        let mut ready = BTreeMap::new();
+        for task in parsed {
+            let compiled = Compiled::new(&model, &task, &guardrails)
+                .map_err(|error| refused(&task.place.file, error))?;
+            let digest = Digest::new()
+                .part(guardrails_digest.as_bytes())
+                .part(task.digest.as_bytes())
+                .finish();
+            ready.insert(
+                task.name.clone(),
+                Ready {
+                    task: Arc::new(task),
+                    compiled: Arc::new(compiled),
+                    digest,
+                },
+            );
+        }
+        Ok(Self {
+            model: Arc::new(model),
+            tasks: ready,
+            guardrails: guardrails.into(),
+            digest: digest.finish(),
+        })
+    }
+
+    /// `sha256:` and a digest of everything that was loaded.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The task of this name.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.tasks.get(name).map(|ready| ready.task.as_ref())
+    }
+
+    /// All tasks, by name.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().map(|ready| ready.task.as_ref())
+    }
+
+    /// The task that was probably meant by a name that is no task's.
+    pub fn nearest_task(&self, name: &str) -> Option<&str> {
+        nearest(name, self.tasks.keys().map(String::as_str))
+    }
+
+    /// All guardrails, in the order of their files.
+    pub fn guardrails(&self) -> &[Guardrail] {
+        &self.guardrails
+    }
+
+    /// Whether the launcher may open a run of the task.
+    pub fn may_open(&self, task: &str, launcher: &Launcher) -> Result<(), Denial> {
+        let Some(ready) = self.tasks.get(task) else {
+            return Err(explain::no_task(task, self.nearest_task(task)));
+        };
+        let verdict = scope::open(&self.model, &ready.compiled, task, launcher);
+        if verdict.is_allowed() {
+            Ok(())
+        } else {
+            Err(explain::opening(
+                &ready.task,
+                launcher,
+                &verdict,
+                &self.guardrails,
+            ))
+        }
+    }
+
+    /// The scope of a run: what its task grants, within the guardrails.
+    pub fn scope(&self, run: &Run) -> Result<Scope, ScopeError> {
+        let ready = self
+            .tasks
+            .get(&run.task)
+            .ok_or_else(|| ScopeError::NoTask(run.task.clone()))?;
+        Scope::new(
+            Arc::clone(&self.model),
+            Arc::clone(&ready.task),
+            Arc::clone(&ready.compiled),
+            Arc::clone(&self.guardrails),
+            ready.digest.clone(),
+            run,
+        )
+        .map_err(|error| ScopeError::Refused(error.to_string()))
+    }
+
+    /// What a run of the task may do, in words; nothing if there is no such task.
+    pub fn describe(&self, task: &str) -> Option<Vec<Line>> {
+        let ready = self.tasks.get(task)?;
+        Some(describe::scope(&ready.task, &self.guardrails))
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({} tasks, {})", self.tasks.len(), self.digest)
+    }
+}
+
+fn refused(file: &Path, error: Refused) -> LoadErrors {
+    LoadErrors::new(vec![whole(file, error.to_string())])
+}
+
+fn whole(file: &Path, message: String) -> Problem {
+    Problem {
+        place: Place::whole(file),
+        key: String::new(),
+        message,
+        nearest: None,
+    }
+}
+
+struct File {
+    path: PathBuf,
+    stem: String,
+    text: String,
+}
+
+/// The files of a folder with this extension, by name. A folder that is not there is a problem: it
+/// may hold what keeps runs in bounds.
+fn files(folder: &Path, extension: &str, problems: &mut Vec<Problem>) -> Vec<File> {
+    let listed = fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let mut paths = match listed {
+        Ok(paths) => paths,
+        Err(error) => {
+            let message =
+                format!("cannot list this folder: {error}; if it should be empty, make it");
+            problems.push(whole(folder, message));
+            return Vec::new();
+        }
+    };
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    paths.sort();
+    if paths.len() > MAX_FILES {
+        problems.push(whole(
+            folder,
+            format!("there are more than {MAX_FILES} files in it"),
+        ));
+        return Vec::new();
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .map(str::to_owned);
+        match (stem, read(&path)) {
+            (Some(stem), _) if stem.starts_with('.') => {}
+            (Some(stem), Ok(text)) => files.push(File { path, stem, text }),
+            (None, _) => problems.push(whole(&path, "the file's name is not UTF-8".to_owned())),
+            (_, Err(message)) => problems.push(whole(&path, message)),
+        }
+    }
+    files
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let cannot = |error: std::io::Error| format!("cannot read it: {error}");
+    // Opening anything else, such as a pipe, could wait for ever.
+    if !fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .map_err(cannot)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is larger than {MAX_FILE} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}

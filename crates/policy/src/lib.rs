@@ -1,0 +1,32 @@
+//! What a run may do. Task files ([`Task`]) and the organisation's guardrails ([`Guardrail`]) are
+//! loaded into an [`Engine`], all right or not at all; it gives each run its [`Scope`], and the scope
+//! decides every call: an [`Allow`], which nothing else can make, or a denial that says what was
+//! outside the scope and what to ask for.
+//!
+//! Decisions are made by Cedar. Tasks become policies as syntax trees, never as text, checked
+//! strictly against `schema.cedarschema`; a policy that fails while it is evaluated is a deny.
+//!
+//! No clock, no network; the only files it reads are those of [`Engine::load`].
+
+mod compile;
+mod describe;
+mod digest;
+mod document;
+mod engine;
+mod explain;
+mod guardrail;
+mod limits;
+mod model;
+mod name;
+mod parse;
+mod problem;
+mod scope;
+mod task;
+
+pub use describe::{Line, Sort};
+pub use engine::{Engine, ScopeError, TargetName};
+pub use guardrail::Guardrail;
+pub use name::{Column, Pattern};
+pub use problem::{LoadErrors, Place, Problem};
+pub use scope::{Allow, Scope};
+pub use task::{Confine, Grant, Item, Mask, Reference, Task, TooLong};

@@ -1,0 +1,357 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bailiwick_action::{Action, Call, Class, Decision, Denial, Kind, Resource};
+use bailiwick_run::{Launcher, Run};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Entities, EntityUid, PolicySet, Request,
+};
+
+use crate::compile::{Compiled, Slice};
+use crate::describe::{self, Line};
+use crate::explain;
+use crate::guardrail::Guardrail;
+use crate::limits::{MAX_ACTIONS, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
+use crate::model::{Model, OPEN, Refused, Type, action_name, id};
+use crate::task::Task;
+
+/// What one run may do: its task's grants within the guardrails, as they were when it was opened.
+pub struct Scope {
+    model: Arc<Model>,
+    task: Arc<Task>,
+    compiled: Arc<Compiled>,
+    guardrails: Arc<[Guardrail]>,
+    digest: String,
+    run: EntityUid,
+    /// The run, its launcher, its task and its targets.
+    entities: Entities,
+    masked: BTreeMap<String, BTreeSet<(String, String)>>,
+    remembered: Memory,
+}
+
+static NOTHING: BTreeSet<(String, String)> = BTreeSet::new();
+
+impl Scope {
+    pub(crate) fn new(
+        model: Arc<Model>,
+        task: Arc<Task>,
+        compiled: Arc<Compiled>,
+        guardrails: Arc<[Guardrail]>,
+        digest: String,
+        run: &Run,
+    ) -> Result<Self, Refused> {
+        let (uid, [run, launcher]) = model.run(run)?;
+        let task_uid = model.uid(Type::Task, &task.name);
+        let mut entities = vec![
+            run,
+            launcher,
+            model.entity(task_uid, &[("name", &task.name)], [])?,
+        ];
+        for target in compiled.targets.keys() {
+            let uid = model.uid(Type::Target, &id(&[target]));
+            entities.push(model.entity(uid, &[("name", target)], [])?);
+        }
+        let mut masked: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+        for mask in &task.masks {
+            let column = &mask.column;
+            let table = format!("{}.{}", column.schema, column.table);
+            let columns = masked.entry(mask.target.clone()).or_default();
+            columns.insert((table, column.name.clone()));
+        }
+        Ok(Self {
+            entities: Entities::from_entities(entities, Some(&model.schema))
+                .map_err(Refused::because)?,
+            run: uid,
+            model,
+            task,
+            compiled,
+            guardrails,
+            digest,
+            masked,
+            remembered: Memory::default(),
+        })
+    }
+
+    /// Decides a call: every action of it must be allowed. What was not understood, what contradicts
+    /// itself and what makes a policy fail is denied.
+    pub fn decide(&self, target: &str, call: &Call) -> Result<Allow, Denial> {
+        if let Some(refusal) = &call.refusal {
+            return Err(explain::not_understood(refusal));
+        }
+        if call.actions.is_empty() {
+            return Err(explain::not_understood(
+                "it is not known what the statement does",
+            ));
+        }
+        if call.actions.len() > MAX_ACTIONS {
+            return Err(explain::not_understood(
+                "the statement does too many things at once",
+            ));
+        }
+        let Some(slice) = self.compiled.targets.get(target) else {
+            return Err(explain::no_target(&self.task, target));
+        };
+        let mut policies = BTreeSet::new();
+        let mut denied = Vec::new();
+        for action in &call.actions {
+            match self.verdict(target, slice, action) {
+                Verdict::Allowed(by) => policies.extend(by.iter().cloned()),
+                verdict => denied.push((action, verdict)),
+            }
+        }
+        if denied.is_empty() {
+            Ok(Allow {
+                class: call.class(),
+                policies: policies.into_iter().collect(),
+            })
+        } else {
+            let forbids = &self.compiled.forbids;
+            Err(explain::denied(
+                &self.task,
+                target,
+                &denied,
+                forbids,
+                &self.guardrails,
+            ))
+        }
+    }
+
+    /// Whether the run has at least one grant on the target.
+    pub fn may_use(&self, target: &str) -> bool {
+        self.compiled.targets.contains_key(target)
+    }
+
+    /// The masked columns of the target, as (`schema.table`, column).
+    pub fn masked(&self, target: &str) -> &BTreeSet<(String, String)> {
+        self.masked.get(target).unwrap_or(&NOTHING)
+    }
+
+    /// `sha256:` and a digest of the task, the guardrails and the schema they are checked against.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The task.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What the run may do, in words.
+    pub fn describe(&self) -> Vec<Line> {
+        describe::scope(&self.task, &self.guardrails)
+    }
+
+    fn verdict(&self, target: &str, slice: &Slice, action: &Action) -> Verdict {
+        if let Some(verdict) = self.remembered.get(target, action) {
+            return verdict;
+        }
+        let verdict = self
+            .evaluate(target, slice, &normal(action))
+            .unwrap_or(Verdict::Impossible(ENGINE));
+        self.remembered.put(target, action, &verdict);
+        verdict
+    }
+
+    fn evaluate(&self, target: &str, slice: &Slice, action: &Action) -> Result<Verdict, Refused> {
+        let Some(name) = action_name(action.class, action.verb) else {
+            return Ok(Verdict::Impossible(
+                "its verb and its class contradict each other",
+            ));
+        };
+        if !is_resolved(&action.resource) {
+            return Ok(Verdict::Unresolved);
+        }
+        if !crate::task::applies(action.verb, action.resource.kind) {
+            return Ok(Verdict::Impossible(
+                "no grant of this version can cover that",
+            ));
+        }
+        let (resource, entities) = self.model.resource(target, &action.resource)?;
+        let request = Request::new(
+            self.run.clone(),
+            self.model.uid(Type::Action, name),
+            resource,
+            self.model.context(action)?,
+            Some(&self.model.schema),
+        )
+        .map_err(Refused::because)?;
+        let entities = self
+            .entities
+            .clone()
+            .add_entities(entities, Some(&self.model.schema))
+            .map_err(Refused::because)?;
+        let unknown = action.columns.contains("*") || action.exposed.contains("*");
+        let policies = if unknown {
+            &slice.unknown_columns
+        } else {
+            &slice.policies
+        };
+        Ok(Verdict::of(&request, policies, &entities))
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scope({}, {})", self.run, self.digest)
+    }
+}
+
+/// The proof that a call is allowed. Only [`Scope::decide`] makes one, and it is used up by the gate
+/// that lets the call through, so it cannot be copied.
+#[derive(Debug)]
+pub struct Allow {
+    class: Class,
+    policies: Vec<String>,
+}
+
+impl Allow {
+    /// The decision, for the record.
+    pub fn decision(&self) -> Decision {
+        Decision::Allow {
+            policies: self.policies.clone(),
+        }
+    }
+
+    /// The heaviest class among the call's actions.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+}
+
+/// Why an action could not even be put to the policies.
+const ENGINE: &str = "the policies could not be asked about it";
+
+/// What the policies say about one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// These permit it.
+    Allowed(Arc<[String]>),
+    /// These forbid it.
+    Forbidden(Arc<[String]>),
+    /// Nothing permits it.
+    NotPermitted,
+    /// These failed. Cedar itself would pass over them, and over the forbids among them.
+    Failed(Arc<[String]>),
+    /// The resource could not be named exactly.
+    Unresolved,
+    /// It cannot be allowed by any policy.
+    Impossible(&'static str),
+}
+
+impl Verdict {
+    pub(crate) fn is_allowed(&self) -> bool {
+        matches!(self, Verdict::Allowed(_))
+    }
+
+    fn of(request: &Request, policies: &PolicySet, entities: &Entities) -> Self {
+        let response = Authorizer::new().is_authorized(request, policies, entities);
+        let diagnostics = response.diagnostics();
+        let failed: BTreeSet<String> = diagnostics
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id().to_string())
+            .collect();
+        if !failed.is_empty() {
+            return Verdict::Failed(failed.into_iter().collect());
+        }
+        let reason: BTreeSet<String> = diagnostics.reason().map(ToString::to_string).collect();
+        let reason: Arc<[String]> = reason.into_iter().collect();
+        match response.decision() {
+            // An allow that no policy gave would be a fault, and is none.
+            cedar_policy::Decision::Allow if !reason.is_empty() => Verdict::Allowed(reason),
+            cedar_policy::Decision::Deny if !reason.is_empty() => Verdict::Forbidden(reason),
+            _ => Verdict::NotPermitted,
+        }
+    }
+}
+
+/// Whether the launcher may open a run of the task.
+pub(crate) fn open(model: &Model, compiled: &Compiled, task: &str, launcher: &Launcher) -> Verdict {
+    let ask = || -> Result<Verdict, Refused> {
+        let task_uid = model.uid(Type::Task, task);
+        let launcher_uid = model.uid(Type::Launcher, launcher.as_str());
+        let entities = [
+            model.entity(task_uid.clone(), &[("name", task)], [])?,
+            model.entity(launcher_uid.clone(), &[("name", launcher.as_str())], [])?,
+        ];
+        let entities =
+            Entities::from_entities(entities, Some(&model.schema)).map_err(Refused::because)?;
+        let request = Request::new(
+            launcher_uid,
+            model.uid(Type::Action, OPEN),
+            task_uid,
+            Context::empty(),
+            Some(&model.schema),
+        )
+        .map_err(Refused::because)?;
+        Ok(Verdict::of(&request, &compiled.open, &entities))
+    };
+    ask().unwrap_or(Verdict::Impossible(ENGINE))
+}
+
+/// Whether the resource has the exact name that a grant could give. `*` is how a call says that it
+/// could not tell.
+fn is_resolved(resource: &Resource) -> bool {
+    let named = |name: &str| !name.is_empty() && name != "*";
+    match resource.kind {
+        Kind::Target => resource.schema.is_none() && resource.name.is_empty(),
+        Kind::Table | Kind::Function => {
+            resource.schema.as_deref().is_some_and(named) && named(&resource.name)
+        }
+        Kind::Object => resource.schema.as_deref().is_none_or(named) && named(&resource.name),
+        Kind::Role | Kind::Setting => resource.schema.is_none() && named(&resource.name),
+    }
+}
+
+/// The action with its resource spelled the one way that policies spell it.
+fn normal(action: &Action) -> Cow<'_, Action> {
+    let resource = &action.resource;
+    if resource.kind == Kind::Setting && resource.name.bytes().any(|b| b.is_ascii_uppercase()) {
+        let mut action = action.clone();
+        action.resource.name.make_ascii_lowercase();
+        Cow::Owned(action)
+    } else {
+        Cow::Borrowed(action)
+    }
+}
+
+/// The verdicts so far, by target and action. A scope never changes and no policy looks at the time,
+/// so a verdict stays true; expiry and revocation are watched elsewhere.
+#[derive(Default)]
+struct Memory(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    count: usize,
+    verdicts: HashMap<String, HashMap<Action, Verdict>>,
+}
+
+impl Memory {
+    fn get(&self, target: &str, action: &Action) -> Option<Verdict> {
+        // Entries go in whole, so a panic elsewhere leaves nothing half done.
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.verdicts.get(target)?.get(action).cloned()
+    }
+
+    fn put(&self, target: &str, action: &Action, verdict: &Verdict) {
+        if size(action) > MAX_REMEMBERED_BYTES {
+            return;
+        }
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.count >= MAX_REMEMBERED {
+            *remembered = Remembered::default();
+        }
+        let of_target = remembered.verdicts.entry(target.to_owned()).or_default();
+        if of_target.insert(action.clone(), verdict.clone()).is_none() {
+            remembered.count += 1;
+        }
+    }
+}
+
+/// The bytes that an action's names take.
+fn size(action: &Action) -> usize {
+    let columns = action.columns.iter().chain(&action.exposed);
+    let schema = action.resource.schema.iter();
+    let names = columns.chain(schema).chain([&action.resource.name]);
+    names.map(String::len).sum()
+}

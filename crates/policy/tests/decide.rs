@@ -1,0 +1,481 @@
+//! What is decided, and in which words.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests may fail a test")]
+
+mod common;
+
+use bailiwick_action::{Action, Class, Decision, Denial, Kind, Resource, Verb};
+use bailiwick_policy::{Engine, Sort};
+use common::{call, house, load, run};
+
+fn denial(engine: &Engine, task: &str, target: &str, action: Action) -> Denial {
+    let scope = engine.scope(&run(task)).unwrap();
+    scope.decide(target, &call([action])).unwrap_err()
+}
+
+fn on(verb: Verb, schema: &str, table: &str) -> Action {
+    Action::new(verb, Resource::table(schema, table))
+}
+
+fn exposing(column: &str) -> Action {
+    let mut action = on(Verb::Select, "public", "tickets").with_columns(["id"]);
+    action.columns.insert(column.into());
+    action.exposed.insert(column.into());
+    action
+}
+
+#[test]
+fn an_allow_names_its_class_and_its_policies() {
+    let scope = house().scope(&run("triage")).unwrap();
+    let allow = scope
+        .decide(
+            "tickets",
+            &call([
+                on(Verb::Select, "public", "tickets").with_columns(["id", "email"]),
+                on(Verb::Update, "public", "tickets").with_columns(["priority"]),
+            ]),
+        )
+        .unwrap();
+    assert_eq!(allow.class(), Class::Write);
+    let policies = [
+        "task:triage/read-1/public.tickets",
+        "task:triage/write-1/public.tickets",
+    ];
+    let policies = policies.map(String::from).to_vec();
+    assert_eq!(allow.decision(), Decision::Allow { policies });
+}
+
+#[test]
+fn one_denied_action_denies_the_call() {
+    let scope = house().scope(&run("triage")).unwrap();
+    let denial = scope
+        .decide(
+            "tickets",
+            &call([
+                on(Verb::Select, "public", "tickets").with_columns(["id"]),
+                on(Verb::Select, "billing", "cards").with_columns(["number"]),
+            ]),
+        )
+        .unwrap_err();
+    assert_eq!(
+        denial,
+        Denial {
+            policies: vec![],
+            reason: "select on billing.cards is outside the scope of task triage: \
+                     no grant covers this table"
+                .into(),
+            remedy: r#"ask for [[read]] target = "tickets", tables = ["billing.cards"]"#.into(),
+        }
+    );
+}
+
+#[test]
+fn each_kind_of_denial_has_its_words() {
+    let house = house();
+    let outside = "is outside the scope of task";
+    let ask = r#"ask for [[write]] target = "tickets", tables = ["#;
+    let execute = |class| Action::execute(class, Resource::function("public", "close"));
+    let setting = Action::new(Verb::Set, Resource::named(Kind::Setting, "role"));
+    let cases = [
+        (
+            "triage",
+            on(Verb::Update, "public", "comments").with_columns(["body"]),
+            format!(
+                "update on public.comments {outside} triage: it is granted for insert but not for update"
+            ),
+            format!(r#"{ask}"public.comments"], verbs = ["update"], columns = ["body"]"#),
+        ),
+        (
+            "read-only",
+            on(Verb::Delete, "public", "tickets"),
+            format!(
+                "delete on public.tickets {outside} read-only: it is granted for read but not for destroy"
+            ),
+            r#"ask for [[destroy]] target = "tickets", tables = ["public.tickets"]"#.into(),
+        ),
+        (
+            "triage",
+            on(Verb::Update, "public", "tickets").with_columns(["priority", "status", "owner"]),
+            format!(
+                "update on public.tickets {outside} triage: columns owner and status are not in the grant"
+            ),
+            format!(r#"{ask}"public.tickets"], verbs = ["update"], columns = ["owner", "status"]"#),
+        ),
+        (
+            "triage",
+            on(Verb::Update, "public", "tickets").with_columns(["*"]),
+            format!(
+                "update on public.tickets {outside} triage: it touches the whole row or columns that could not be told, and only column priority is granted"
+            ),
+            "name the columns".into(),
+        ),
+        (
+            "triage",
+            execute(Class::Read),
+            format!(
+                "execute on function public.close {outside} triage: it is granted for write but not for read"
+            ),
+            r#"ask for [[read]] target = "tickets", functions = ["public.close"]"#.into(),
+        ),
+        (
+            "admin",
+            setting,
+            format!("set on setting role {outside} admin: no grant covers this setting"),
+            r#"ask for [[admin]] target = "tickets", settings = ["role"], verbs = ["set"]"#.into(),
+        ),
+        (
+            "triage",
+            on(Verb::Maintain, "", "tickets"),
+            "not understood: it could not be told which table the statement means to maintain"
+                .into(),
+            "name it in full, with its schema".into(),
+        ),
+    ];
+    for (task, action, reason, remedy) in cases {
+        let denial = denial(&house, task, "tickets", action);
+        assert_eq!((denial.reason, denial.remedy), (reason, remedy));
+        assert_eq!(denial.policies, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_target_without_a_grant_is_closed() {
+    let house = house();
+    let scope = house.scope(&run("triage")).unwrap();
+    assert!(scope.may_use("tickets") && !scope.may_use("crm"));
+    assert!(scope.decide("tickets", &call([Action::session()])).is_ok());
+    let denial = denial(&house, "triage", "crm", Action::session());
+    assert_eq!(denial.reason, "task triage has no grant on target crm");
+}
+
+#[test]
+fn what_was_not_understood_is_denied_whatever_it_claims() {
+    let scope = house().scope(&run("greedy")).unwrap();
+    let select = on(Verb::Select, "public", "tickets").with_columns(["id"]);
+    let mut refused = call([select.clone()]);
+    refused.refusal = Some("the statement does not parse".into());
+    let denial = scope.decide("tickets", &refused).unwrap_err();
+    assert_eq!(
+        denial.reason,
+        "not understood: the statement does not parse"
+    );
+    assert!(scope.decide("tickets", &call([])).is_err());
+    assert!(
+        scope
+            .decide("tickets", &call(vec![select.clone(); 1_001]))
+            .is_err()
+    );
+
+    // A class that contradicts the verb, a verb on what it cannot be done to, names that are none.
+    let lies = Action {
+        class: Class::Read,
+        ..on(Verb::Delete, "public", "tickets")
+    };
+    let odd = Action::new(Verb::Select, Resource::function("public", "tickets"));
+    let mut nameless = select.clone();
+    nameless.resource.schema = None;
+    for action in [
+        lies,
+        odd,
+        nameless,
+        on(Verb::Select, "public", "*"),
+        on(Verb::Select, "*", "tickets"),
+        on(Verb::Select, "public", ""),
+    ] {
+        assert!(
+            scope.decide("tickets", &call([action.clone()])).is_err(),
+            "{action}"
+        );
+    }
+    assert!(scope.decide("tickets", &call([select])).is_ok());
+}
+
+#[test]
+fn a_masked_column_may_be_read_but_not_exposed() {
+    let house = house();
+    let scope = house.scope(&run("triage")).unwrap();
+    let masked: Vec<_> = scope.masked("tickets").iter().cloned().collect();
+    assert_eq!(masked, [("public.tickets".to_owned(), "email".to_owned())]);
+    assert!(scope.masked("crm").is_empty());
+
+    let read = on(Verb::Select, "public", "tickets").with_columns(["id", "email"]);
+    assert!(scope.decide("tickets", &call([read])).is_ok());
+    assert!(scope.decide("tickets", &call([exposing("status")])).is_ok());
+
+    let one = denial(&house, "triage", "tickets", exposing("email"));
+    assert!(
+        one.reason
+            .starts_with("column email of public.tickets is masked, and"),
+        "{one:?}"
+    );
+    assert_eq!(one.policies, ["task:triage/mask/public.tickets"]);
+    let whole = denial(&house, "triage", "tickets", exposing("*"));
+    assert!(whole.reason.contains("the whole row"), "{whole:?}");
+    // The same column of another table is not masked.
+    let mut other = on(Verb::Select, "public", "comments").with_columns(["email"]);
+    other.exposed.insert("email".into());
+    assert!(scope.decide("tickets", &call([other])).is_ok());
+}
+
+#[test]
+fn a_held_grant_denies_and_says_so() {
+    let denial = denial(
+        &house(),
+        "triage",
+        "tickets",
+        on(Verb::Delete, "public", "drafts"),
+    );
+    assert_eq!(
+        denial.reason,
+        "delete on public.drafts needs approval by group:data-owners, which this version cannot give"
+    );
+    assert_eq!(denial.policies, ["task:triage/destroy-1/public.drafts"]);
+}
+
+#[test]
+fn what_needs_approval_is_held_even_where_another_grant_would_allow_it() {
+    let engine = load(&[(
+        "t.toml",
+        r#"
+task = "t"
+purpose = "p"
+launchers = ["human:*"]
+ttl = "1m"
+[[write]]
+target = "tickets"
+tables = ["public.*"]
+[[write]]
+target = "tickets"
+tables = ["public.tickets"]
+verbs = ["update"]
+columns = ["status"]
+approve = "group:owners"
+"#,
+    )])
+    .unwrap();
+    let scope = engine.scope(&run("t")).unwrap();
+    let update =
+        |column: &str| call([on(Verb::Update, "public", "tickets").with_columns([column])]);
+    assert!(scope.decide("tickets", &update("title")).is_ok());
+    for column in ["status", "*"] {
+        let denial = scope.decide("tickets", &update(column)).unwrap_err();
+        assert!(
+            denial.reason.contains("needs approval by group:owners"),
+            "{denial:?}"
+        );
+    }
+}
+
+#[test]
+fn a_guardrail_beats_any_task() {
+    let house = house();
+    let secret = denial(
+        &house,
+        "greedy",
+        "tickets",
+        on(Verb::Select, "secrets", "keys"),
+    );
+    assert_eq!(
+        secret,
+        Denial {
+            policies: vec!["guardrail:no-secrets".into()],
+            reason: "guardrail no-secrets forbids select on secrets.keys: \
+                     nothing automatic reads the secrets"
+                .into(),
+            remedy: "ask the security team".into(),
+        }
+    );
+    let billing = denial(
+        &house,
+        "greedy",
+        "tickets",
+        on(Verb::Drop, "billing", "invoices"),
+    );
+    assert_eq!(
+        billing.remedy,
+        "no task can allow it; talk to whoever keeps guardrail billing-is-final"
+    );
+}
+
+#[test]
+fn a_guardrail_about_columns_holds_where_the_columns_are_unknown() {
+    let house = house();
+    let scope = house.scope(&run("greedy")).unwrap();
+    let select = |table: &str, column: &str| {
+        call([on(Verb::Select, "public", table).with_columns([column])])
+    };
+    assert!(
+        scope
+            .decide("tickets", &select("customers", "name"))
+            .is_ok()
+    );
+    assert!(
+        scope
+            .decide("tickets", &select("customers", "ssn"))
+            .is_err()
+    );
+    let denial = scope
+        .decide("tickets", &select("customers", "*"))
+        .unwrap_err();
+    assert_eq!(denial.policies, ["guardrail:no-ssn"]);
+    assert!(denial.reason.contains("could not be told"), "{denial:?}");
+    // And concerns no other table.
+    assert!(scope.decide("tickets", &select("tickets", "*")).is_ok());
+}
+
+/// Cedar skips a policy that fails, and so would skip a forbid.
+#[test]
+fn a_guardrail_that_fails_denies() {
+    let task = r#"
+task = "t"
+purpose = "p"
+launchers = ["human:*"]
+ttl = "1m"
+[[read]]
+target = "tickets"
+tables = ["public.*"]
+"#;
+    let overflow = r#"
+@id("overflows")
+forbid (principal, action == Bailiwick::Action::"select", resource)
+when { resource.name == "odd" && 9223372036854775807 + 1 == 0 };
+"#;
+    let engine = load(&[("t.toml", task), ("own.cedar", overflow)]).unwrap();
+    let scope = engine.scope(&run("t")).unwrap();
+    let select = |table: &str| call([on(Verb::Select, "public", table)]);
+    assert!(scope.decide("tickets", &select("tickets")).is_ok());
+    for _ in 0..2 {
+        let denial = scope.decide("tickets", &select("odd")).unwrap_err();
+        assert_eq!(denial.policies, ["guardrail:overflows"]);
+        assert!(denial.reason.contains("counts as a deny"), "{denial:?}");
+    }
+}
+
+#[test]
+fn only_launchers_open_and_guardrails_may_forbid_it() {
+    let house = house();
+    let open = |task: &str, launcher: &str| house.may_open(task, &launcher.parse().unwrap());
+    assert!(open("triage", "human:alice@acme.com").is_ok());
+    assert!(open("triage", "workflow:github:acme/support").is_ok());
+    for stranger in [
+        "human:alice@evil.com",
+        "human:alice@acme.com.evil.com",
+        "workflow:github:acme/supporter",
+        "workflow:alice@acme.com",
+    ] {
+        let denial = open("triage", stranger).unwrap_err();
+        assert_eq!(
+            denial.reason,
+            format!("{stranger} is not among the launchers of task triage")
+        );
+    }
+    assert!(open("greedy", "human:bob").is_ok());
+    let denial = open("greedy", "human:intern-7").unwrap_err();
+    assert_eq!(denial.policies, ["guardrail:interns"]);
+    assert!(
+        denial.reason.contains("interns open no destroying runs"),
+        "{denial:?}"
+    );
+    let denial = open("traige", "human:alice@acme.com").unwrap_err();
+    assert_eq!(denial.remedy, "did you mean `triage`?");
+}
+
+/// Names that would end a string, a condition or a policy if anything were joined as text.
+#[test]
+fn names_are_only_ever_names() {
+    let nasty = r#""]; permit(principal,action,resource);"#;
+    let quoted = nasty.replace('"', r#""""#);
+    let task = format!(
+        "task = \"t\"\npurpose = \"p\"\nttl = \"1m\"\n\
+         launchers = ['human:\"}};permit(principal,action,resource);', 'human:a*b?[c]\\']\n\
+         [[read]]\ntarget = \"tickets\"\ntables = ['public.\"{quoted}\"', '\"a/b\".c', '\"100%2F\".c']\n\
+         columns = ['{nasty}']\n\
+         [[mask]]\ntarget = \"tickets\"\ncolumns = ['public.\"{quoted}\".\"{quoted}\"']\n"
+    );
+    let engine = load(&[("t.toml", &task)]).unwrap();
+    let scope = engine.scope(&run("t")).unwrap();
+    let select = |schema: &str, table: &str| {
+        let action = on(Verb::Select, schema, table).with_columns([nasty]);
+        scope.decide("tickets", &call([action])).is_ok()
+    };
+    assert!(select("public", nasty));
+    assert!(select("a/b", "c"));
+    assert!(select("100%2F", "c"));
+    assert!(!select("a", "b/c"));
+    assert!(!select("100/", "c"));
+    assert!(!select("public", "tickets"));
+    assert!(!select(nasty, nasty));
+    for verb in [Verb::Delete, Verb::Update, Verb::Drop] {
+        assert!(
+            scope
+                .decide("tickets", &call([on(verb, "public", nasty)]))
+                .is_err()
+        );
+    }
+    let mut exposed = on(Verb::Select, "public", nasty).with_columns([nasty]);
+    exposed.exposed.insert(nasty.into());
+    assert!(scope.decide("tickets", &call([exposed])).is_err());
+
+    let open = |launcher: &str| engine.may_open("t", &launcher.parse().unwrap()).is_ok();
+    assert!(open("human:\"};permit(principal,action,resource);"));
+    assert!(open("human:aXb?[c]\\"));
+    assert!(!open("human:aXbYc\\"));
+    assert!(!open("human:alice"));
+}
+
+#[test]
+fn a_denial_stays_small_whatever_is_asked() {
+    let scope = house().scope(&run("triage")).unwrap();
+    let long = "é".repeat(5_000);
+    let actions = (0..500).map(|n| {
+        on(Verb::Update, "public", "tickets").with_columns((0..50).map(|c| format!("{long}{n}{c}")))
+    });
+    let denial = scope.decide("tickets", &call(actions)).unwrap_err();
+    assert!(denial.reason.len() < 1_300 && denial.remedy.len() < 1_300);
+}
+
+#[test]
+fn more_decisions_than_are_remembered_change_nothing() {
+    let scope = house().scope(&run("read-only")).unwrap();
+    for n in 0..5_000 {
+        let table = call([on(Verb::Select, "public", &format!("t{n}"))]);
+        assert!(scope.decide("tickets", &table).is_ok());
+        let elsewhere = call([on(Verb::Select, "elsewhere", &format!("t{n}"))]);
+        assert!(scope.decide("tickets", &elsewhere).is_err());
+    }
+}
+
+#[test]
+fn a_scope_is_described_in_words() {
+    let house = house();
+    let lines = house.describe("triage").unwrap();
+    let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(
+        text,
+        [
+            "may read public.tickets, public.comments on tickets",
+            "may update priority of public.tickets on tickets",
+            "may run the writing function public.close on tickets",
+            "may insert into public.comments on tickets",
+            "may delete from public.drafts on tickets only when group:data-owners approves, which this version cannot give: denied",
+            "email of public.tickets on tickets is masked",
+            "guardrail no-secrets: nothing automatic reads the secrets",
+            "guardrail billing-is-final: billing rows are never removed",
+            "guardrail no-ssn: nobody needs the social security number",
+            "guardrail interns: interns open no destroying runs",
+            "everything else is denied",
+        ]
+    );
+    assert_eq!(lines[4].sort, Sort::Approval);
+    assert_eq!(house.scope(&run("triage")).unwrap().describe(), lines);
+}
+
+#[test]
+fn the_digest_follows_the_content() {
+    let house = house();
+    let scope = |task: &str| house.scope(&run(task)).unwrap().digest().to_owned();
+    assert_eq!(scope("triage"), scope("triage"));
+    assert_ne!(scope("triage"), scope("greedy"));
+    assert!(house.digest().starts_with("sha256:") && house.digest().len() == 71);
+    assert!(house.scope(&run("none")).is_err());
+}

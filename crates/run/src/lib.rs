@@ -1,0 +1,18 @@
+//! Who is asking: a [`Run`], its [`Launcher`], its time box, and the [`Verifier`] its credential is
+//! checked against. Only a check that succeeded makes a [`Verified`], and only that opens a session.
+//!
+//! No network, no storage, no clock: `now` is always an argument.
+
+mod credential;
+mod id;
+mod launcher;
+mod live;
+mod tally;
+mod time;
+
+pub use credential::{Iterations, Proof, ScramKeys, Secret, Verified, Verifier};
+pub use id::{InvalidRunId, RunId};
+pub use launcher::{InvalidLauncher, Launcher};
+pub use live::{Confinement, Ending, Run};
+pub use tally::Tally;
+pub use time::{Time, TimeBox};

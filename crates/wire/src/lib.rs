@@ -1,0 +1,17 @@
+//! Bytes to calls and back: per protocol the frames, the states of a session, and what a command
+//! does. Sans-IO: bytes go in, [`Step`]s come out; no socket, no clock, no decision is made here.
+//!
+//! A protocol is one directory with one [`Session`], and one line in [`PROTOCOLS`].
+
+mod limits;
+pub mod postgres;
+mod session;
+pub mod sql;
+
+pub use session::{
+    Agent, Answer, CancelKey, End, Endpoint, Fault, Knowledge, LoginFailure, Plumbing, Protocol,
+    Refused, Result, Seed, Session, Step, Ticket, TlsMode, Veil,
+};
+
+/// Every protocol this gateway speaks.
+pub const PROTOCOLS: [&Protocol; 1] = [&postgres::PROTOCOL];

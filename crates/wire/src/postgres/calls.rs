@@ -1,0 +1,344 @@
+//! From statements to calls: what a Query, a Parse or an Execute does, in the light of what the
+//! session has named before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bailiwick_action::{Action, Call, Kind, Payload};
+
+use super::expect::Part;
+use super::frame::Frame;
+use super::names::{Change, Names, Portal, Prepared};
+use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify};
+use crate::{Fault, Result, Veil};
+
+/// The longest verb of a call, in bytes.
+const VERB_BYTES_MAX: usize = 64;
+
+/// No placeholder is longer than this, in bytes; what a COPY keeps of one message to see a
+/// placeholder that is cut in two.
+pub(super) const PLACEHOLDER_BYTES_MAX: usize = 32;
+
+/// Makes calls, for one session.
+pub(super) struct Calls<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) veil: &'a dyn Veil,
+}
+
+/// A statement as it would run now.
+struct Resolved {
+    actions: Vec<Action>,
+    /// What its results are made of.
+    results: Arc<Prepared>,
+    change: Option<Change>,
+}
+
+impl Calls<'_> {
+    /// A call that cannot be allowed whatever the scope, and why.
+    pub(super) fn refused(&self, verb: &str, text: String, why: String) -> Call {
+        Call {
+            protocol: super::PROTOCOL.name,
+            verb: verb.to_owned(),
+            actions: Vec::new(),
+            refusal: Some(why),
+            payload: Payload {
+                text,
+                values: Vec::new(),
+            },
+        }
+    }
+
+    /// The call that a Query is, and its statements in order.
+    pub(super) fn query(&self, text: &str, names: &Names) -> (Call, Vec<Part>) {
+        let statements = match classify(text, self.catalogue) {
+            Ok(statements) => statements,
+            Err(refusal) => {
+                let call = self.refused("NOT UNDERSTOOD", text.to_owned(), refusal.reason);
+                return (call, Vec::new());
+            }
+        };
+        let verb = joined(&statements);
+        let mut names = names.clone();
+        let mut actions = BTreeSet::new();
+        let mut parts = Vec::new();
+        for statement in statements {
+            let prepared = Prepared::new(statement, text.to_owned(), self.veil);
+            match self.resolve(&prepared, &names) {
+                Ok(resolved) => {
+                    actions.extend(resolved.actions);
+                    if let Some(change) = &resolved.change {
+                        names.foresee(change.clone());
+                    }
+                    parts.push(Part {
+                        prepared: resolved.results,
+                        change: resolved.change,
+                    });
+                }
+                Err(why) => return (self.refused(&verb, text.to_owned(), why), Vec::new()),
+            }
+        }
+        if actions.is_empty() {
+            actions.insert(Action::session());
+        }
+        let call = self.call(verb, actions, text.to_owned(), Vec::new());
+        (call, parts)
+    }
+
+    /// The call that a Parse is, and what it prepares; or the call to refuse in its place.
+    pub(super) fn prepare(
+        &self,
+        text: &str,
+        names: &Names,
+    ) -> std::result::Result<(Call, Arc<Prepared>), Box<Call>> {
+        let refused = |verb: &str, why: String| {
+            Err(Box::new(self.refused(verb, text.to_owned(), why)))
+        };
+        let mut statements = match classify(text, self.catalogue) {
+            Ok(statements) => statements.into_iter(),
+            Err(refusal) => return refused("NOT UNDERSTOOD", refusal.reason),
+        };
+        let statement = statements.next().unwrap_or_else(|| {
+            Statement::housekeeping("EMPTY", StatementKind::Plain, Outputs::None)
+        });
+        if statements.next().is_some() {
+            return refused("PREPARE", "several statements in one prepared statement".into());
+        }
+        if names.is_full() {
+            return refused("PREPARE", "more prepared statements than one session may hold".into());
+        }
+        let verb = format!("PREPARE {}", statement.verb);
+        let prepared = Prepared::new(statement, text.to_owned(), self.veil);
+        // What it names is looked up again when it runs; here it may not exist yet.
+        let actions = match self.resolve(&prepared, names) {
+            Ok(resolved) => resolved.actions,
+            Err(_) => prepared.statement.actions.clone(),
+        };
+        let call = self.call(
+            clipped(verb),
+            actions.into_iter().collect(),
+            text.to_owned(),
+            Vec::new(),
+        );
+        match call.refusal {
+            Some(_) => Err(Box::new(call)),
+            None => Ok((call, prepared)),
+        }
+    }
+
+    /// The call that an Execute of a portal is (or its Bind alone), what its rows are made of, and
+    /// what it changes.
+    pub(super) fn portal(
+        &self,
+        portal: &Portal,
+        executes: bool,
+        names: &Names,
+    ) -> (Call, Arc<Prepared>, Option<Change>) {
+        let prepared = &portal.prepared;
+        let verb = match executes {
+            true => prepared.statement.verb.to_owned(),
+            false => clipped(format!("BIND {}", prepared.statement.verb)),
+        };
+        match self.resolve(prepared, names) {
+            Ok(resolved) => {
+                let call = self.call(
+                    verb,
+                    resolved.actions.into_iter().collect(),
+                    prepared.text.clone(),
+                    portal.values.clone(),
+                );
+                (call, resolved.results, resolved.change)
+            }
+            Err(why) => {
+                let call = self.refused(&verb, prepared.text.clone(), why);
+                (call, Arc::clone(prepared), None)
+            }
+        }
+    }
+
+    /// What a statement does now, given what is named.
+    fn resolve(
+        &self,
+        prepared: &Arc<Prepared>,
+        names: &Names,
+    ) -> std::result::Result<Resolved, String> {
+        let statement = &prepared.statement;
+        if let Some(source) = exposed_through_view(statement, self.veil) {
+            return Err(format!(
+                "column {} of {}.{} is masked, and is used through a view in a condition, an \
+                 ordering or a write, where masking cannot reach",
+                source.column, source.schema, source.table
+            ));
+        }
+        let mut actions = statement.actions.clone();
+        let mut results = Arc::clone(prepared);
+        let mut change = None;
+        match &statement.kind {
+            StatementKind::Prepare { name, inner } => {
+                check_name(name)?;
+                let inner = Prepared::new((**inner).clone(), prepared.text.clone(), self.veil);
+                change = Some(Change::Prepare(name.clone(), inner));
+            }
+            StatementKind::Execute { name } => {
+                let found = names.statement(name).ok_or(
+                    "EXECUTE of a prepared statement that does not exist in this session",
+                )?;
+                actions.extend(found.statement.actions.iter().cloned());
+                results = Arc::clone(found);
+            }
+            StatementKind::Declare { cursor } => {
+                check_name(cursor)?;
+                let portal = Portal {
+                    prepared: Arc::clone(prepared),
+                    values: Vec::new(),
+                    formats: Vec::new(),
+                    cursor: true,
+                };
+                change = Some(Change::Open(cursor.clone(), Arc::new(portal)));
+            }
+            StatementKind::Fetch { cursor } => {
+                let found = names
+                    .portal(cursor)
+                    .ok_or("FETCH from a cursor that does not exist in this session")?;
+                actions.extend(found.prepared.statement.actions.iter().cloned());
+                results = Arc::clone(&found.prepared);
+            }
+            StatementKind::Deallocate { name } => {
+                change = Some(Change::Deallocate(name.clone()));
+            }
+            StatementKind::Close { cursor } => change = Some(Change::Close(cursor.clone())),
+            StatementKind::Discard => change = Some(Change::DiscardAll),
+            _ => {}
+        }
+        if matches!(change, Some(Change::Prepare(..) | Change::Open(..))) && names.is_full() {
+            return Err("more prepared statements or cursors than one session may hold".into());
+        }
+        Ok(Resolved {
+            actions,
+            results,
+            change,
+        })
+    }
+
+    fn call(
+        &self,
+        verb: String,
+        actions: BTreeSet<Action>,
+        text: String,
+        values: Vec<Option<String>>,
+    ) -> Call {
+        let mut call = Call {
+            protocol: super::PROTOCOL.name,
+            verb,
+            actions: actions.into_iter().collect(),
+            refusal: None,
+            payload: Payload { text, values },
+        };
+        let writes_back = call.class().has_effect()
+            && (self.veil.has_placeholder(call.payload.text.as_bytes())
+                || call
+                    .payload
+                    .values
+                    .iter()
+                    .flatten()
+                    .any(|value| self.veil.has_placeholder(value.as_bytes())));
+        if writes_back {
+            call.refusal = Some("it would write a masked placeholder back to the target".into());
+        }
+        call
+    }
+}
+
+/// Whether any column that the statement touches is masked.
+pub(super) fn reads_masked(statement: &Statement, veil: &dyn Veil) -> bool {
+    let acted = statement.actions.iter().any(|action| {
+        action.resource.kind == Kind::Table
+            && action.columns.iter().any(|column| {
+                let schema = action.resource.schema.as_deref().unwrap_or_default();
+                masks(veil, schema, &action.resource.name, column)
+            })
+    });
+    acted || statement.touched.iter().any(|source| masks_source(veil, source))
+}
+
+/// Whether a source is masked; one whose column is not known is if any of its table's is.
+pub(super) fn masks_source(veil: &dyn Veil, source: &Source) -> bool {
+    masks(veil, &source.schema, &source.table, &source.column)
+}
+
+fn masks(veil: &dyn Veil, schema: &str, table: &str, column: &str) -> bool {
+    match column {
+        "*" => veil.masks_any(schema, table),
+        column => veil.masks(schema, table, column),
+    }
+}
+
+/// A masked column that a statement uses through a view where masking cannot reach. Used directly, it
+/// stands in the statement's actions, and the scope's own rule denies it.
+fn exposed_through_view<'s>(statement: &'s Statement, veil: &dyn Veil) -> Option<&'s Source> {
+    statement.exposed_sources.iter().find(|source| {
+        let direct = statement.actions.iter().any(|action| {
+            action.resource.kind == Kind::Table
+                && action.resource.schema.as_deref() == Some(&source.schema)
+                && action.resource.name == source.table
+                && action.exposed.contains(&source.column)
+        });
+        !direct && masks_source(veil, source)
+    })
+}
+
+/// Checks a ParameterStatus for what the gateway relies on: that the target reads a statement as the
+/// gateway does.
+pub(super) fn check_setting(frame: &Frame) -> Result<()> {
+    let mut reader = frame.reader();
+    let (Some(name), Some(value)) = (reader.c_string(), reader.c_string()) else {
+        return Err(Fault::Target("a malformed parameter status".into()));
+    };
+    let fine = match &*name {
+        "client_encoding" => value.eq_ignore_ascii_case("UTF8"),
+        "standard_conforming_strings" => value == "on",
+        _ => true,
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err(Fault::Target(format!(
+            "its setting {name} is `{value}`; statements would mean something else there than here"
+        )))
+    }
+}
+
+/// A bound value for the record: its text where it is text, else hexadecimal.
+pub(super) fn value_text(value: &[u8], binary: bool) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) if !binary || !text.chars().any(char::is_control) => text.to_owned(),
+        _ => value.iter().fold("\\x".to_owned(), |mut text, byte| {
+            use std::fmt::Write;
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+    }
+}
+
+/// The gateway's own name for a portal that does not exist starts so.
+fn check_name(name: &str) -> std::result::Result<(), String> {
+    if name.starts_with("bailiwick") {
+        Err("a name that starts with `bailiwick`, which the gateway keeps for itself".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn joined(statements: &[Statement]) -> String {
+    let verbs: Vec<_> = statements.iter().map(|statement| statement.verb).collect();
+    match verbs.as_slice() {
+        [] => "EMPTY".into(),
+        verbs => clipped(verbs.join("; ")),
+    }
+}
+
+fn clipped(mut verb: String) -> String {
+    // Verbs are this crate's own words, all ASCII.
+    verb.truncate(VERB_BYTES_MAX);
+    verb
+}

@@ -1,0 +1,89 @@
+//! Reading the target's catalogue, with statements of the gateway's own.
+
+use bytes::{Bytes, BytesMut};
+
+use super::Outbox;
+use super::frame::{Frame, Sender, take};
+use super::message;
+use super::rows::report_field;
+use crate::limits::{CATALOGUE_ROWS_MAX, COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
+use crate::sql::{Catalogue, QUERIES, Row};
+use crate::{Fault, Result};
+
+/// A catalogue that is being read: one query after the other.
+#[derive(Default)]
+pub(super) struct Learning {
+    answers: Vec<Vec<Row>>,
+    rows: Vec<Row>,
+    total: usize,
+}
+
+impl Learning {
+    /// Starts; returns what to send.
+    pub(super) fn start() -> (Self, Bytes) {
+        (
+            Self::default(),
+            QUERIES.first().map(|sql| message::query(sql)).unwrap_or_default(),
+        )
+    }
+
+    /// Reads on; returns the catalogue once it is whole.
+    pub(super) fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut Outbox,
+    ) -> Result<Option<Catalogue>> {
+        while let Some(frame) = take(input, Sender::Target, TARGET_FRAME_BYTES_MAX)? {
+            match frame.tag {
+                b'D' => self.row(&frame)?,
+                b'Z' => {
+                    self.answers.push(std::mem::take(&mut self.rows));
+                    match QUERIES.get(self.answers.len()) {
+                        Some(sql) => out.relay(message::query(sql)),
+                        None => {
+                            return Catalogue::from_rows(&self.answers).map(Some).map_err(|bad| {
+                                Fault::Target(format!("its catalogue cannot be read: {bad}"))
+                            });
+                        }
+                    }
+                }
+                // Descriptions, completions, notices and settings say nothing new.
+                b'T' | b'C' | b'N' | b'S' => {}
+                b'E' => {
+                    let code = report_field(&frame, b'C').unwrap_or_default();
+                    let text = report_field(&frame, b'M').unwrap_or_default();
+                    return Err(Fault::Target(format!(
+                        "its catalogue cannot be read: {text} ({code})"
+                    )));
+                }
+                tag => {
+                    return Err(Fault::Target(format!(
+                        "a message of type {:?} while its catalogue was read",
+                        char::from(tag)
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn row(&mut self, frame: &Frame) -> Result<()> {
+        let malformed = || Fault::Target("a malformed row of its catalogue".into());
+        self.total += 1;
+        if self.total > CATALOGUE_ROWS_MAX {
+            return Err(Fault::Target(format!(
+                "a catalogue of more than {CATALOGUE_ROWS_MAX} rows"
+            )));
+        }
+        let mut body = frame.reader();
+        let count = body.count(COLUMNS_MAX).ok_or_else(malformed)?;
+        let mut row = Row::with_capacity(count);
+        for _ in 0..count {
+            let value = body.value().ok_or_else(malformed)?;
+            let value = value.map(|value| String::from_utf8(value.to_vec()));
+            row.push(value.transpose().map_err(|_| malformed())?);
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}

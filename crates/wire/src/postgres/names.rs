@@ -1,0 +1,153 @@
+//! What a session has named on its target: prepared statements, portals and cursors. A name is
+//! registered when the target says that it exists, and looked up through what is still on its way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::rows::Described;
+use crate::Veil;
+use crate::limits::NAMES_MAX;
+use crate::sql::Statement;
+
+/// A statement that the target has prepared.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What it does.
+    pub(crate) statement: Statement,
+    /// Its text as the agent wrote it.
+    pub(crate) text: String,
+    /// It reads a masked column.
+    pub(crate) reads_masked: bool,
+    /// Its result columns, once the target has described them.
+    pub(crate) columns: OnceLock<Vec<Described>>,
+}
+
+impl Prepared {
+    pub(crate) fn new(statement: Statement, text: String, veil: &dyn Veil) -> Arc<Self> {
+        Arc::new(Self {
+            reads_masked: super::calls::reads_masked(&statement, veil),
+            statement,
+            text,
+            columns: OnceLock::new(),
+        })
+    }
+}
+
+/// A statement whose results can be fetched: a portal of the extended protocol or an SQL cursor
+/// (PostgreSQL keeps both under one set of names).
+#[derive(Clone, Debug)]
+pub(crate) struct Portal {
+    /// What is fetched.
+    pub(crate) prepared: Arc<Prepared>,
+    /// The values bound to it, as text.
+    pub(crate) values: Vec<Option<String>>,
+    /// The formats asked for its columns: none for all text, one for all, or one for each.
+    pub(crate) formats: Vec<bool>,
+    /// It was made by SQL, and does not end with its transaction as far as we can see.
+    pub(crate) cursor: bool,
+}
+
+/// A change to the names, made when the target confirms it.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Prepare(String, Arc<Prepared>),
+    Deallocate(Option<String>),
+    Open(String, Arc<Portal>),
+    Close(Option<String>),
+    DiscardAll,
+}
+
+/// The names of a session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    statements: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Arc<Portal>>,
+}
+
+impl Names {
+    pub(crate) fn statement(&self, name: &str) -> Option<&Arc<Prepared>> {
+        self.statements.get(name)
+    }
+
+    pub(crate) fn portal(&self, name: &str) -> Option<&Arc<Portal>> {
+        self.portals.get(name)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.statements.len() >= NAMES_MAX || self.portals.len() >= NAMES_MAX
+    }
+
+    /// The target confirmed the change, so whatever had the name before is gone.
+    pub(crate) fn confirm(&mut self, change: Change) {
+        match change {
+            Change::Prepare(name, prepared) => {
+                self.statements.insert(name, prepared);
+            }
+            Change::Deallocate(Some(name)) => {
+                self.statements.remove(&name);
+            }
+            Change::Deallocate(None) => self.statements.clear(),
+            Change::Open(name, portal) => {
+                self.portals.insert(name, portal);
+            }
+            Change::Close(Some(name)) => {
+                self.portals.remove(&name);
+            }
+            Change::Close(None) => self.portals.clear(),
+            Change::DiscardAll => {
+                self.statements.clear();
+                self.portals.clear();
+            }
+        }
+    }
+
+    /// The change as it will be if everything before it succeeds. A name that seems to be taken is
+    /// forgotten instead: either the target refuses, and skips whatever relies on it, or the name
+    /// was freed unseen (with its transaction), and then it would be wrong to go by the old meaning.
+    pub(crate) fn foresee(&mut self, change: Change) {
+        match change {
+            Change::Prepare(name, _) if !name.is_empty() && self.statements.contains_key(&name) => {
+                self.statements.remove(&name);
+            }
+            Change::Open(name, _) if !name.is_empty() && self.portals.contains_key(&name) => {
+                self.portals.remove(&name);
+            }
+            change => self.confirm(change),
+        }
+    }
+
+    /// The transaction is over: its portals are gone.
+    pub(crate) fn transaction_over(&mut self) {
+        self.portals.retain(|_, portal| portal.cursor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Outputs, StatementKind};
+
+    fn prepared(text: &str) -> Arc<Prepared> {
+        Arc::new(Prepared {
+            statement: Statement::housekeeping("SELECT", StatementKind::Plain, Outputs::None),
+            text: text.into(),
+            reads_masked: false,
+            columns: OnceLock::new(),
+        })
+    }
+
+    #[test]
+    fn a_name_that_seems_taken_means_nothing_until_the_target_says() {
+        let mut names = Names::default();
+        names.confirm(Change::Prepare("s".into(), prepared("one")));
+        let mut foreseen = names.clone();
+        foreseen.foresee(Change::Prepare("s".into(), prepared("two")));
+        assert!(foreseen.statement("s").is_none());
+        names.foresee(Change::Deallocate(Some("s".into())));
+        names.foresee(Change::Prepare("s".into(), prepared("two")));
+        assert_eq!(names.statement("s").unwrap().text, "two");
+        names.foresee(Change::Prepare(String::new(), prepared("a")));
+        names.foresee(Change::Prepare(String::new(), prepared("b")));
+        assert_eq!(names.statement("").unwrap().text, "b");
+    }
+}

@@ -1,0 +1,113 @@
+//! From what a statement's result is made of (lineage, worked out here) and what the target says of it
+//! (types and origins) to how its rows are treated. The two must agree: if they do not, the catalogue
+//! has changed under the session, and nothing of the result is released.
+
+use bailiwick_action::Kind;
+
+use super::calls::masks_source;
+use super::names::Prepared;
+use super::rows::{Described, Rule, Rules};
+use crate::sql::{Catalogue, Outputs};
+use crate::{Fault, Result, Veil};
+
+/// How to treat the rows of a statement's result.
+pub(super) fn rules(
+    prepared: &Prepared,
+    described: &[Described],
+    catalogue: &Catalogue,
+    veil: &dyn Veil,
+) -> Result<Rules> {
+    check_count(prepared, described.len())?;
+    let rule = |(at, column): (usize, &Described)| {
+        Ok(Rule {
+            type_oid: column.type_oid,
+            binary: column.binary,
+            masked: derived_masked(prepared, at, veil)
+                || origin_masked(prepared, column, catalogue, veil)?,
+        })
+    };
+    let rules: Result<_> = described.iter().enumerate().map(rule).collect();
+    Ok(Rules(rules?))
+}
+
+/// How to treat rows that the target has not described: by lineage, and by what the values look like.
+pub(super) fn blind_rules(prepared: &Prepared, count: usize, veil: &dyn Veil) -> Result<Rules> {
+    check_count(prepared, count)?;
+    let rule = |at| Rule {
+        type_oid: 0,
+        binary: false,
+        masked: derived_masked(prepared, at, veil),
+    };
+    Ok(Rules((0..count).map(rule).collect()))
+}
+
+fn check_count(prepared: &Prepared, count: usize) -> Result<()> {
+    match &prepared.statement.outputs {
+        Outputs::Columns(columns) if columns.len() != count => {
+            Err(changed("it has another number of columns"))
+        }
+        Outputs::Columns(_) | Outputs::None | Outputs::Unknown => Ok(()),
+    }
+}
+
+/// Whether what a result column is made of is masked.
+fn derived_masked(prepared: &Prepared, at: usize, veil: &dyn Veil) -> bool {
+    match &prepared.statement.outputs {
+        Outputs::Columns(columns) => columns.get(at).is_some_and(|lineage| {
+            lineage
+                .sources
+                .iter()
+                .any(|source| masks_source(veil, source))
+        }),
+        Outputs::None | Outputs::Unknown => prepared.reads_masked,
+    }
+}
+
+/// The same rules for the formats that a Bind asked for.
+pub(super) fn with_formats(mut rules: Rules, formats: &[bool]) -> Rules {
+    for (at, rule) in rules.0.iter_mut().enumerate() {
+        rule.binary = match formats {
+            [] => false,
+            [all] => *all,
+            each => each.get(at).copied().unwrap_or_default(),
+        };
+    }
+    rules
+}
+
+/// Whether the table column that the target says a result column is taken from is masked. It must be
+/// one that the call was decided on.
+fn origin_masked(
+    prepared: &Prepared,
+    column: &Described,
+    catalogue: &Catalogue,
+    veil: &dyn Veil,
+) -> Result<bool> {
+    if column.table == 0 {
+        return Ok(false);
+    }
+    let relation = catalogue
+        .relation_by_oid(column.table)
+        .ok_or_else(|| changed("it comes from a table that was not there before"))?;
+    let decided = prepared.statement.actions.iter().any(|action| {
+        action.resource.kind == Kind::Table
+            && action.resource.schema.as_deref() == Some(&relation.schema)
+            && action.resource.name == relation.name
+    });
+    if !decided {
+        return Err(changed("it comes from a table that the call was not decided on"));
+    }
+    Ok(match relation.column_by_number(column.number) {
+        Some(name) => veil.masks(&relation.schema, &relation.name, name),
+        // A system column, or one added since.
+        None if column.number <= 0 => false,
+        None => return Err(changed("it comes from a column that was not there before")),
+    })
+}
+
+fn changed(what: &str) -> Fault {
+    Fault::Target(format!(
+        "a result is not what was decided on: {what}. The target's definitions have changed; \
+         connect again"
+    ))
+}

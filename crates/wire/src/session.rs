@@ -1,0 +1,292 @@
+//! What a protocol's state machine looks like from outside. Everything else in this crate implements
+//! it; the gateway drives it without knowing which protocol it is.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bailiwick_action::{Denial, Held};
+use bailiwick_run::{Verified, Verifier};
+use bytes::Bytes;
+
+/// A protocol's entry in the table of protocols.
+pub struct Protocol {
+    /// Its name in records, and the `kind` of a target in the configuration.
+    pub name: &'static str,
+    /// Reads a target's URL. The error says what is wrong with it, without its password.
+    pub endpoint: fn(url: &str) -> std::result::Result<Endpoint, String>,
+    /// The URL that an agent uses to reach a target through the gateway.
+    pub agent_url: fn(agent: &Agent<'_>) -> String,
+    /// The same in the form that JDBC drivers want, if there is one.
+    pub agent_jdbc_url: fn(agent: &Agent<'_>) -> String,
+    /// What asks a target for TLS, on a connection that is opened only to cancel; the answer is one
+    /// byte, `S` for yes.
+    pub tls_request: &'static [u8],
+    /// A new session, for a connection that was just accepted.
+    pub session: fn(seed: Seed) -> Box<dyn Session>,
+}
+
+/// What goes into an agent's URL.
+#[derive(Clone, Copy, Debug)]
+pub struct Agent<'a> {
+    /// The host by which an agent reaches the gateway.
+    pub host: &'a str,
+    /// The port of the protocol's listener.
+    pub port: u16,
+    /// The run's id.
+    pub run: &'a str,
+    /// The run's secret.
+    pub secret: &'a str,
+    /// The target's name.
+    pub target: &'a str,
+}
+
+/// Randomness for one session, from the operating system. This crate has no source of its own.
+#[derive(Clone)]
+pub struct Seed {
+    /// For the server's half of the login nonce.
+    pub nonce: [u8; 18],
+    /// The key that the agent may cancel with.
+    pub cancel: CancelKey,
+    /// Names what no agent can guess.
+    pub token: [u8; 8],
+}
+
+/// The key by which another connection of the agent cancels what this session is doing. The
+/// gateway's own; the target's key never reaches an agent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CancelKey(pub [u8; 8]);
+
+/// How a target's connection is encrypted; the modes of libpq's `sslmode`
+/// (<https://www.postgresql.org/docs/current/libpq-ssl.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// Only if the target refuses a connection without.
+    Allow,
+    /// If the target offers it.
+    Prefer,
+    /// Always, whoever answers.
+    Require,
+    /// Always, and the certificate is from a trusted authority.
+    VerifyCa,
+    /// Always, from a trusted authority, and for this host.
+    VerifyFull,
+}
+
+/// Where a target is and how the gateway logs in to it.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The gateway's own user there.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<String>,
+    /// The database (or the protocol's like) to open.
+    pub database: String,
+    /// How the connection is encrypted.
+    pub tls: TlsMode,
+    /// A file with the certificates to trust, instead of the system's.
+    pub roots: Option<String>,
+}
+
+/// What a session has learned of its target and the gateway may keep for the next one. Opaque outside
+/// of its protocol.
+pub type Knowledge = Arc<dyn Any + Send + Sync>;
+
+/// Names one asked call of a session, so that its outcome finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What the gateway answers to a held call.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It was permitted; its bytes are on their way to the target.
+    Allow,
+    /// It was denied, and the denial is on record.
+    Deny(Denial),
+    /// It could not be recorded, so it was not sent. The text says why and what to do.
+    Unrecorded(String),
+}
+
+/// How a call ended, as far as the session can see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Bytes of results, as sent to the agent.
+    pub bytes: u64,
+    /// Values that were masked.
+    pub masked: u64,
+    /// The target's error code, if it refused the call.
+    pub error: Option<String>,
+    /// Never executed, because an earlier call of its pipeline failed.
+    pub skipped: bool,
+}
+
+/// A message for the target that carries no call of the agent's. A closed set that only this crate
+/// can build: it ends, flushes, describes or feeds what was permitted before, and starts nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plumbing(Bytes);
+
+impl Plumbing {
+    pub(crate) fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes to send.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// A login that failed, for the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginFailure {
+    /// Whom it said it was: agent-supplied text.
+    pub user: String,
+    /// Which target it wanted: agent-supplied text.
+    pub target: String,
+    /// What failed; no agent-supplied text in it.
+    pub reason: String,
+}
+
+/// What the gateway is to do next.
+pub enum Step {
+    /// Send this to the agent.
+    ToAgent(Bytes),
+    /// Send this to the agent, then start TLS with it as the server.
+    AgentTls(Bytes),
+    /// Look up whom this name is, and call [`Session::identified`].
+    Identify {
+        /// The name the agent gave: a run's id, if it is honest.
+        user: String,
+    },
+    /// Record this failed login. The session is over; what the agent is told follows.
+    LoginFailed(LoginFailure),
+    /// The agent proved who it is: open this target for it, then call [`Session::connected`] or
+    /// [`Session::refuse`].
+    Connect {
+        /// The proof.
+        verified: Verified,
+        /// The target's name.
+        target: String,
+    },
+    /// Start TLS with the target as the client, then call [`Session::target_secured`].
+    TargetTls,
+    /// Keep this for the next session with the same target.
+    Learned(Knowledge),
+    /// The agent is logged in and the target is ready.
+    Ready,
+    /// Decide this call, record the decision, send its bytes if permitted; then call
+    /// [`Session::answer`].
+    Ask(Ticket, Held),
+    /// Send this to the target.
+    Relay(Plumbing),
+    /// This call ended.
+    Finished(Ticket, End),
+    /// Another session is to be cancelled. This connection is over.
+    Cancel(CancelKey),
+    /// The session ended in good order.
+    Done,
+}
+
+/// Why the gateway ends a session or refuses to start it, in words for the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The protocol's own code, such as a SQLSTATE.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Why a session cannot go on. It says who is to blame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The agent broke the protocol, or used a part of it that is not understood.
+    #[error("the agent sent what this gateway does not accept: {0}")]
+    Agent(String),
+    /// The target broke the protocol, or a promise that the gateway relies on.
+    #[error("the target sent what this gateway does not accept: {0}")]
+    Target(String),
+    /// The target refused the gateway's own login.
+    #[error("the target refused the gateway's login: {0}")]
+    TargetLogin(String),
+    /// The gateway drove the session wrongly: a defect.
+    #[error("a defect in the gateway: {0}")]
+    Bug(&'static str),
+}
+
+/// The result of driving a session.
+pub type Result<T> = std::result::Result<T, Fault>;
+
+/// Masks what comes back from a target. The gateway's, made from the run's scope.
+pub trait Veil: Send + Sync {
+    /// Whether the scope masks this column.
+    fn masks(&self, schema: &str, table: &str, column: &str) -> bool;
+
+    /// Whether the scope masks any column of this table.
+    fn masks_any(&self, schema: &str, table: &str) -> bool;
+
+    /// The text with every sensitive value in it replaced, and how many there were; nothing where
+    /// there was none.
+    fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)>;
+
+    /// What stands for a value that is masked whole.
+    fn placeholder(&self) -> &'static str;
+
+    /// Whether bytes hold such a placeholder.
+    fn has_placeholder(&self, bytes: &[u8]) -> bool;
+}
+
+/// The state machine of one connection: bytes in, steps out.
+///
+/// After every call that puts something in, take steps with [`Session::next`] until there are none.
+/// After a [`Fault`] only [`Session::refuse`] and `next` are of use.
+pub trait Session: Send {
+    /// The agent sent these bytes.
+    fn agent(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// The target sent these bytes.
+    fn target(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Answers [`Step::AgentTls`]: the agent's bytes are encrypted from now on.
+    fn agent_secured(&mut self);
+
+    /// Answers [`Step::Identify`].
+    fn identified(&mut self, verifier: Arc<Verifier>) -> Result<()>;
+
+    /// Answers [`Step::Connect`]: the target's socket is open. `label` names the run to the target.
+    /// Also starts another attempt after [`Fault::TargetLogin`].
+    fn connected(
+        &mut self,
+        endpoint: &Endpoint,
+        label: &str,
+        veil: Arc<dyn Veil>,
+        knowledge: Option<Knowledge>,
+    ) -> Result<()>;
+
+    /// Answers [`Step::TargetTls`].
+    fn target_secured(&mut self) -> Result<()>;
+
+    /// Answers [`Step::Ask`].
+    fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<()>;
+
+    /// Ends the session with the protocol's own words for it.
+    fn refuse(&mut self, refused: &Refused);
+
+    /// Whether agent bytes would be looked at now. While not, leave them in the socket.
+    fn wants_agent(&self) -> bool;
+
+    /// The bytes that cancel what the target is doing for this session, to send on a connection of
+    /// their own; nothing before the target is ready.
+    fn cancel_request(&self) -> Option<Vec<u8>>;
+
+    /// The next step, until there is none.
+    fn next(&mut self) -> Option<Step>;
+}
