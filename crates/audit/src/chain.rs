@@ -83,7 +83,9 @@ impl Step {
     /// The step of a stored record, and what it says came before it.
     pub(crate) fn of_stored(bytes: &[u8]) -> Result<(Self, Digest), UnreadableRecord> {
         let record = Record::parse(bytes).map_err(|_| UnreadableRecord)?;
-        let allows = record.decision.is_some_and(|decision| decision.effect == "allow");
+        let allows = record
+            .decision
+            .is_some_and(|decision| decision.effect == "allow");
         let prev = Digest::parse(&record.prev).ok_or(UnreadableRecord)?;
         let step = Self {
             chain: record.run.parse().map_err(|_| UnreadableRecord)?,

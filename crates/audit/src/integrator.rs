@@ -86,7 +86,8 @@ impl Integrator {
                 self.full.push((Kind::Bundle, number, bundle));
             }
             for tile in full {
-                self.full.push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
+                self.full
+                    .push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
             }
             if step.effect == Effect::Closes {
                 self.payloads.close(step.chain);
@@ -96,7 +97,8 @@ impl Integrator {
 
     /// Whether there is anything that no checkpoint covers.
     pub(crate) fn is_behind(&self) -> bool {
-        self.signed.is_none_or(|signed| signed.size != self.edge.size())
+        self.signed
+            .is_none_or(|signed| signed.size != self.edge.size())
     }
 
     /// Writes what is ready, so that memory stays small.
@@ -124,7 +126,11 @@ impl Integrator {
             // inconsistent with it; a start has checked that what it found is that tree.
             let note = self.signer.sign(&checkpoint);
             disk::replace(&self.layout.checkpoint(), note.as_bytes(), disk::PUBLIC)?;
-            disk::replace(&self.layout.last_checkpoint(), note.as_bytes(), disk::PRIVATE)?;
+            disk::replace(
+                &self.layout.last_checkpoint(),
+                note.as_bytes(),
+                disk::PRIVATE,
+            )?;
             self.signed = Some(checkpoint);
         }
         self.tiles.remove_superseded()?;
@@ -148,13 +154,15 @@ impl Integrator {
         let width = Edge::width(size, 0);
         if width > 0 {
             let number = size / TILE as u64;
-            self.tiles.write_partial(Kind::Bundle, number, width, &self.bundle)?;
+            self.tiles
+                .write_partial(Kind::Bundle, number, width, &self.bundle)?;
         }
         for (level, hashes) in self.edge.levels().iter().enumerate() {
             if !hashes.is_empty() {
                 let number = size >> (8 * level) >> 8;
                 let bytes = hashes.concat();
-                self.tiles.write_partial(Kind::Level(level), number, hashes.len(), &bytes)?;
+                self.tiles
+                    .write_partial(Kind::Level(level), number, hashes.len(), &bytes)?;
             }
         }
         Ok(())

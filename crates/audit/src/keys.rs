@@ -66,7 +66,9 @@ fn key(path: &Path, new: bool) -> Result<[u8; 32], KeyError> {
         error,
     };
     match disk::read(path).map_err(io_error)? {
-        Some(bytes) => bytes.try_into().map_err(|_| KeyError::Malformed(path.to_owned())),
+        Some(bytes) => bytes
+            .try_into()
+            .map_err(|_| KeyError::Malformed(path.to_owned())),
         None if new => {
             let key = random()?;
             disk::replace(path, &key, disk::PRIVATE).map_err(io_error)?;

@@ -12,6 +12,8 @@ mod digest;
 mod disk;
 mod entry;
 mod error;
+#[cfg(test)]
+mod faults;
 mod integrator;
 mod keys;
 mod layout;

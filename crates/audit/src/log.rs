@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bailiwick_action::FingerprintKey;
+use bailiwick_action::{Fingerprint, FingerprintKey};
 use bailiwick_run::Time;
 use tokio::sync::oneshot;
 
@@ -239,6 +239,11 @@ impl Inner {
             Subject::Gateway => ChainId::Gateway,
             Subject::Run(run) => ChainId::Run(run.id),
         };
+        if id == ChainId::Gateway
+            && matches!(event, Event::RunOpened { .. } | Event::RunClosed { .. })
+        {
+            return Err(AppendError::Unrecordable("the gateway is not a run".into()));
+        }
         let mut chains = lock(&self.shared.chains);
         let found = chains.get(&id).map(Arc::clone);
         match (found, event, id) {
@@ -258,12 +263,7 @@ impl Inner {
     }
 
     /// Encrypts a payload, with no lock held while it does.
-    fn seal(
-        &self,
-        id: ChainId,
-        chain: &Mutex<Chain>,
-        clear: &[u8],
-    ) -> Result<Sealed, AppendError> {
+    fn seal(&self, id: ChainId, chain: &Mutex<Chain>, clear: &[u8]) -> Result<Sealed, AppendError> {
         if clear.len() > limits::PAYLOAD {
             return Err(AppendError::PayloadTooLong {
                 size: clear.len(),
@@ -323,16 +323,16 @@ impl Inner {
             _ => None,
         };
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
-        let receipt = Receipt {
-            chain: id,
-            seq: place.seq,
-            digest: step.digest,
-            fingerprint: match event {
-                Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
-                _ => None,
-            },
+        let fingerprint = match event {
+            Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
+            _ => None,
         };
-        self.enqueue(Durable { step, body }, is_closing(event), receipt, waiter)?;
+        self.enqueue(
+            Durable { step, body },
+            is_closing(event),
+            fingerprint,
+            waiter,
+        )?;
 
         chain.links.apply(&step);
         chain.closed = step.effect == Effect::Closes;
@@ -348,7 +348,7 @@ impl Inner {
         &self,
         durable: Durable,
         closing: bool,
-        receipt: Receipt,
+        fingerprint: Option<Fingerprint>,
         waiter: oneshot::Sender<Result<Receipt, AppendError>>,
     ) -> Result<(), AppendError> {
         if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
@@ -375,7 +375,7 @@ impl Inner {
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
-            receipt,
+            fingerprint,
             waiter,
         });
         drop(queue);
@@ -437,10 +437,14 @@ fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
 }
 
 fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -25,7 +25,9 @@ impl Signer {
         hash.update([b'\n', ED25519]);
         hash.update(key.verifying_key().as_bytes());
         let mut id = [0; 4];
-        id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+        id.iter_mut()
+            .zip(hash.finalize())
+            .for_each(|(to, from)| *to = from);
         Self { name, id, key }
     }
 
@@ -45,7 +47,11 @@ impl Signer {
     fn sign_text(&self, text: &str) -> String {
         let mut signature = self.id.to_vec();
         signature.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
-        format!("{text}\n\u{2014} {} {}\n", self.name, BASE64.encode(signature))
+        format!(
+            "{text}\n\u{2014} {} {}\n",
+            self.name,
+            BASE64.encode(signature)
+        )
     }
 
     /// Reads a checkpoint that this key has signed.
@@ -60,17 +66,20 @@ impl Signer {
             return Err(NotOurs::Origin(origin.to_owned()));
         }
         let ours = format!("\u{2014} {} ", self.name);
-        let signed = signatures.lines().filter_map(|line| line.strip_prefix(&ours)).any(|signature| {
-            let signature = BASE64.decode(signature).unwrap_or_default();
-            match signature.split_first_chunk::<4>() {
-                Some((id, signature)) if *id == self.id => Signature::from_slice(signature)
-                    .is_ok_and(|signature| {
-                        let key = self.key.verifying_key();
-                        key.verify_strict(text.as_bytes(), &signature).is_ok()
-                    }),
-                _ => false,
-            }
-        });
+        let signed = signatures
+            .lines()
+            .filter_map(|line| line.strip_prefix(&ours))
+            .any(|signature| {
+                let signature = BASE64.decode(signature).unwrap_or_default();
+                match signature.split_first_chunk::<4>() {
+                    Some((id, signature)) if *id == self.id => Signature::from_slice(signature)
+                        .is_ok_and(|signature| {
+                            let key = self.key.verifying_key();
+                            key.verify_strict(text.as_bytes(), &signature).is_ok()
+                        }),
+                    _ => false,
+                }
+            });
         if !signed {
             return Err(NotOurs::Signature);
         }
@@ -119,7 +128,9 @@ mod tests {
     #[test]
     fn signs_what_the_go_implementation_signs() {
         // golang.org/x/mod/sumdb/note: PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyN…
-        let seed = BASE64.decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz").unwrap();
+        let seed = BASE64
+            .decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")
+            .unwrap();
         let signer = Signer::new("PeterNeumann".into(), seed[1..].try_into().unwrap());
         assert_eq!(
             signer.vkey(),
@@ -148,7 +159,10 @@ mod tests {
         let other = Signer::new("a.example/log".into(), &[2; 32]);
         assert_eq!(other.open(note.as_bytes()), Err(NotOurs::Signature));
         let renamed = Signer::new("b.example/log".into(), &[1; 32]);
-        assert!(matches!(renamed.open(note.as_bytes()), Err(NotOurs::Origin(_))));
+        assert!(matches!(
+            renamed.open(note.as_bytes()),
+            Err(NotOurs::Origin(_))
+        ));
         for position in 0..note.len() {
             let mut altered = note.clone().into_bytes();
             altered[position] ^= 1;

@@ -186,8 +186,14 @@ pub(crate) fn open(
     }
     let next = covered + records.len() as u64;
 
-    let mut integrator =
-        Integrator::new(layout.clone(), signer, edge, &partial, at_checkpoint, signed);
+    let mut integrator = Integrator::new(
+        layout.clone(),
+        signer,
+        edge,
+        &partial,
+        at_checkpoint,
+        signed,
+    );
     integrator.add(records);
     match integrator.publish() {
         // The integrator's thread goes on trying.
@@ -233,7 +239,10 @@ struct InUse {
 fn make_folders(layout: &Layout) -> Result<(), OpenError> {
     at(layout.dir(), |dir| {
         // Its mode is the operator's to change: it is set only when the folder is made.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
     })?;
     for private in [layout.keys(), layout.payloads(), layout.wal()] {
         at(private, |dir| disk::make_dir(dir, 0o700))?;
@@ -244,7 +253,11 @@ fn make_folders(layout: &Layout) -> Result<(), OpenError> {
 fn take_lock(layout: &Layout) -> Result<File, OpenError> {
     let lock = at(layout.lock(), |path| {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(disk::PRIVATE);
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(disk::PRIVATE);
         options.open(path)
     })?;
     match lock.try_lock() {
@@ -319,7 +332,9 @@ fn read_edge(layout: &Layout, signed: Option<Checkpoint>) -> Result<Edge, OpenEr
 
 fn read_entries(layout: &Layout, number: u64, size: u64) -> Result<Vec<Vec<u8>>, OpenError> {
     let file = tiles::path(tiles::Kind::Bundle, number, None);
-    at(layout.log().join(file), |_| tiles::read_entries(&layout.log(), number, size))
+    at(layout.log().join(file), |_| {
+        tiles::read_entries(&layout.log(), number, size)
+    })
 }
 
 /// Where the chains stand after `covered` records: from the snapshot, and what came after it.

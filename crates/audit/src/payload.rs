@@ -189,7 +189,8 @@ impl PayloadFiles {
                     None => good_length(&file)?,
                 };
                 file.write_all_at(&waiting.frames, length)?;
-                self.lengths.insert(chain, length + waiting.frames.len() as u64);
+                self.lengths
+                    .insert(chain, length + waiting.frames.len() as u64);
                 self.unsynced.insert(path);
             }
             entry.remove();
@@ -350,7 +351,11 @@ mod tests {
         assert_eq!(again.open(chain(1), &sealed), Ok(b"select 1".to_vec()));
         assert_eq!(key.wrapped().len(), WRAPPED_KEY);
         assert!(master.unwrap(chain(2), key.wrapped()).is_err());
-        assert!(MasterKey::new([2; 32]).unwrap(chain(1), key.wrapped()).is_err());
+        assert!(
+            MasterKey::new([2; 32])
+                .unwrap(chain(1), key.wrapped())
+                .is_err()
+        );
         for position in 0..sealed.as_bytes().len() {
             let mut altered = sealed.clone();
             altered.0[position] ^= 1;
@@ -373,7 +378,12 @@ mod tests {
         files.sync().unwrap();
         let path = data_path(dir.path(), chain(1));
         let whole = std::fs::metadata(&path).unwrap().len();
-        File::options().write(true).open(&path).unwrap().set_len(whole - 5).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(whole - 5)
+            .unwrap();
 
         let mut files = PayloadFiles::new(dir.path().to_owned());
         for sealed in &sealed[1..] {
@@ -385,7 +395,10 @@ mod tests {
             assert_eq!(found.as_ref(), Some(sealed));
         }
         assert_eq!(stored(dir.path(), chain(1), "00").unwrap(), None);
-        assert_eq!(stored_key(dir.path(), chain(1)).unwrap().as_deref(), Some(key.wrapped()));
+        assert_eq!(
+            stored_key(dir.path(), chain(1)).unwrap().as_deref(),
+            Some(key.wrapped())
+        );
         assert_eq!(stored_key(dir.path(), chain(2)).unwrap(), None);
     }
 }

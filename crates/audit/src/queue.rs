@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use bailiwick_action::Fingerprint;
 use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Links};
@@ -66,7 +67,8 @@ pub(crate) struct Queued {
     pub(crate) durable: Durable,
     /// It is the first of a new segment.
     pub(crate) next_segment: bool,
-    pub(crate) receipt: Receipt,
+    /// For its receipt.
+    pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) waiter: oneshot::Sender<Result<Receipt, AppendError>>,
 }
 
@@ -109,5 +111,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Waits on a condition, as [`lock`] locks.
 pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    condition
+        .wait(guard)
+        .unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bailiwick_run::RunId;
 
 use crate::chain::ChainId;
-use crate::disk;
 use crate::digest::Digest;
+use crate::disk;
 use crate::entry::{Entry, Record};
 use crate::keys::{self, KeyError};
 use crate::layout::Layout;
@@ -41,7 +41,9 @@ pub enum ReadError {
     #[error(transparent)]
     Wal(#[from] WalError),
     /// A stored record is not one.
-    #[error("record {index} cannot be read ({reason}); `bailiwick verify` says whether it was altered")]
+    #[error(
+        "record {index} cannot be read ({reason}); `bailiwick verify` says whether it was altered"
+    )]
     Record {
         /// Which.
         index: u64,
@@ -58,7 +60,9 @@ pub enum ReadError {
     #[error("the payload of {0} is missing from the data folder")]
     PayloadMissing(String),
     /// The payload is not the one that was recorded.
-    #[error("the payload of {0} is not the one that was recorded: it was altered, or its key is another")]
+    #[error(
+        "the payload of {0} is not the one that was recorded: it was altered, or its key is another"
+    )]
     PayloadAltered(String),
 }
 
@@ -101,7 +105,10 @@ impl Reader {
             return self.last(|_, bytes| Digest::of(bytes) == digest);
         }
         let name = digest_or_id.rsplit_once('/').and_then(|(chain, seq)| {
-            Some((chain.parse::<ChainId>().ok()?.to_string(), seq.parse::<u64>().ok()?))
+            Some((
+                chain.parse::<ChainId>().ok()?.to_string(),
+                seq.parse::<u64>().ok()?,
+            ))
         });
         let Some((chain, seq)) = name else {
             return Ok(None);
@@ -136,30 +143,51 @@ impl Reader {
             index: entry.index,
             reason: "its run is not one".to_owned(),
         })?;
-        let frames = self.frames()?;
-        let dir = self.layout.payloads();
-        let in_wal = frames.get(&entry.index).and_then(|frame| frame.body.payload());
-        let sealed = match in_wal {
-            Some(sealed) => Sealed::from_stored(sealed.to_vec()),
-            None => self.at(dir.clone(), |dir| payload::stored(dir, chain, &reference.id))?,
-        };
+        let (sealed, key) = self.sealed(entry.index, chain, &reference.id)?;
         let sealed = sealed.ok_or_else(|| ReadError::PayloadMissing(id.clone()))?;
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let wrapped = match self.at(dir, |dir| payload::stored_key(dir, chain))? {
-            Some(key) => Some(key),
-            None => {
-                let prefix = mention(&chain.to_string());
-                let of_chain = frames.values().filter(|frame| contains(frame.body.record(), &prefix));
-                of_chain.filter_map(|frame| frame.body.key()).next().map(<[u8]>::to_vec)
-            }
-        };
-        let wrapped = wrapped.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
+        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let opened = keys::master_key(&self.layout.keys())?
-            .unwrap(chain, &wrapped)
+            .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
         opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))
+    }
+
+    /// An encrypted payload and its wrapped key, as far as they are there.
+    fn sealed(
+        &self,
+        index: u64,
+        chain: ChainId,
+        id: &str,
+    ) -> Result<(Option<Sealed>, Option<Vec<u8>>), ReadError> {
+        let stored = || {
+            let sealed = self.at(self.layout.payloads(), |dir| {
+                payload::stored(dir, chain, id)
+            })?;
+            let key = self.at(self.layout.payloads(), |dir| {
+                payload::stored_key(dir, chain)
+            })?;
+            Ok::<_, ReadError>((sealed, key))
+        };
+        let (sealed, key) = stored()?;
+        if sealed.is_some() && key.is_some() {
+            return Ok((sealed, key));
+        }
+        // Perhaps still in the write-ahead log. What leaves it from here on is in its file by then.
+        let frames = self.frames()?;
+        let (sealed, key) = stored()?;
+        let in_wal = frames.get(&index).and_then(|frame| frame.body.payload());
+        let mention = mention(&chain.to_string());
+        let key_in_wal = frames.values().find_map(|frame| {
+            let key = frame.body.key()?;
+            contains(frame.body.record(), &mention).then(|| key.to_vec())
+        });
+        Ok((
+            sealed.or_else(|| Sealed::from_stored(in_wal?.to_vec())),
+            key.or(key_in_wal),
+        ))
     }
 
     fn chain(&self, chain: ChainId) -> Result<Vec<Entry>, ReadError> {
@@ -207,7 +235,9 @@ impl Reader {
         }
         let tile = TILE as u64;
         for number in (0..covered.div_ceil(tile)).rev() {
-            let entries = self.at(self.layout.log(), |log| tiles::read_entries(log, number, covered))?;
+            let entries = self.at(self.layout.log(), |log| {
+                tiles::read_entries(log, number, covered)
+            })?;
             for (position, record) in entries.iter().enumerate().rev() {
                 if !visit(number * tile + position as u64, record)? {
                     return Ok(());

@@ -6,7 +6,7 @@ use bailiwick_action::Fingerprint;
 use bailiwick_run::RunId;
 use tokio::sync::oneshot;
 
-use crate::chain::ChainId;
+use crate::chain::{ChainId, Step};
 use crate::digest::Digest;
 use crate::error::AppendError;
 
@@ -14,13 +14,23 @@ use crate::error::AppendError;
 /// survived an `fdatasync`.
 #[derive(Debug)]
 pub struct Receipt {
-    pub(crate) chain: ChainId,
-    pub(crate) seq: u64,
-    pub(crate) digest: Digest,
-    pub(crate) fingerprint: Option<Fingerprint>,
+    chain: ChainId,
+    seq: u64,
+    digest: Digest,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl Receipt {
+    /// For the writer alone, after the sync.
+    pub(crate) fn of_durable(step: &Step, fingerprint: Option<Fingerprint>) -> Self {
+        Self {
+            chain: step.chain,
+            seq: step.seq,
+            digest: step.digest,
+            fingerprint,
+        }
+    }
+
     /// The run whose chain the record belongs to; nothing for the gateway's own.
     pub fn run(&self) -> Option<RunId> {
         match self.chain {

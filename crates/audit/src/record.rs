@@ -173,9 +173,18 @@ impl Room {
     /// At the last step even texts made of nothing but control characters (six bytes each in JSON)
     /// fit.
     const STEPS: [Room; 6] = [
-        Room { list: 64, text: 1024 },
-        Room { list: 32, text: 512 },
-        Room { list: 16, text: 256 },
+        Room {
+            list: 64,
+            text: 1024,
+        },
+        Room {
+            list: 32,
+            text: 512,
+        },
+        Room {
+            list: 16,
+            text: 256,
+        },
         Room { list: 8, text: 128 },
         Room { list: 4, text: 64 },
         Room { list: 2, text: 32 },
@@ -194,7 +203,10 @@ impl Room {
 
     fn list<T>(self, all: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, Option<usize>) {
         let rest = all.saturating_sub(self.list);
-        (entries.take(self.list).collect(), (rest > 0).then_some(rest))
+        (
+            entries.take(self.list).collect(),
+            (rest > 0).then_some(rest),
+        )
     }
 }
 
@@ -337,8 +349,10 @@ fn record(
             decision,
             policy_digest,
         } => {
-            let (shown, more_actions) =
-                room.list(actions.len(), actions.iter().map(|action| action_part(action, room)));
+            let (shown, more_actions) = room.list(
+                actions.len(),
+                actions.iter().map(|action| action_part(action, room)),
+            );
             Record {
                 r#type: "call.decided",
                 target: Some(room.text(target)),
@@ -431,8 +445,10 @@ fn action_part(action: &Action, room: Room) -> ActionPart {
 
 fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> DecisionPart {
     let policies = decision.policies();
-    let (shown, more_policies) =
-        room.list(policies.len(), policies.iter().map(|policy| room.text(policy)));
+    let (shown, more_policies) = room.list(
+        policies.len(),
+        policies.iter().map(|policy| room.text(policy)),
+    );
     let denial = match decision {
         Decision::Allow { .. } => None,
         Decision::Deny(denial) => Some(denial),
@@ -514,9 +530,9 @@ mod tests {
             Value::Object(fields) => {
                 let mut keys: Vec<_> = fields.keys().collect();
                 keys.sort();
-                let fields = keys
-                    .into_iter()
-                    .map(|key| format!("{}:{}", Value::from(key.as_str()), canonical(&fields[key])));
+                let fields = keys.into_iter().map(|key| {
+                    format!("{}:{}", Value::from(key.as_str()), canonical(&fields[key]))
+                });
                 format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
             }
             Value::Array(entries) => {
@@ -545,7 +561,9 @@ mod tests {
                 target: "tickets".into(),
                 outcome,
             },
-            Event::GatewayStarted { version: "1".into() },
+            Event::GatewayStarted {
+                version: "1".into(),
+            },
             Event::GatewayStopped,
             Event::LoginDenied {
                 target: Some("tickets".into()),
@@ -602,8 +620,11 @@ mod tests {
         let nasty = "\u{1}".repeat(2000);
         let actions: Vec<_> = (0..100)
             .map(|n| {
-                Action::new(Verb::Select, Resource::table(nasty.as_str(), nasty.as_str()))
-                    .with_columns((0..100).map(|column| format!("{column}{nasty}{n}")))
+                Action::new(
+                    Verb::Select,
+                    Resource::table(nasty.as_str(), nasty.as_str()),
+                )
+                .with_columns((0..100).map(|column| format!("{column}{nasty}{n}")))
             })
             .collect();
         let mut event = decided(actions, &nasty);
@@ -636,7 +657,8 @@ mod tests {
     #[test]
     fn an_ordinary_record_keeps_everything() {
         let columns: Vec<_> = (0..60).map(|n| format!("column_{n:02}")).collect();
-        let action = Action::new(Verb::Select, Resource::table("public", "t")).with_columns(columns);
+        let action =
+            Action::new(Verb::Select, Resource::table("public", "t")).with_columns(columns);
         let bytes = encode(
             &decided(vec![action], "r"),
             &Subject::Gateway,
@@ -645,7 +667,13 @@ mod tests {
         )
         .unwrap();
         let value: Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(value["call"]["actions"][0]["columns"].as_array().unwrap().len(), 60);
+        assert_eq!(
+            value["call"]["actions"][0]["columns"]
+                .as_array()
+                .unwrap()
+                .len(),
+            60
+        );
         assert!(value["call"]["actions"][0].get("more_columns").is_none());
         assert!(value["call"].get("more_actions").is_none());
     }

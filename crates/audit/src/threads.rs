@@ -3,8 +3,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::iter::Peekable;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use crate::error::AppendError;
 use crate::integrator::{Durable, Integrator};
 use crate::limits;
 use crate::queue::{Queued, Shared, lock, wait};
+use crate::receipt::Receipt;
 use crate::wal::frame;
 use crate::wal::room::Wanted;
 use crate::wal::segment::{self, HEAD_LEN};
@@ -90,7 +91,11 @@ impl Writer {
 
     fn write_part(&mut self) -> Result<(), (&'static str, io::Error)> {
         let durable = self.next;
-        let length = self.part.iter().map(|record| record.durable.body.frame_len()).sum();
+        let length = self
+            .part
+            .iter()
+            .map(|record| record.durable.body.frame_len())
+            .sum();
         let mut bytes = Vec::with_capacity(length);
         for (index, record) in (durable..).zip(&self.part) {
             frame::encode(index, durable, &record.durable.body, &mut bytes);
@@ -111,8 +116,9 @@ impl Writer {
         let mut durable = lock(&self.shared.durable);
         let wake = durable.records.is_empty();
         for record in self.part.drain(..) {
+            let receipt = Receipt::of_durable(&record.durable.step, record.fingerprint);
+            receipts.push((record.waiter, receipt));
             durable.records.push(record.durable);
-            receipts.push((record.waiter, record.receipt));
         }
         drop(durable);
         if wake {
@@ -226,19 +232,26 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut unwritten = 0;
     loop {
         let (records, requests, closing) = gathered(shared, integrator.is_behind());
-        unwritten += records.iter().map(|record| record.body.frame_len()).sum::<usize>();
+        unwritten += records
+            .iter()
+            .map(|record| record.body.frame_len())
+            .sum::<usize>();
         integrator.add(records);
         let due = published.elapsed() >= limits::CHECKPOINT_EVERY;
         let done = if closing || !requests.is_empty() || due && integrator.is_behind() {
             published = Instant::now();
             let keep = if closing { 1 } else { limits::SNAPSHOT_EVERY };
-            integrator.publish().and_then(|()| integrator.snapshot(keep))
+            integrator
+                .publish()
+                .and_then(|()| integrator.snapshot(keep))
         } else {
             integrator.write()
         };
         let answer = match done {
             Ok(()) => {
-                shared.backlog.fetch_sub(std::mem::take(&mut unwritten), Ordering::Relaxed);
+                shared
+                    .backlog
+                    .fetch_sub(std::mem::take(&mut unwritten), Ordering::Relaxed);
                 Ok(())
             }
             Err(error) if disk::is_full(&error) => Err(AppendError::DiskFull),

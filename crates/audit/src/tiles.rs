@@ -149,8 +149,8 @@ pub(crate) fn read_entries(root: &Path, number: u64, size: u64) -> io::Result<Ve
     let before = number.saturating_mul(TILE as u64);
     let width = size.saturating_sub(before).min(TILE as u64) as usize;
     let bundle = read(root, Kind::Bundle, number, width)?;
-    let entries = entries(&bundle, width)
-        .ok_or_else(|| malformed(&path(Kind::Bundle, number, None)))?;
+    let entries =
+        entries(&bundle, width).ok_or_else(|| malformed(&path(Kind::Bundle, number, None)))?;
     Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
 }
 
@@ -187,7 +187,10 @@ mod tests {
         assert_eq!(path(level(0), 1_234_067, None), "tile/0/x001/x234/067");
         assert_eq!(path(level(3), 0, Some(1)), "tile/3/000.p/1");
         assert_eq!(path(Kind::Bundle, 999, None), "tile/entries/999");
-        assert_eq!(path(Kind::Bundle, 1000, Some(255)), "tile/entries/x001/000.p/255");
+        assert_eq!(
+            path(Kind::Bundle, 1000, Some(255)),
+            "tile/entries/x001/000.p/255"
+        );
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! After `kill -9` in the middle of work, every record that had a receipt is there.
 //!
 //! The child is this test binary itself, told by its environment to write.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod kit;
 
@@ -60,7 +65,11 @@ fn no_record_with_a_receipt_is_lost() {
     let mut acked: HashSet<(String, String)> = HashSet::new();
     for round in 0..4u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_writes_until_it_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "child_that_writes_until_it_is_killed",
+                "--nocapture",
+            ])
             .env(CHILD, dir.path())
             .env("FIRST", (round * 10_000).to_string())
             .stdout(Stdio::piped())
@@ -108,9 +117,19 @@ fn no_record_with_a_receipt_is_lost() {
     for run in &recovered.open_runs {
         for entry in reader.run(run).unwrap() {
             if entry.record.payload.is_some() {
-                assert_eq!(reader.payload(&entry).unwrap().as_deref(), Some(&b"{\"a\":1}"[..]));
+                assert_eq!(
+                    reader.payload(&entry).unwrap().as_deref(),
+                    Some(&b"{\"a\":1}"[..])
+                );
             }
         }
-        assert_eq!(check_run(dir.path(), Some(*run)).unwrap().run.unwrap().state, RunState::Open);
+        assert_eq!(
+            check_run(dir.path(), Some(*run))
+                .unwrap()
+                .run
+                .unwrap()
+                .state,
+            RunState::Open
+        );
     }
 }

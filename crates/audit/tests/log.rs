@@ -1,5 +1,10 @@
 //! The log as its users see it: records, receipts, chains, reopening.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod kit;
 
@@ -21,7 +26,10 @@ fn records_form_a_chain_that_can_be_read_and_verified() {
     // Read while they are perhaps only in the write-ahead log, and again from the tree.
     for _ in 0..2 {
         let trail = log.reader().run(&run.id).unwrap();
-        let types: Vec<_> = trail.iter().map(|entry| entry.record.r#type.as_str()).collect();
+        let types: Vec<_> = trail
+            .iter()
+            .map(|entry| entry.record.r#type.as_str())
+            .collect();
         assert_eq!(types.len(), 9);
         assert_eq!((types[0], types[8]), ("run.opened", "run.closed"));
         for pair in trail.windows(2) {
@@ -30,14 +38,28 @@ fn records_form_a_chain_that_can_be_read_and_verified() {
         }
         let last = &trail[8].record;
         assert_eq!(last.count, Some(9));
-        assert_eq!(last.last.as_deref(), Some(trail[7].digest().to_string().as_str()));
+        assert_eq!(
+            last.last.as_deref(),
+            Some(trail[7].digest().to_string().as_str())
+        );
         assert_eq!(log.reader().gateway().unwrap().len(), 1);
-        let denied = log.reader().record(&format!("{}/8", run.id)).unwrap().unwrap();
+        let denied = log
+            .reader()
+            .record(&format!("{}/8", run.id))
+            .unwrap()
+            .unwrap();
         assert_eq!(denied.record.decision.as_ref().unwrap().effect, "deny");
-        let same = log.reader().record(&denied.digest().to_string()).unwrap().unwrap();
+        let same = log
+            .reader()
+            .record(&denied.digest().to_string())
+            .unwrap()
+            .unwrap();
         assert_eq!(same.bytes, denied.bytes);
         assert!(log.reader().record("run_nobody/1").unwrap().is_none());
-        assert_eq!(log.reader().newest(2).unwrap()[1].record.r#type, "run.closed");
+        assert_eq!(
+            log.reader().newest(2).unwrap()[1].record.r#type,
+            "run.closed"
+        );
         log.checkpoint_now().unwrap();
     }
     let report = check_run(dir.path(), Some(run.id)).unwrap();
@@ -60,7 +82,11 @@ fn a_receipt_says_which_record_it_is_for() {
     let receipt = append(&log, decided(&run, true));
     assert_eq!(receipt.fingerprint(), Some(fingerprint("select")));
     assert_eq!((receipt.run(), receipt.seq()), (Some(run.id), 2));
-    let entry = Reader::open(dir.path()).unwrap().record(&receipt.id()).unwrap().unwrap();
+    let entry = Reader::open(dir.path())
+        .unwrap()
+        .record(&receipt.id())
+        .unwrap()
+        .unwrap();
     assert_eq!(entry.digest(), receipt.digest());
 }
 
@@ -82,7 +108,10 @@ fn chains_go_on_after_a_restart_and_open_runs_are_reported() {
     assert_eq!(recovered.open_runs, [one.id, two.id]);
     assert_eq!(recovered.unfinished, [(one.id, 2)]);
     assert_eq!(append(&log, started()).seq(), 2);
-    assert_eq!(append(&log, with_payload(finished(&one, 2), "{\"a\":1}")).seq(), 4);
+    assert_eq!(
+        append(&log, with_payload(finished(&one, 2), "{\"a\":1}")).seq(),
+        4
+    );
     append(&log, closed(&one));
     append(&log, closed(&two));
     log.close();
@@ -90,8 +119,14 @@ fn chains_go_on_after_a_restart_and_open_runs_are_reported() {
     assert_eq!(recovered, Default::default());
     // A payload from before the restart and one from after it open with the same key.
     let trail = log.reader().run(&one.id).unwrap();
-    assert_eq!(log.reader().payload(&trail[1]).unwrap().as_deref(), Some(&b"{}"[..]));
-    assert_eq!(log.reader().payload(&trail[3]).unwrap().as_deref(), Some(&b"{\"a\":1}"[..]));
+    assert_eq!(
+        log.reader().payload(&trail[1]).unwrap().as_deref(),
+        Some(&b"{}"[..])
+    );
+    assert_eq!(
+        log.reader().payload(&trail[3]).unwrap().as_deref(),
+        Some(&b"{\"a\":1}"[..])
+    );
     assert_eq!(check(dir.path()).unwrap().records, 11);
 }
 
@@ -108,7 +143,10 @@ fn a_run_takes_records_only_while_it_is_open() {
     let again = log.append(opened(&run)).wait().unwrap_err();
     assert_eq!(again, AppendError::AlreadyOpen(run.id.to_string()));
     append(&log, closed(&run));
-    assert_eq!(log.append(decided(&run, true)).wait().unwrap_err(), not_open);
+    assert_eq!(
+        log.append(decided(&run, true)).wait().unwrap_err(),
+        not_open
+    );
     // A login to a run that is over is recorded, in the gateway's chain.
     let login = Event::LoginDenied {
         target: Some("tickets".to_owned()),
@@ -119,7 +157,10 @@ fn a_run_takes_records_only_while_it_is_open() {
     let entry = log.reader().record(&receipt.id()).unwrap().unwrap();
     assert_eq!(entry.record.login.unwrap().run, Some(run.id.to_string()));
     log.close();
-    assert_eq!(log.append(started()).wait().unwrap_err(), AppendError::Closed);
+    assert_eq!(
+        log.append(started()).wait().unwrap_err(),
+        AppendError::Closed
+    );
     assert_eq!(log.checkpoint_now(), Err(AppendError::Closed));
     check(dir.path()).unwrap();
 }
@@ -128,7 +169,10 @@ fn a_run_takes_records_only_while_it_is_open() {
 fn two_gateways_cannot_have_one_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path());
-    assert!(matches!(Log::open(config(dir.path())), Err(OpenError::InUse(_))));
+    assert!(matches!(
+        Log::open(config(dir.path())),
+        Err(OpenError::InUse(_))
+    ));
     log.close();
     assert!(Log::open(config(dir.path())).is_ok());
 }
@@ -137,7 +181,10 @@ fn two_gateways_cannot_have_one_folder() {
 fn the_name_of_a_log_does_not_change() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    for (origin, said) in [("other.example/log", ORIGIN), ("two words", "cannot name a log")] {
+    for (origin, said) in [
+        ("other.example/log", ORIGIN),
+        ("two words", "cannot name a log"),
+    ] {
         let mut config = config(dir.path());
         config.origin = origin.to_owned();
         let error = Log::open(config).err().unwrap().to_string();
@@ -166,7 +213,10 @@ fn only_the_owner_reads_keys_records_on_their_way_and_payloads() {
     log.close();
     for private in ["keys", "wal", "payloads"] {
         let folder = dir.path().join(private);
-        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            folder.metadata().unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         for file in files(&folder) {
             let mode = file.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", file.display());
@@ -184,7 +234,10 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     let receipt = append(&log, with_payload(decided(&run, true), secret));
     let entry = log.reader().record(&receipt.id()).unwrap().unwrap();
     // From the write-ahead log, from its own file, and from there after a restart.
-    assert_eq!(log.reader().payload(&entry).unwrap().as_deref(), Some(secret.as_bytes()));
+    assert_eq!(
+        log.reader().payload(&entry).unwrap().as_deref(),
+        Some(secret.as_bytes())
+    );
     log.checkpoint_now().unwrap();
     log.close();
     for segment in std::fs::read_dir(dir.path().join("wal")).unwrap() {
@@ -192,13 +245,18 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     }
     let (log, _) = open(dir.path());
     let reader = log.reader();
-    assert_eq!(reader.payload(&entry).unwrap().as_deref(), Some(secret.as_bytes()));
+    assert_eq!(
+        reader.payload(&entry).unwrap().as_deref(),
+        Some(secret.as_bytes())
+    );
     let first = reader.record(&format!("{}/1", run.id)).unwrap().unwrap();
     assert_eq!(reader.payload(&first).unwrap(), None);
     log.close();
     for file in files(dir.path()) {
         let bytes = std::fs::read(&file).unwrap();
-        let clear = bytes.windows(19).any(|window| window == b"someone@example.com");
+        let clear = bytes
+            .windows(19)
+            .any(|window| window == b"someone@example.com");
         assert!(!clear, "{}", file.display());
     }
 
@@ -206,7 +264,10 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     let mut bytes = std::fs::read(&payload).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&payload, &bytes).unwrap();
-    assert!(matches!(reader.payload(&entry), Err(ReadError::PayloadAltered(_))));
+    assert!(matches!(
+        reader.payload(&entry),
+        Err(ReadError::PayloadAltered(_))
+    ));
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&payload, &bytes).unwrap();
     assert!(reader.payload(&entry).is_ok());
@@ -214,13 +275,19 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     let master = dir.path().join("keys/payload.key");
     let right = std::fs::read(&master).unwrap();
     std::fs::write(&master, [9; 32]).unwrap();
-    assert!(matches!(reader.payload(&entry), Err(ReadError::PayloadAltered(_))));
+    assert!(matches!(
+        reader.payload(&entry),
+        Err(ReadError::PayloadAltered(_))
+    ));
     std::fs::write(&master, right).unwrap();
 
     std::fs::remove_file(dir.path().join("payloads").join(format!("{}.key", run.id))).unwrap();
     assert!(matches!(reader.payload(&entry), Err(ReadError::Erased(_))));
     std::fs::remove_file(&payload).unwrap();
-    assert!(matches!(reader.payload(&entry), Err(ReadError::PayloadMissing(_))));
+    assert!(matches!(
+        reader.payload(&entry),
+        Err(ReadError::PayloadMissing(_))
+    ));
     // No proof needs them.
     check(dir.path()).unwrap();
 }
@@ -234,15 +301,25 @@ fn a_payload_that_is_too_long_is_refused_and_leaves_no_gap() {
     let long = "x".repeat(4 * 1024 * 1024 + 1);
     let refused = log.append(with_payload(decided(&run, true), &long)).wait();
     assert!(matches!(refused, Err(AppendError::PayloadTooLong { .. })));
-    let longest = &long[..4 * 1024 * 1024];
+    let longest = "x".repeat(4 * 1024 * 1024);
     for seq in 2..8 {
-        assert_eq!(append(&log, with_payload(decided(&run, true), longest)).seq(), seq);
+        assert_eq!(
+            append(&log, with_payload(decided(&run, true), &longest)).seq(),
+            seq
+        );
     }
     log.close();
     assert_eq!(check(dir.path()).unwrap().records, 7);
     let (log, _) = open(dir.path());
-    let last = log.reader().record(&format!("{}/7", run.id)).unwrap().unwrap();
-    assert_eq!(log.reader().payload(&last).unwrap().unwrap().len(), longest.len());
+    let last = log
+        .reader()
+        .record(&format!("{}/7", run.id))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        log.reader().payload(&last).unwrap().unwrap().len(),
+        longest.len()
+    );
 }
 
 #[test]
@@ -268,7 +345,9 @@ fn many_tasks_append_at_once_and_every_chain_is_whole() {
                     let receipt = decision.await.unwrap();
                     assert_eq!(receipt.seq(), seq);
                     log.append(finished(&own, seq)).await.unwrap();
-                    log.append(with_payload(decided(&shared, false), "{}")).await.unwrap();
+                    log.append(with_payload(decided(&shared, false), "{}"))
+                        .await
+                        .unwrap();
                 }
                 log.append(closed(&own)).await.unwrap();
             }));
@@ -345,7 +424,10 @@ fn records_are_one_canonical_json_object_each() {
     assert_eq!(decided["launcher"], "human:alice@acme.com");
     assert_eq!(decided["task"], "triage-tickets");
     assert_eq!(decided["call"]["actions"][0]["resource"]["name"], "tickets");
-    assert_eq!(trail[1].record.call.as_ref().unwrap().actions[0].to_string(), "select public.tickets (id, subject)");
+    assert_eq!(
+        trail[1].record.call.as_ref().unwrap().actions[0].to_string(),
+        "select public.tickets (id, subject)"
+    );
     assert_eq!(trail[0].record.prev, "0".repeat(64));
     let gateway = Draft {
         event: Event::GatewayStopped,

@@ -27,6 +27,11 @@ impl Failure {
         }
     }
 
+    /// Nothing to report: the command just ends here.
+    pub(crate) fn quiet() -> Self {
+        Self::new("").status(0)
+    }
+
     /// The same failure, with what to do about it.
     pub(crate) fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
@@ -36,6 +41,14 @@ impl Failure {
     /// The same failure, with another exit status.
     pub(crate) fn status(mut self, status: u8) -> Self {
         self.status = status;
+        self
+    }
+
+    /// The same failure, with this exit status unless it has one of its own.
+    pub(crate) fn or_status(mut self, status: u8) -> Self {
+        if self.status == STATUS {
+            self.status = status;
+        }
         self
     }
 

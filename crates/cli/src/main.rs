@@ -10,11 +10,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::confined;
+use crate::commands::{
+    close, confined, init, open, run, runs, serve, show, task, trail, verify,
+};
 
-/// A gateway between autonomous agent runs and the systems they touch.
+/// A gateway between autonomous agent runs and the systems they touch
+///
+/// Each run has an identity scoped to its task; every call is checked against that scope before it
+/// goes through, and recorded where the agent cannot reach it.
 #[derive(Parser)]
-#[command(name = "bailiwick", version)]
+#[command(name = "bailiwick", version, after_help = "Exit status: 0 done; 1 the answer is no (a log \
+    that is broken, a task that is not valid); 2 it could not be done. `run` exits as its command does.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,12 +28,34 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    Run(run::Run),
+    Open(open::Open),
+    Close(close::Close),
+    Revoke(close::Revoke),
+    Runs(runs::Runs),
+    Trail(trail::Trail),
+    Show(show::Show),
+    Verify(verify::Verify),
+    Task(task::Task),
     #[command(hide = true)]
     Confined(confined::Confined),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Init(command) => command.execute(),
+        Command::Serve(command) => command.execute(),
+        Command::Run(command) => command.execute(),
+        Command::Open(command) => command.execute(),
+        Command::Close(command) => command.execute(),
+        Command::Revoke(command) => command.execute(),
+        Command::Runs(command) => command.execute(),
+        Command::Trail(command) => command.execute(),
+        Command::Show(command) => command.execute(),
+        Command::Verify(command) => command.execute(),
+        Command::Task(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };
     done.unwrap_or_else(|failure| failure.report())

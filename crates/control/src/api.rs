@@ -1,6 +1,7 @@
 //! What the API's requests and answers hold, for the server and for clients.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ pub struct OpenRequest {
     /// The task.
     pub task: String,
     /// The time box, as `10m`; the task's own if nothing is asked for.
-    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ttl: Option<Duration>,
     /// What the run is for, at most 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +59,16 @@ pub struct OpenedRun {
     pub confine: Confine,
     /// What its process must not reach.
     pub protect: Protect,
+}
+
+/// Without the credential.
+impl fmt::Debug for OpenedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedRun")
+            .field("run", &self.run)
+            .field("task", &self.task)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a run's process has to be confined.
@@ -121,10 +136,18 @@ pub struct Summary {
     #[serde(with = "text")]
     pub expires: Time,
     /// When it ended.
-    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ended: Option<Time>,
     /// Why it ended.
-    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ending: Option<Ending>,
     /// What it did so far.
     pub counts: Counts,
@@ -329,17 +352,25 @@ mod tests {
         assert_eq!(request.ttl, Some(Duration::from_secs(600)));
         assert_eq!(request.confinement, Confinement::GatewayOnly);
         let again = serde_json::to_string(&request).unwrap();
-        assert_eq!(serde_json::from_str::<OpenRequest>(&again).unwrap(), request);
+        assert_eq!(
+            serde_json::from_str::<OpenRequest>(&again).unwrap(),
+            request
+        );
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
         for (wrong, says) in [
             (r#"{"task":"t","confinement":"rope"}"#, "rope"),
-            (r#"{"task":"t","confinement":"landlock","ttl":"soon"}"#, "soon"),
+            (
+                r#"{"task":"t","confinement":"landlock","ttl":"soon"}"#,
+                "soon",
+            ),
             (r#"{"task":"t","confinement":"landlock","ttk":"1m"}"#, "ttk"),
         ] {
-            let error = serde_json::from_str::<OpenRequest>(wrong).unwrap_err().to_string();
+            let error = serde_json::from_str::<OpenRequest>(wrong)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(says), "{error}");
         }
     }
@@ -364,7 +395,10 @@ mod tests {
             reason: Some("because".into()),
         };
         let text = serde_json::to_string(&detail).unwrap();
-        assert!(text.contains(r#""opened":"2023-11-14T22:13:20.123Z""#), "{text}");
+        assert!(
+            text.contains(r#""opened":"2023-11-14T22:13:20.123Z""#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<RunDetail>(&text).unwrap(), detail);
     }
 }

@@ -17,6 +17,8 @@ mod registry;
 mod server;
 mod socket;
 mod store;
+#[cfg(test)]
+mod testing;
 mod token;
 mod trail;
 

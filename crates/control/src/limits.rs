@@ -50,6 +50,9 @@ pub(crate) const RUNS_LISTED_MAX: u32 = 1_000;
 /// Records in one answer.
 pub(crate) const TRAIL_RECORDS_MAX: usize = 500;
 
+/// How long the payloads of one answer may take to be read; what is left is for the next one.
+pub(crate) const TRAIL_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of records and payloads in one answer; the one that exceeds it is the last.
 pub(crate) const TRAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -5,7 +5,8 @@ use bailiwick_run::{Confinement, Ending};
 pub(crate) fn confinement(name: &str) -> Option<Confinement> {
     use Confinement::{Elsewhere, GatewayOnly, Landlock, Unconfined};
     let all = [Landlock, GatewayOnly, Unconfined, Elsewhere];
-    all.into_iter().find(|confinement| confinement.as_str() == name)
+    all.into_iter()
+        .find(|confinement| confinement.as_str() == name)
 }
 
 pub(crate) fn ending(name: &str) -> Option<Ending> {

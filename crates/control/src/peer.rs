@@ -32,6 +32,9 @@ mod tests {
     fn a_local_user_is_a_human_at_localhost() {
         assert_eq!(launcher(0).unwrap().as_str(), "human:root@localhost");
         let nobody_has = 4_123_456_789;
-        assert_eq!(launcher(nobody_has).unwrap().as_str(), "human:uid-4123456789@localhost");
+        assert_eq!(
+            launcher(nobody_has).unwrap().as_str(),
+            "human:uid-4123456789@localhost"
+        );
     }
 }

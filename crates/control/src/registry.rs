@@ -3,20 +3,19 @@
 //! gateway starts again.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
 
-use bailiwick_audit::{Log, ReadError, Reader, Recovered};
+use bailiwick_audit::{Log, Reader, Recovered};
 use bailiwick_policy::Engine;
-use bailiwick_run::{Ending, Launcher, RunId, Secret};
+use bailiwick_run::{Ending, RunId, Secret};
 use tokio::runtime::Handle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::{RunState, Summary, Which};
 use crate::clock;
-use crate::limits::TICK;
-use crate::live::{Attach, Live, Slot, lock};
+use crate::limits::{END_TIME_MAX, TICK};
+use crate::live::{Live, Slot, lock};
 use crate::store::{Store, StoreError};
 
 mod attach;
@@ -171,8 +170,9 @@ impl Registry {
         for slot in &slots {
             self.cut(slot, Ending::GatewayStopped, None);
         }
+        let until = Instant::now() + END_TIME_MAX;
         for slot in &slots {
-            if let Err(error) = self.wait_closed(slot).await {
+            if let Err(error) = self.wait_closed(slot, until).await {
                 tracing::error!(%error, "a run could not be closed");
             }
         }
@@ -207,7 +207,7 @@ async fn watch_time_boxes(registry: Weak<Inner>) {
     }
 }
 
-fn absolute(path: &std::path::Path) -> Result<PathBuf, StartError> {
+fn absolute(path: &Path) -> Result<PathBuf, StartError> {
     std::fs::canonicalize(path)
         .or_else(|_| std::path::absolute(path))
         .map_err(|error| StartError::Path {
@@ -227,3 +227,6 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -347,23 +347,35 @@ mod tests {
         let end = Time::from_millis(1_700_000_005_000);
         store.ended(one.id, Ending::Revoked, end).await.unwrap();
         // The first reason is the one that counts.
-        store.ended(one.id, Ending::Expired, end.after(Duration::from_secs(1))).await.unwrap();
+        store
+            .ended(one.id, Ending::Expired, end.after(Duration::from_secs(1)))
+            .await
+            .unwrap();
         let found = store.find(one.id).await.unwrap().unwrap();
         assert_eq!(found.run, one);
-        assert_eq!((found.ended, found.closed), (Some((Ending::Revoked, end)), false));
+        assert_eq!(
+            (found.ended, found.closed),
+            (Some((Ending::Revoked, end)), false)
+        );
 
         // It is still there after a restart.
         drop(store);
         let store = Store::open(&path).unwrap();
         let open = store.not_closed().await.unwrap();
-        assert_eq!(open.iter().map(|stored| stored.run.id).collect::<Vec<_>>(), [two.id, one.id]);
+        assert_eq!(
+            open.iter().map(|stored| stored.run.id).collect::<Vec<_>>(),
+            [two.id, one.id]
+        );
 
         let counts = Counts {
             allowed: 3,
             denied: 2,
             masked: u64::MAX,
         };
-        store.closed(&one, Ending::Revoked, end, counts).await.unwrap();
+        store
+            .closed(&one, Ending::Revoked, end, counts)
+            .await
+            .unwrap();
         let ended = store.list(Which::Ended, 10).await.unwrap();
         assert_eq!(ended.len(), 1);
         assert_eq!(ended[0].counts.denied, 2);
@@ -384,8 +396,13 @@ mod tests {
         let path = dir.path().join("state.sqlite");
         drop(Store::open(&path).unwrap());
         let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        connection
+            .pragma_update(None, "user_version", SCHEMA + 1)
+            .unwrap();
         drop(connection);
-        assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 2, .. })));
+        assert!(matches!(
+            Store::open(&path),
+            Err(StoreError::Newer { found: 2, .. })
+        ));
     }
 }

@@ -79,7 +79,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         fs::write(Token::path(data.path()), "old").unwrap();
         let one = Token::create(data.path()).unwrap();
-        let mode = fs::metadata(Token::path(data.path())).unwrap().permissions().mode();
+        let mode = fs::metadata(Token::path(data.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(one.is_in(Token::read(data.path()).unwrap().header().as_bytes()));
         let two = Token::create(data.path()).unwrap();

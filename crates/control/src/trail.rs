@@ -1,19 +1,28 @@
 //! Reading the record for people: trails in pages, and what a run did, counted.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use bailiwick_audit::{Entry, ReadError, Reader};
 use serde_json::value::RawValue;
 
 use crate::api::{Counts, Trail, TrailRecord};
-use crate::limits::{TRAIL_BYTES_MAX, TRAIL_RECORDS_MAX};
+use crate::limits::{TRAIL_BYTES_MAX, TRAIL_RECORDS_MAX, TRAIL_TIME_MAX};
 
 /// The records after this number, with their payloads, as many as fit an answer. Waits for the disk.
 pub(crate) fn page(reader: &Reader, entries: &[Entry], after: u64) -> Result<Trail, ReadError> {
+    let begun = Instant::now();
     let mut records = Vec::new();
     let mut bytes = 0;
-    let mut entries = entries.iter().filter(|entry| entry.record.seq > after).peekable();
-    while let Some(entry) = entries.next_if(|_| {
-        records.len() < TRAIL_RECORDS_MAX && bytes < TRAIL_BYTES_MAX
-    }) {
+    let mut entries = entries
+        .iter()
+        .filter(|entry| entry.record.seq > after)
+        .peekable();
+    while records.len() < TRAIL_RECORDS_MAX
+        && bytes < TRAIL_BYTES_MAX
+        && begun.elapsed() < TRAIL_TIME_MAX
+    {
+        let Some(entry) = entries.next() else { break };
         let (record, size) = show(reader, entry)?;
         records.push(record);
         bytes += size;
@@ -31,7 +40,8 @@ pub(crate) fn show(reader: &Reader, entry: &Entry) -> Result<(TrailRecord, usize
         reason: reason.to_owned(),
     };
     let text = std::str::from_utf8(&entry.bytes).map_err(|_| unreadable("it is not UTF-8"))?;
-    let record = RawValue::from_string(text.to_owned()).map_err(|_| unreadable("it is not JSON"))?;
+    let record =
+        RawValue::from_string(text.to_owned()).map_err(|_| unreadable("it is not JSON"))?;
     let mut size = entry.bytes.len();
     let (payload, payload_missing) = match reader.payload(entry) {
         Ok(Some(payload)) => {
@@ -61,7 +71,11 @@ pub(crate) fn show(reader: &Reader, entry: &Entry) -> Result<(TrailRecord, usize
 pub(crate) fn counts(entries: &[Entry]) -> Counts {
     let mut counts = Counts::default();
     for Entry { record, .. } in entries {
-        match record.decision.as_ref().map(|decision| decision.effect.as_str()) {
+        match record
+            .decision
+            .as_ref()
+            .map(|decision| decision.effect.as_str())
+        {
             Some("allow") => counts.allowed += 1,
             Some(_) => counts.denied += 1,
             None => {}
@@ -78,12 +92,16 @@ pub(crate) fn counts(entries: &[Entry]) -> Counts {
 
 /// The calls that were allowed and have no outcome: their numbers and targets.
 pub(crate) fn unfinished(entries: &[Entry]) -> Vec<(u64, String)> {
-    let finished: std::collections::BTreeSet<u64> =
-        entries.iter().filter_map(|entry| entry.record.of).collect();
+    let finished: BTreeSet<u64> = entries.iter().filter_map(|entry| entry.record.of).collect();
     entries
         .iter()
         .map(|entry| &entry.record)
-        .filter(|record| record.decision.as_ref().is_some_and(|d| d.effect == "allow"))
+        .filter(|record| {
+            record
+                .decision
+                .as_ref()
+                .is_some_and(|d| d.effect == "allow")
+        })
         .filter(|record| !finished.contains(&record.seq))
         .map(|record| (record.seq, record.target.clone().unwrap_or_default()))
         .collect()

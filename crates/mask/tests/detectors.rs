@@ -331,6 +331,10 @@ fn passwords() {
             r#"{"x":"{\"api_key\":\"[masked:secret]\"}"}"#,
         ),
         (
+            "Key (api_key)=(abcd1234) already exists.",
+            "Key (api_key)=([masked:secret]) already exists.",
+        ),
+        (
             "?client_secret=abcdef&x=1",
             "?client_secret=[masked:secret]&x=1",
         ),

@@ -30,7 +30,8 @@ pub(crate) struct Body {
 impl Body {
     pub(crate) fn new(record: &[u8], key: Option<&[u8]>, payload: Option<&[u8]>) -> Self {
         let parts = [key.unwrap_or_default(), payload.unwrap_or_default()];
-        let mut bytes = Vec::with_capacity(4 + record.len() + parts.map(<[u8]>::len).iter().sum::<usize>());
+        let mut bytes =
+            Vec::with_capacity(4 + record.len() + parts.map(<[u8]>::len).iter().sum::<usize>());
         let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
         bytes.extend(length.to_be_bytes());
         bytes.extend_from_slice(record);
@@ -82,13 +83,20 @@ impl Body {
     }
 
     fn record_range(&self) -> Range<usize> {
-        let length = self.bytes.first_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length));
+        let length = self
+            .bytes
+            .first_chunk::<4>()
+            .map_or(0, |length| u32::from_be_bytes(*length));
         4..4 + length as usize
     }
 
     fn key_range(&self) -> Range<usize> {
         let start = self.record_range().end;
-        let length = if self.kind & WITH_KEY != 0 { WRAPPED_KEY } else { 0 };
+        let length = if self.kind & WITH_KEY != 0 {
+            WRAPPED_KEY
+        } else {
+            0
+        };
         start..start.saturating_add(length)
     }
 }
@@ -109,7 +117,10 @@ pub(crate) fn encode(index: u64, durable: u64, body: &Body, batch: &mut Vec<u8>)
         .into_iter()
         .chain(index.to_be_bytes())
         .chain(durable.to_be_bytes());
-    fixed.iter_mut().zip(values).for_each(|(to, from)| *to = from);
+    fixed
+        .iter_mut()
+        .zip(values)
+        .for_each(|(to, from)| *to = from);
     let checksum = checksum(length, &fixed, &body.bytes);
     batch.extend(length.to_be_bytes());
     batch.extend(checksum.to_be_bytes());
@@ -141,6 +152,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
     Some((frame, HEAD + length as usize))
 }
 
+/// What a frame that begins here says was durable, unchecked.
+pub(crate) fn durable(bytes: &[u8]) -> Option<u64> {
+    let durable = bytes.get(HEAD + 9..HEAD + FIXED)?;
+    Some(u64::from_be_bytes(durable.try_into().ok()?))
+}
+
 fn checksum(length: u32, fixed: &[u8; FIXED], body: &[u8]) -> u32 {
     let checksum = crc32c::crc32c(&length.to_be_bytes());
     let checksum = crc32c::crc32c_append(checksum, fixed);
@@ -166,7 +183,10 @@ mod tests {
             assert_eq!(bytes.len(), body.frame_len());
             bytes.extend([0; 10]);
             let (frame, length) = decode(&bytes).unwrap();
-            assert_eq!((frame.index, frame.durable, length), (9, 4, bytes.len() - 10));
+            assert_eq!(
+                (frame.index, frame.durable, length),
+                (9, 4, bytes.len() - 10)
+            );
             assert_eq!(frame.body.record(), b"{\"v\":1}");
             assert_eq!(frame.body.key(), key);
             assert_eq!(frame.body.payload(), payload);

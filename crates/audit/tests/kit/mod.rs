@@ -152,7 +152,10 @@ pub(crate) fn whole_run(log: &Log, n: u64, calls: u64) -> Run {
     let run = run(n);
     append(log, opened(&run));
     for _ in 0..calls {
-        let receipt = append(log, with_payload(decided(&run, true), r#"{"text":"select 1"}"#));
+        let receipt = append(
+            log,
+            with_payload(decided(&run, true), r#"{"text":"select 1"}"#),
+        );
         append(log, finished(&run, receipt.seq()));
     }
     append(log, decided(&run, false));

@@ -1,7 +1,7 @@
 //! `bailiwick confined`: confines itself and becomes the command. `run` starts its child through it.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -73,12 +73,16 @@ pub(crate) fn arguments(spec: &Spec, command: &[OsString]) -> Vec<OsString> {
     arguments
 }
 
-fn become_command(command: &[OsString]) -> Failure {
-    let Some((program, arguments)) = command.split_first() else {
-        return Failure::new("no command to start").status(NOT_STARTED);
-    };
-    let error = Command::new(program).args(arguments).exec();
-    let program = program.to_string_lossy();
+/// The program, and what it is called with.
+pub(crate) fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Failure> {
+    command
+        .split_first()
+        .ok_or_else(|| Failure::new("no command to start").status(NOT_STARTED))
+}
+
+/// Why a command was not started, with the exit status that shells have for it.
+pub(crate) fn not_started(command: &[OsString], error: &io::Error) -> Failure {
+    let program = command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     let (status, help) = match error.kind() {
         ErrorKind::NotFound => (NOT_FOUND, "check its name and PATH"),
         _ => (NOT_EXECUTABLE, "check that it is a program and may be executed"),
@@ -86,4 +90,14 @@ fn become_command(command: &[OsString]) -> Failure {
     Failure::new(format!("cannot start `{program}`: {error}"))
         .help(help)
         .status(status)
+}
+
+fn become_command(command: &[OsString]) -> Failure {
+    match split(command) {
+        Ok((program, arguments)) => {
+            let error = Command::new(program).args(arguments).exec();
+            not_started(command, &error)
+        }
+        Err(failure) => failure,
+    }
 }

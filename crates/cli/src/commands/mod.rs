@@ -1,3 +1,14 @@
 //! One file per command.
 
+pub(crate) mod close;
 pub(crate) mod confined;
+mod gateway;
+pub(crate) mod init;
+pub(crate) mod open;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod task;
+pub(crate) mod trail;
+pub(crate) mod verify;

@@ -8,6 +8,7 @@ mod template;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
 use clap::Args;
 
@@ -141,6 +142,15 @@ impl Config {
         read_only
     }
 
+    /// The tasks and guardrails, checked against the targets.
+    pub(crate) fn engine(&self) -> Result<Engine, LoadErrors> {
+        let names = self.targets.iter().map(|target| TargetName {
+            name: target.name.clone(),
+            kind: target.protocol.name.to_owned(),
+        });
+        Engine::load(&self.tasks, &self.policies, &names.collect::<Vec<_>>())
+    }
+
     /// What is not wrong but not wise either, a line each.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut secret_files: Vec<PathBuf> = self
@@ -209,8 +219,12 @@ fn from_table(
     let known = ["name", "data", "tasks", "policies", "listen", "tls", "targets"];
     let top = Section::top(document, table, &known);
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let path = |section: &Section<'_, '_>, key: &str, default: &str| {
-        folder.join(section.plain(key).unwrap_or(default))
+    let path = |section: &Section<'_, '_>, key: &str, default: &str| -> PathBuf {
+        // Without the dots of `./data`, for whoever reads it.
+        folder
+            .join(section.plain(key).unwrap_or(default))
+            .components()
+            .collect()
     };
     let name = top.required(
         "name",

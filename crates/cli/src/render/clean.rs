@@ -21,13 +21,18 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// The same for text of several lines, which stay lines.
+pub(crate) fn clean_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    text.lines().map(clean)
+}
+
 /// The columns a clean text takes.
-pub(crate) fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// The text cut to so many columns, with `…` where something is missing.
-pub(crate) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
     }

@@ -10,6 +10,8 @@ pub(crate) const HELP: Style = AnsiColor::Cyan.on_default().bold();
 pub(crate) const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 /// What was denied, or is broken.
 pub(crate) const DENIED: Style = AnsiColor::Red.on_default().bold();
+/// Why something was denied.
+pub(crate) const REASON: Style = AnsiColor::Red.on_default();
 /// What is in order.
 pub(crate) const FINE: Style = AnsiColor::Green.on_default();
 /// What is as expected and need not stand out.

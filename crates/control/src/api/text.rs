@@ -15,11 +15,16 @@ pub(super) trait Text: Sized {
     fn read(text: &str) -> Option<Self>;
 }
 
-pub(super) fn serialize<T: Text, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<T: Text, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.show())
 }
 
-pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     T::read(&text).ok_or_else(|| D::Error::custom(format_args!("`{text}` is not {}", T::WHAT)))
 }
@@ -46,7 +51,10 @@ pub(super) mod option {
         };
         match T::read(&text) {
             Some(value) => Ok(Some(value)),
-            None => Err(D::Error::custom(format_args!("`{text}` is not {}", T::WHAT))),
+            None => Err(D::Error::custom(format_args!(
+                "`{text}` is not {}",
+                T::WHAT
+            ))),
         }
     }
 }

@@ -34,18 +34,17 @@ impl Registry {
     pub fn attach(&self, id: &RunId) -> Result<Attachment, AttachError> {
         let slot = self.slot(id).filter(|slot| slot.ending().is_none());
         let slot = slot.ok_or(AttachError::NotOpen(*id))?;
-        let before = std::mem::replace(&mut *lock(&slot.attach), Attach::Held);
-        match before {
-            Attach::Awaited(_) => Ok(Attachment {
-                registry: self.clone(),
-                slot,
-            }),
-            Attach::Held => Err(AttachError::Taken(*id)),
-            Attach::No => {
-                *lock(&slot.attach) = Attach::No;
-                Err(AttachError::NotWanted(*id))
-            }
+        let mut attach = lock(&slot.attach);
+        match *attach {
+            Attach::Awaited(_) => *attach = Attach::Held,
+            Attach::Held => return Err(AttachError::Taken(*id)),
+            Attach::No => return Err(AttachError::NotWanted(*id)),
         }
+        drop(attach);
+        Ok(Attachment {
+            registry: self.clone(),
+            slot,
+        })
     }
 }
 
@@ -53,8 +52,9 @@ impl Attachment {
     /// Waits until the run ends, and says why it did.
     pub async fn ended(&self) -> Ending {
         let mut ended = self.slot.cut.subscribe();
-        match ended.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(ending)) => *ending,
+        let ending = ended.wait_for(Option::is_some).await.map(|ending| *ending);
+        match ending {
+            Ok(Some(ending)) => ending,
             // Its sender is in the slot that we hold.
             Ok(None) | Err(_) => std::future::pending().await,
         }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_audit::{AppendError, Draft, Event, Outcome, State, Subject};
 use bailiwick_run::{Ending, Launcher, Run, RunId};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Registry, blocking};
 use crate::api::{RunState, Summary};
@@ -11,7 +12,6 @@ use crate::limits::{CLOSE_RETRY_AFTER, END_TIME_MAX, SESSIONS_END_TIME_MAX};
 use crate::live::{Slot, lock};
 use crate::store::StoreError;
 use crate::trail;
-use std::time::Duration;
 
 /// How often the sessions of a run that was cut are counted.
 const SESSIONS_LOOK: Duration = Duration::from_millis(5);
@@ -67,10 +67,12 @@ impl Registry {
     ) -> Result<Summary, EndError> {
         let Some(slot) = self.slot(id) else {
             let stored = self.0.store.find(*id).await?;
-            return stored.map(|stored| stored.summary()).ok_or(EndError::NoRun(*id));
+            return stored
+                .map(|stored| stored.summary())
+                .ok_or(EndError::NoRun(*id));
         };
         self.cut(&slot, ending, by);
-        self.wait_closed(&slot).await
+        self.wait_closed(&slot, Instant::now() + END_TIME_MAX).await
     }
 
     /// Ends what the run has open, at once, and sees to its closing record; the first ending counts.
@@ -85,14 +87,20 @@ impl Registry {
         });
         if first {
             let (registry, slot) = (self.clone(), Arc::clone(slot));
-            self.0.runtime.spawn(async move { registry.close(&slot, ending, by).await });
+            self.0
+                .runtime
+                .spawn(async move { registry.close(&slot, ending, by).await });
         }
     }
 
-    pub(super) async fn wait_closed(&self, slot: &Slot) -> Result<Summary, EndError> {
+    pub(super) async fn wait_closed(
+        &self,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Summary, EndError> {
         let run = slot.live.run.id;
         let mut closed = slot.closed.subscribe();
-        let closed = timeout(END_TIME_MAX, closed.wait_for(Option::is_some)).await;
+        let closed = timeout_at(until, closed.wait_for(Option::is_some)).await;
         match closed.as_ref().map(|closed| closed.as_deref()) {
             Ok(Ok(Some(Ok(summary)))) => Ok(summary.clone()),
             Ok(Ok(Some(Err(error)))) => Err(EndError::Record {
@@ -116,7 +124,10 @@ impl Registry {
                 sleep(SESSIONS_LOOK).await;
             }
         };
-        if timeout(SESSIONS_END_TIME_MAX, sessions_ended).await.is_err() {
+        if timeout(SESSIONS_END_TIME_MAX, sessions_ended)
+            .await
+            .is_err()
+        {
             tracing::warn!(run = %run.id, "sessions of a run were still open after it was cut");
             self.finish_calls(run).await;
         }
@@ -156,9 +167,9 @@ impl Registry {
     /// Sessions that do not end in time have calls without an outcome. Nobody knows theirs.
     async fn finish_calls(&self, run: &Run) {
         let (reader, id) = (self.0.log.reader(), run.id);
-        let unfinished = blocking(move || Ok::<_, bailiwick_audit::ReadError>(
-            trail::unfinished(&reader.run(&id)?),
-        ));
+        let unfinished = blocking(move || {
+            Ok::<_, bailiwick_audit::ReadError>(trail::unfinished(&reader.run(&id)?))
+        });
         let unfinished = match unfinished.await {
             Ok(unfinished) => unfinished,
             Err(error) => {

@@ -43,7 +43,11 @@ pub enum StartError {
 }
 
 /// Closes every run that is open in the record, and brings the registry in line with it.
-pub(super) async fn close(log: &Log, store: &Store, recovered: &Recovered) -> Result<(), StartError> {
+pub(super) async fn close(
+    log: &Log,
+    store: &Store,
+    recovered: &Recovered,
+) -> Result<(), StartError> {
     let mut stored: HashMap<RunId, Stored> = store
         .not_closed()
         .await?
@@ -59,7 +63,9 @@ pub(super) async fn close(log: &Log, store: &Store, recovered: &Recovered) -> Re
         let last = entries.last().map(|entry| &entry.record);
         let ending = last.and_then(|record| names::ending(record.ending.as_deref()?));
         let ended = last.and_then(|record| clock::read(&record.time));
-        let (known, at) = stored.ended.unwrap_or((Ending::GatewayStopped, clock::now()));
+        let (known, at) = stored
+            .ended
+            .unwrap_or((Ending::GatewayStopped, clock::now()));
         store
             .closed(
                 &stored.run,
@@ -95,7 +101,9 @@ async fn close_one(
         payload: None,
     })
     .await?;
-    store.closed(&run, ending, ended, trail::counts(&entries)).await?;
+    store
+        .closed(&run, ending, ended, trail::counts(&entries))
+        .await?;
     tracing::info!(run = %id, ending = ending.as_str(), "closed a run that was left open");
     Ok(())
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bailiwick_action::Denial;
 use bailiwick_audit::{AppendError, Draft, Event, Subject};
@@ -13,7 +14,6 @@ use crate::clock;
 use crate::limits::{ATTACH_TIME_MAX, REASON_BYTES_MAX, RUNS_OPEN_MAX};
 use crate::live::{Attach, Slot, lock};
 use crate::store::StoreError;
-use std::time::Instant;
 
 /// A run that somebody wants to open.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct Opening {
 }
 
 /// A run that was opened. Its `run.opened` is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Opened {
     /// The run. Its confinement is the one that its process has to have.
     pub run: Run,
@@ -47,6 +47,15 @@ pub struct Opened {
     pub confine: Confine,
     /// What its process must not reach.
     pub protect: Protect,
+}
+
+/// Without the credential, which is in the environment too.
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
 }
 
 impl From<Opened> for OpenedRun {
@@ -117,14 +126,16 @@ pub enum OpenRunError {
     #[error("the run was not opened: the operating system gave no random bytes ({0})")]
     Random(getrandom::Error),
     /// It failed in a way that should not be possible.
-    #[error("the run was not opened: opening it failed unexpectedly, and the gateway's log says how")]
+    #[error(
+        "the run was not opened: opening it failed unexpectedly, and the gateway's log says how"
+    )]
     Unexpected,
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     match nearest {
         Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None => "; `bailiwick task list` names those there are".to_owned(),
+        None => "; tasks are the files `tasks/NAME.toml`".to_owned(),
     }
 }
 
@@ -285,20 +296,29 @@ fn opened_record(slot: &Slot) -> Draft {
             scope_digest: slot.live.scope.digest().to_owned(),
         },
         subject: Subject::Run(run.clone()),
-        payload: (run.reason.as_ref())
-            .map(|reason| serde_json::json!({ "reason": reason }).to_string().into_bytes()),
+        payload: (run.reason.as_ref()).map(|reason| {
+            serde_json::json!({ "reason": reason })
+                .to_string()
+                .into_bytes()
+        }),
     }
 }
 
-/// A launcher was refused. There is no run, so it goes into the gateway's own chain.
+/// A launcher was refused. There is no run, so it goes into the gateway's own chain; the record holds
+/// who and why, its payload the rest.
 fn refusal(opening: &Opening, denial: &Denial) -> Draft {
+    let details = serde_json::json!({
+        "launcher": opening.launcher,
+        "task": opening.task,
+        "denial": denial,
+    });
     Draft {
         event: Event::LoginDenied {
             target: None,
             reason: format!("{} may not open a run: {}", opening.launcher, denial.reason),
         },
         subject: Subject::Gateway,
-        payload: None,
+        payload: Some(details.to_string().into_bytes()),
     }
 }
 

@@ -12,7 +12,11 @@ use crate::text::{byte, run_end, slice, starts_at};
 pub(super) const ASSIGNED: &str = concat!(
     "(?i:pass(?:word|wd|phrase)|pwd|client[_-]?secret|secret[_-]?key|api[_-]?key",
     "|access[_-]?token|refresh[_-]?token|auth[_-]?token|account[_-]?key)",
-    r#"(?:(?:[ ]?=[ ]?|[ ])\\{0,3}["'][^"'\\\s]|=[^"'\\\s]|\\{0,3}["'][ ]?:[ ]?\\{0,3}["'][^"'\\\s])"#,
+    r#"(?:(?:[ ]?=[ ]?|[ ])\\{0,3}["']|="#,
+    r#"|\\{0,3}["'][ ]?:[ ]?\\{0,3}["']"#,
+    // `Key (password)=(…) already exists.`
+    r"|\)=\()",
+    r#"[^"'\\\s]"#,
 );
 
 /// Up to the colon before the password.

@@ -66,7 +66,10 @@ enum Asked {
     Portal(Stash, Option<Execute>),
     /// Not understood, with the message to tell the agent instead of a plain denial, and whether
     /// the message ends its segment by itself.
-    Refused { instead: Option<Bytes>, segment: bool },
+    Refused {
+        instead: Option<Bytes>,
+        segment: bool,
+    },
 }
 
 /// A Bind that waits for the Execute that belongs to it.
@@ -201,7 +204,15 @@ impl Active {
             b'F' => {
                 let why = "a function call of the old kind, outside of any statement".to_owned();
                 let call = self.calls().refused("FUNCTION CALL", String::new(), why);
-                self.ask(call, Bytes::new(), Asked::Refused { instead: None, segment: true }, out);
+                self.ask(
+                    call,
+                    Bytes::new(),
+                    Asked::Refused {
+                        instead: None,
+                        segment: true,
+                    },
+                    out,
+                );
             }
             tag => {
                 return Err(Fault::Agent(format!(
@@ -223,7 +234,9 @@ impl Active {
     fn query(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
         if !self.expected.is_empty() {
             // Should what is on its way fail, the target would drop the Query too, unanswered.
-            return Err(Fault::Agent("a Query in the middle of a pipeline, before its Sync".into()));
+            return Err(Fault::Agent(
+                "a Query in the middle of a pipeline, before its Sync".into(),
+            ));
         }
         let text = text_of(frame, |reader| reader.c_string())?;
         let (call, parts) = self.calls().query(&text, &self.foreseen());
@@ -241,7 +254,9 @@ impl Active {
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (name, text) = text_of(frame, |reader| Some((reader.c_string()?, reader.c_string()?)))?;
+        let (name, text) = text_of(frame, |reader| {
+            Some((reader.c_string()?, reader.c_string()?))
+        })?;
         let prepared = self.calls().prepare(&text, &self.foreseen());
         match prepared {
             Ok((call, prepared)) => {
@@ -408,7 +423,9 @@ impl Active {
         let mut reader = frame.reader();
         match frame.tag {
             b'D' => {
-                !stash.describe && reader.u8() == Some(b'P') && reader.c_string().as_ref() == Some(&stash.name)
+                !stash.describe
+                    && reader.u8() == Some(b'P')
+                    && reader.c_string().as_ref() == Some(&stash.name)
             }
             b'E' => reader.c_string().as_ref() == Some(&stash.name),
             _ => false,
@@ -503,7 +520,12 @@ impl Active {
     }
 
     /// Goes on with the answer to what was asked.
-    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer, out: &mut Outbox) -> Result<()> {
+    pub(super) fn answer(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer,
+        out: &mut Outbox,
+    ) -> Result<()> {
         let Some((asked, what)) = self.asked.take() else {
             return Err(Fault::Bug("an answer that nobody asked for"));
         };
@@ -559,7 +581,9 @@ impl Active {
             }
             Asked::Portal(stash, execute) => {
                 let withhold = stash.portal.prepared.reads_masked
-                    || execute.as_ref().is_some_and(|execute| execute.results.reads_masked);
+                    || execute
+                        .as_ref()
+                        .is_some_and(|execute| execute.results.reads_masked);
                 let alone = execute.is_none();
                 if stash.bind {
                     self.expected.push_back(Expect::Bind {

@@ -355,7 +355,8 @@ impl Active {
             Some(Expect::Execute { portal, .. }) if copies(&portal.prepared.statement.kind) => {
                 // The target ignores a Sync while it copies, so none is answered.
                 let before = self.expected.len();
-                self.expected.retain(|expect| !matches!(expect, Expect::Sync));
+                self.expected
+                    .retain(|expect| !matches!(expect, Expect::Sync));
                 if self.expected.len() < before {
                     self.awaiting = false;
                 }

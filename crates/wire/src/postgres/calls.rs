@@ -90,9 +90,8 @@ impl Calls<'_> {
         text: &str,
         names: &Names,
     ) -> std::result::Result<(Call, Arc<Prepared>), Box<Call>> {
-        let refused = |verb: &str, why: String| {
-            Err(Box::new(self.refused(verb, text.to_owned(), why)))
-        };
+        let refused =
+            |verb: &str, why: String| Err(Box::new(self.refused(verb, text.to_owned(), why)));
         let mut statements = match classify(text, self.catalogue) {
             Ok(statements) => statements.into_iter(),
             Err(refusal) => return refused("NOT UNDERSTOOD", refusal.reason),
@@ -101,10 +100,16 @@ impl Calls<'_> {
             Statement::housekeeping("EMPTY", StatementKind::Plain, Outputs::None)
         });
         if statements.next().is_some() {
-            return refused("PREPARE", "several statements in one prepared statement".into());
+            return refused(
+                "PREPARE",
+                "several statements in one prepared statement".into(),
+            );
         }
         if names.is_full() {
-            return refused("PREPARE", "more prepared statements than one session may hold".into());
+            return refused(
+                "PREPARE",
+                "more prepared statements than one session may hold".into(),
+            );
         }
         let verb = format!("PREPARE {}", statement.verb);
         let prepared = Prepared::new(statement, text.to_owned(), self.veil);
@@ -179,9 +184,9 @@ impl Calls<'_> {
                 change = Some(Change::Prepare(name.clone(), inner));
             }
             StatementKind::Execute { name } => {
-                let found = names.statement(name).ok_or(
-                    "EXECUTE of a prepared statement that does not exist in this session",
-                )?;
+                let found = names
+                    .statement(name)
+                    .ok_or("EXECUTE of a prepared statement that does not exist in this session")?;
                 actions.extend(found.statement.actions.iter().cloned());
                 results = Arc::clone(found);
             }
@@ -257,7 +262,11 @@ pub(super) fn reads_masked(statement: &Statement, veil: &dyn Veil) -> bool {
                 masks(veil, schema, &action.resource.name, column)
             })
     });
-    acted || statement.touched.iter().any(|source| masks_source(veil, source))
+    acted
+        || statement
+            .touched
+            .iter()
+            .any(|source| masks_source(veil, source))
 }
 
 /// Whether a source is masked; one whose column is not known is if any of its table's is.

@@ -183,7 +183,10 @@ mod tests {
         let mut reader = Reader(Bytes::from_static(b"\0\0\0\x09abc"));
         assert_eq!(reader.value(), None);
         assert_eq!(Reader(Bytes::from_static(b"abc")).c_bytes(), None);
-        assert_eq!(Reader(Bytes::from_static(b"\xff\xff\xff\xfe")).value(), None);
+        assert_eq!(
+            Reader(Bytes::from_static(b"\xff\xff\xff\xfe")).value(),
+            None
+        );
         let mut null = Reader(Bytes::from_static(b"\xff\xff\xff\xff"));
         assert_eq!(null.value(), Some(None));
     }

@@ -23,7 +23,10 @@ impl Learning {
     pub(super) fn start() -> (Self, Bytes) {
         (
             Self::default(),
-            QUERIES.first().map(|sql| message::query(sql)).unwrap_or_default(),
+            QUERIES
+                .first()
+                .map(|sql| message::query(sql))
+                .unwrap_or_default(),
         )
     }
 
@@ -41,9 +44,11 @@ impl Learning {
                     match QUERIES.get(self.answers.len()) {
                         Some(sql) => out.relay(message::query(sql)),
                         None => {
-                            return Catalogue::from_rows(&self.answers).map(Some).map_err(|bad| {
-                                Fault::Target(format!("its catalogue cannot be read: {bad}"))
-                            });
+                            return Catalogue::from_rows(&self.answers)
+                                .map(Some)
+                                .map_err(|bad| {
+                                    Fault::Target(format!("its catalogue cannot be read: {bad}"))
+                                });
                         }
                     }
                 }

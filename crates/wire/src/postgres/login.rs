@@ -201,13 +201,16 @@ impl Login {
                 Refused {
                     code: message::INSUFFICIENT_PRIVILEGE,
                     message: why,
-                    hint: "Leave the setting out of the connection's parameters and options.".into(),
+                    hint: "Leave the setting out of the connection's parameters and options."
+                        .into(),
                 },
             ));
         }
         // Always UTF-8 towards the target: the statement is parsed here, and must not read otherwise
         // there.
-        startup.settings.retain(|(name, _)| !name.eq_ignore_ascii_case("client_encoding"));
+        startup
+            .settings
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("client_encoding"));
         let user = startup.user.clone();
         *self = Login::Identifying(startup);
         if version != PROTOCOL_3_0 || !unknown.is_empty() {
@@ -238,7 +241,9 @@ impl Login {
         let first = reader.value().flatten_malformed().ok_or_else(malformed)?;
         let first = std::str::from_utf8(&first).map_err(|_| malformed())?;
         if mechanism != "SCRAM-SHA-256" {
-            return Err(Fault::Agent("a login mechanism that was not offered".into()));
+            return Err(Fault::Agent(
+                "a login mechanism that was not offered".into(),
+            ));
         }
         // gs2-header: `n,,` (no channel binding) or `y,,` (it would, but we did not offer it).
         let (gs2_header, bare) = first
@@ -325,7 +330,8 @@ fn prove(verifier: &Verifier, exchange: &Exchange, body: &[u8]) -> Option<(Verif
     let binding = STANDARD.decode(parts.next()?.strip_prefix("c=")?).ok()?;
     let nonce = parts.next()?.strip_prefix("r=")?;
     let extensions = parts.next();
-    if binding != exchange.gs2_header.as_bytes() || nonce != exchange.nonce || extensions.is_some() {
+    if binding != exchange.gs2_header.as_bytes() || nonce != exchange.nonce || extensions.is_some()
+    {
         return None;
     }
     let proof: [u8; 32] = STANDARD.decode(proof).ok()?.try_into().ok()?;

@@ -78,7 +78,12 @@ enum Phase {
     /// It proved who it is; the gateway opens the target.
     Connecting(Startup),
     /// The gateway logs in to the target. Kept for another attempt: what the agent asked for.
-    TargetLogin(Box<TargetLogin>, Startup, Arc<dyn Veil>, Option<Arc<Catalogue>>),
+    TargetLogin(
+        Box<TargetLogin>,
+        Startup,
+        Arc<dyn Veil>,
+        Option<Arc<Catalogue>>,
+    ),
     /// The gateway reads the target's catalogue.
     Learning(Learning, Greeting, Arc<dyn Veil>),
     /// Calls go through.
@@ -242,9 +247,9 @@ impl Session for Postgres {
         match self.phase {
             Phase::Login(_) => self.login(),
             Phase::Active(_) => self.active(),
-            Phase::Connecting(_) | Phase::TargetLogin(..) | Phase::Learning(..) => {
-                Err(Fault::Agent("a message before it was told to go ahead".into()))
-            }
+            Phase::Connecting(_) | Phase::TargetLogin(..) | Phase::Learning(..) => Err(
+                Fault::Agent("a message before it was told to go ahead".into()),
+            ),
             Phase::Over => Ok(()),
         }
     }

@@ -253,8 +253,12 @@ pub(crate) fn report_field(frame: &Frame, wanted: u8) -> Option<String> {
 #[cfg(test)]
 pub(crate) fn frame_of(whole: Bytes) -> Result<Frame> {
     let mut bytes = BytesMut::from(&*whole);
-    super::frame::take(&mut bytes, super::frame::Sender::Target, crate::limits::TARGET_FRAME_BYTES_MAX)?
-        .ok_or(Fault::Bug("a message that is not whole"))
+    super::frame::take(
+        &mut bytes,
+        super::frame::Sender::Target,
+        crate::limits::TARGET_FRAME_BYTES_MAX,
+    )?
+    .ok_or(Fault::Bug("a message that is not whole"))
 }
 
 #[cfg(test)]

@@ -95,7 +95,9 @@ fn origin_masked(
             && action.resource.name == relation.name
     });
     if !decided {
-        return Err(changed("it comes from a table that the call was not decided on"));
+        return Err(changed(
+            "it comes from a table that the call was not decided on",
+        ));
     }
     Ok(match relation.column_by_number(column.number) {
         Some(name) => veil.masks(&relation.schema, &relation.name, name),

@@ -173,7 +173,9 @@ impl TargetLogin {
                 // A target that lets us in without having shown that it knows the password, in the
                 // middle of SCRAM, is not the one we think.
                 if matches!(self.state, State::Authenticating(Some(_))) {
-                    return Err(Fault::Target("a login cut short in the middle of SCRAM".into()));
+                    return Err(Fault::Target(
+                        "a login cut short in the middle of SCRAM".into(),
+                    ));
                 }
                 self.state = State::Greeting;
                 Ok(Progress::Wait)
@@ -196,10 +198,8 @@ impl TargetLogin {
                         "it offers no login mechanism known here (SCRAM-SHA-256)".into(),
                     ));
                 }
-                let exchange = ScramSha256::new(
-                    self.password()?.as_bytes(),
-                    ChannelBinding::unsupported(),
-                );
+                let exchange =
+                    ScramSha256::new(self.password()?.as_bytes(), ChannelBinding::unsupported());
                 let first = exchange.message().to_vec();
                 self.state = State::Authenticating(Some(exchange));
                 Ok(Progress::Say(message::message(b'p', |body| {

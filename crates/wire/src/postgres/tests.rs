@@ -194,8 +194,14 @@ impl Test {
         let did = test.target(&hello);
         let agent = String::from_utf8_lossy(&did.agent).into_owned();
         assert!(agent.contains("standard_conforming_strings"));
-        assert!(did.agent.windows(8).any(|key| key == [2; 8]), "our own cancel key");
-        assert!(!did.agent.windows(8).any(|key| key == [9; 8]), "not the target's");
+        assert!(
+            did.agent.windows(8).any(|key| key == [2; 8]),
+            "our own cancel key"
+        );
+        assert!(
+            !did.agent.windows(8).any(|key| key == [9; 8]),
+            "not the target's"
+        );
         test
     }
 }
@@ -323,12 +329,19 @@ fn a_denied_statement_fails_at_the_target_without_reaching_it() {
     let mut test = Test::ready();
     let asked = test.agent(&message::query("SELECT subject FROM tickets"));
     let did = test.deny(&asked);
-    assert_eq!(tags(&did.relayed), "ES", "an Execute that fails, and a Sync");
+    assert_eq!(
+        tags(&did.relayed),
+        "ES",
+        "an Execute that fails, and a Sync"
+    );
     assert!(!String::from_utf8_lossy(&did.relayed).contains("tickets"));
     let did = test.target(&all(&[target_error("34000"), message::ready(b'E')]));
     assert_eq!(tags(&did.agent), "EZ");
     let text = String::from_utf8_lossy(&did.agent).into_owned();
-    assert!(text.contains("42501") && text.contains("out of scope"), "{text}");
+    assert!(
+        text.contains("42501") && text.contains("out of scope"),
+        "{text}"
+    );
     assert!(!text.contains("34000"), "{text}");
     // The session goes on.
     let asked = test.agent(&message::query("SELECT id FROM tickets"));
@@ -357,7 +370,10 @@ fn a_denial_in_a_pipeline_skips_to_its_sync() {
     assert_eq!(asked.asked.len(), 1, "one at a time");
     let did = test.deny(&asked);
     assert_eq!(tags(&did.relayed), "ES");
-    assert!(did.asked.is_empty(), "the rest of the pipeline is not even asked for");
+    assert!(
+        did.asked.is_empty(),
+        "the rest of the pipeline is not even asked for"
+    );
     let did = test.target(&all(&[target_error("34000"), message::ready(b'I')]));
     assert_eq!(tags(&did.agent), "EZ");
 }
@@ -365,7 +381,10 @@ fn a_denial_in_a_pipeline_skips_to_its_sync() {
 #[test]
 fn a_prepared_statement_is_asked_for_whenever_it_runs() {
     let mut test = Test::ready();
-    let asked = test.agent(&all(&[parse("s", "SELECT email FROM tickets"), message::sync()]));
+    let asked = test.agent(&all(&[
+        parse("s", "SELECT email FROM tickets"),
+        message::sync(),
+    ]));
     let (_, held) = &asked.asked[0];
     assert_eq!(held.call.verb, "PREPARE SELECT");
     assert_eq!(tags(&held.bytes), "PD", "with a Describe of our own");
@@ -397,7 +416,11 @@ fn a_prepared_statement_is_asked_for_whenever_it_runs() {
 #[test]
 fn a_statement_unknown_here_is_refused_and_recorded() {
     let mut test = Test::ready();
-    let asked = test.agent(&all(&[bind("nobody"), message::execute(""), message::sync()]));
+    let asked = test.agent(&all(&[
+        bind("nobody"),
+        message::execute(""),
+        message::sync(),
+    ]));
     let (_, held) = &asked.asked[0];
     assert!(held.call.refusal.is_some());
     let did = test.deny(&asked);
@@ -409,9 +432,14 @@ fn a_statement_unknown_here_is_refused_and_recorded() {
 #[test]
 fn a_placeholder_is_never_written_back() {
     let mut test = Test::ready();
-    let asked = test.agent(&message::query("UPDATE tickets SET subject = '[masked:email]'"));
+    let asked = test.agent(&message::query(
+        "UPDATE tickets SET subject = '[masked:email]'",
+    ));
     let why = asked.asked[0].1.call.refusal.as_deref();
-    assert!(why.is_some_and(|why| why.contains("placeholder")), "{why:?}");
+    assert!(
+        why.is_some_and(|why| why.contains("placeholder")),
+        "{why:?}"
+    );
 }
 
 #[test]
@@ -498,9 +526,17 @@ fn the_same_comes_out_wherever_the_bytes_are_cut() {
 #[test]
 fn a_target_that_reads_statements_otherwise_is_refused() {
     let mut test = Test::ready();
-    assert!(test.session.target(&setting("standard_conforming_strings", "off")).is_err());
+    assert!(
+        test.session
+            .target(&setting("standard_conforming_strings", "off"))
+            .is_err()
+    );
     let mut test = Test::ready();
-    assert!(test.session.target(&setting("client_encoding", "SJIS")).is_err());
+    assert!(
+        test.session
+            .target(&setting("client_encoding", "SJIS"))
+            .is_err()
+    );
 }
 
 #[test]

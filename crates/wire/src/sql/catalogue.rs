@@ -350,9 +350,17 @@ impl Catalogue {
     pub fn visible_relation(&self, name: &str) -> Option<&Relation> {
         self.path
             .iter()
-            .filter_map(|schema| self.relation(schema, name))
-            // A composite type is in the way of no table: the two share one name space.
-            .next()
+            .find_map(|schema| self.relation(schema, name))
+    }
+
+    /// Whether a temporary relation is in the way of another of its name.
+    pub(super) fn hides(&self, relation: &Relation) -> bool {
+        let temporary = |schema: &str| Some(schema) == self.temporary.as_deref();
+        temporary(&relation.schema)
+            && self
+                .path
+                .iter()
+                .any(|schema| !temporary(schema) && self.relation(schema, &relation.name).is_some())
     }
 
     /// The schema in which a new object without one is made.

@@ -6,9 +6,26 @@
 //! struct that is handled are listed, so that one more is a compile error. What is not understood is
 //! a [`Refusal`], never an action less.
 
+mod builtins;
 mod catalogue;
+mod define;
+mod expr;
+mod flow;
+mod from;
+mod functions;
+#[cfg(test)]
+mod golden;
+mod json;
 mod limits;
+mod names;
+mod parse;
+mod scope;
+mod select;
 mod settings;
+mod titles;
+mod utility;
+mod walk;
+mod write;
 
 pub use catalogue::{
     BadRow, Catalogue, Column, Function, Operator, QUERIES, Relation, RelationKind, Row, Volatility,
@@ -25,8 +42,16 @@ use bailiwick_action::Action;
 /// The catalogue must be the session's own as it is now, and the target must read text as this parser
 /// does: `client_encoding` UTF8 and `standard_conforming_strings` on.
 pub fn classify(sql: &str, catalogue: &Catalogue) -> Result<Vec<Statement>, Refusal> {
-    let _ = (sql, catalogue, limits::TEXT_BYTES_MAX);
-    Err(Refusal::new("the classifier is not wired up yet"))
+    let parsed = parse::parse(sql)?;
+    let mut walker = walk::Walker::new(catalogue);
+    parsed
+        .stmts
+        .iter()
+        .map(|raw| match &raw.stmt {
+            Some(node) => walker.statement(node),
+            None => walk::refuse("a statement with a gap where something is expected"),
+        })
+        .collect()
 }
 
 /// Why a text was not understood. The words are this crate's own and hold no literal of the text.

@@ -37,6 +37,10 @@ impl Walker<'_> {
             Some(schema) => self.catalogue.relation(schema, name),
             None => self.catalogue.visible_relation(name),
         };
+        if schema.is_none() && relation.is_some_and(|found| self.catalogue.hides(found)) {
+            // The temporary one may be gone by then, with its transaction.
+            return refuse("a table that a temporary one hides; write pg_temp or its schema before it");
+        }
         match relation {
             Some(relation) => {
                 let columns = self.columns(relation)?;

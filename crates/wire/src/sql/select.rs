@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::flow::Flow;
-use super::scope::{Column, Derived, Env, Items, Name, Queries, Slot, State, With};
+use super::scope::{Column, Derived, Env, Name, Queries, Slot, State, With};
 use super::titles::title;
 use super::walk::{Walked, Walker, kind, present, refuse, strings};
 
@@ -427,6 +427,7 @@ impl Walker<'_> {
             on_commit: _,
             table_space_name: _,
             view_query,
+            skip_data: _,
         } = into;
         if view_query.is_some() {
             return refuse("a definition that is not known");

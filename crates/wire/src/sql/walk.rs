@@ -12,7 +12,7 @@ use pg_query::NodeEnum;
 use super::flow::{Flow, Sources};
 use super::limits::{DEPTH_MAX, WORK_MAX};
 use super::scope::{Column, Name};
-use super::{Catalogue, Refusal, Source};
+use super::{Catalogue, Refusal, Source, Statement};
 
 /// The result of walking a part of the tree.
 pub(super) type Walked<T> = Result<T, Refusal>;
@@ -151,6 +151,21 @@ impl<'c> Walker<'c> {
         let walked = walk(self);
         self.book = before;
         walked
+    }
+
+    /// Takes down again what a statement within this one was found to do.
+    pub(super) fn retake(&mut self, inner: &Statement) {
+        for action in &inner.actions {
+            self.act(action.clone());
+        }
+        for (of, book) in [
+            (&inner.exposed_sources, &mut self.book.exposed),
+            (&inner.touched, &mut self.book.touched),
+        ] {
+            for source in of {
+                book.add(&Flow::of(self.sources.id(source.clone())));
+            }
+        }
     }
 
     /// Closes the book on a statement: its actions, what it exposes and what it touches.

@@ -132,7 +132,7 @@ impl Walker<'_> {
     }
 
     /// A column or expression of a unique index, which is looked rows up by.
-    pub(super) fn index_element<'t>(
+    fn index_element<'t>(
         &mut self,
         element: &'t IndexElem,
         target: &Target,

@@ -1,0 +1,224 @@
+//! `bailiwick run`: a run that lasts as long as a command does.
+
+mod child;
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use bailiwick_control::api::{OpenedRun, Summary};
+use bailiwick_control::client::{Attached, Client};
+use bailiwick_run::{Confinement, Ending};
+use clap::Args;
+
+use crate::commands::confined::NOT_STARTED;
+use crate::commands::open::RunArgs;
+use crate::commands::{close, gateway};
+use crate::config::{Config, ConfigArg};
+use crate::confine::{self, Spec, Standing};
+use crate::failure::Failure;
+use crate::render::{self, clean, for_long, note, style};
+use child::Child;
+
+/// Run an agent: open a run, start the command inside it, close the run when the command ends
+///
+/// The command gets the variables of the task's [env], with the run's own credential in them, and
+/// none of the gateway's secrets. It runs confined: it cannot reach the record, the keys or the
+/// controls, though it is the same user. Folders that lead to what it cannot reach can be used, but
+/// not listed, and nothing can be added to them.
+///
+/// Exits with the command's status, with 128 and the signal's number if a signal ended it, and with
+/// 125 if it was not started.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    bailiwick run --task triage-tickets -- claude -p 'triage the new tickets'\n  \
+    bailiwick run --task triage-tickets --ttl 5m -- psql -c 'select * from tickets'")]
+pub(crate) struct Run {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Do not confine the command; the run's record says so
+    #[arg(long)]
+    unconfined: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        self.run().map_err(|failure| failure.or_status(NOT_STARTED))
+    }
+
+    fn run(self) -> Result<ExitCode, Failure> {
+        let config = self.config.load()?;
+        let confinement = self.confinement()?;
+        // Whoever starts a child with one thread can rely on that thread.
+        gateway::runtime()?.block_on(async {
+            let client = Client::connect(&config.data).await?;
+            let opened = client.open(&self.run.request(confinement, true)).await?;
+            let attached = client.attach(&opened.run).await?;
+            let session = Session {
+                client,
+                attached,
+                opened,
+            };
+            session.run(&config, &self.command, self.unconfined).await
+        })
+    }
+
+    /// The strictest confinement that can be had here.
+    fn confinement(&self) -> Result<Confinement, Failure> {
+        if self.unconfined {
+            return Ok(Confinement::Unconfined);
+        }
+        confine::supported(false).map_err(|error| {
+            Failure::new(error).help(
+                "--unconfined runs the agent without: as the same user it can then read and change \
+                 the record, which the run's record will say",
+            )
+        })?;
+        Ok(match confine::supported(true) {
+            Ok(()) => Confinement::GatewayOnly,
+            Err(_) => Confinement::Landlock,
+        })
+    }
+}
+
+/// An open run that lasts as long as this.
+struct Session {
+    client: Client,
+    attached: Attached,
+    opened: OpenedRun,
+}
+
+impl Session {
+    async fn run(
+        mut self,
+        config: &Config,
+        command: &[OsString],
+        unconfined: bool,
+    ) -> Result<ExitCode, Failure> {
+        let run = self.opened.run;
+        let spec = self.spec(config, unconfined)?;
+        if let Some(spec) = &spec {
+            warn(spec)?;
+        }
+        let withheld = self.opened.withhold.iter().cloned().chain(config.secret_variables());
+        let mut child = Child::start(spec.as_ref(), command, &self.opened.env, withheld)?;
+        // Rounded up: a run that was just opened has all of its time.
+        let left = render::now().until(self.opened.expires) + Duration::from_millis(999);
+        let time_box = for_long(left);
+        say(format!("{run} opened for task {}, {time_box}", clean(&self.opened.task)));
+        let mut ended_first = false;
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                ended = self.attached.ended(), if !ended_first => {
+                    ended_first = true;
+                    match ended {
+                        Ok(ended) => say(early(ended.ending)),
+                        Err(error) => note(format!("{error}; the run has ended with it")),
+                    }
+                }
+            }
+        };
+        match self.client.close(&run).await {
+            Ok(summary) => report(&summary, spec.is_none()),
+            Err(error) => note(format!("the gateway gave no summary: {error}")),
+        }
+        Ok(exit_code(status))
+    }
+
+    /// What the child must not reach; nothing for a child that is not confined.
+    fn spec(&self, config: &Config, unconfined: bool) -> Result<Option<Spec>, Failure> {
+        let mode = self.opened.confine.mode;
+        match (mode, unconfined) {
+            (Confinement::Landlock | Confinement::GatewayOnly, _) => {}
+            (_, true) => return Ok(None),
+            (Confinement::Unconfined | Confinement::Elsewhere, false) => {
+                let message = "the gateway has opened the run for a process that is not confined";
+                return Err(Failure::new(message).help("is it of another version than this?"));
+            }
+        }
+        let mut spec = Spec {
+            hidden: self.opened.protect.hidden.clone(),
+            read_only: self.opened.protect.read_only.clone(),
+            connect: (mode == Confinement::GatewayOnly)
+                .then(|| self.opened.confine.gateway_ports.iter().copied().collect()),
+        };
+        spec.hidden.extend(config.hidden());
+        spec.read_only.extend(config.read_only());
+        Ok(Some(spec))
+    }
+}
+
+/// Says which folders the agent may be surprised by.
+fn warn(spec: &Spec) -> Result<(), Failure> {
+    let mut folders: Vec<(&str, std::path::PathBuf)> = Vec::new();
+    if let Ok(folder) = std::env::current_dir() {
+        folders.push(("the working directory", folder));
+    }
+    folders.push(("the folder for temporary files", std::env::temp_dir()));
+    if let Some(home) = std::env::home_dir() {
+        folders.push(("the home directory", home));
+    }
+    for (what, folder) in folders {
+        let standing = folder
+            .canonicalize()
+            .map_or(Ok(Standing::Free), |folder| confine::standing(spec, &folder))
+            .map_err(Failure::new)?;
+        let shown = folder.display();
+        match standing {
+            Standing::OnTheWay => note(format!(
+                "{what} `{shown}` leads to what the agent must not reach: the agent can use what is \
+                 in it, but cannot list it, nor add or remove anything there"
+            )),
+            Standing::ReadOnly => {
+                note(format!("{what} `{shown}` is read-only for the agent"));
+            }
+            Standing::Hidden => note(format!("{what} `{shown}` is out of the agent's reach")),
+            Standing::Free => {}
+        }
+    }
+    Ok(())
+}
+
+fn early(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Expired => "the run's time is over; its connections were cut",
+        Ending::Revoked => "the run was revoked; its connections were cut",
+        Ending::Closed => "the run was closed; its connections were cut",
+        Ending::GatewayStopped => "the gateway stops, and the run ends with it",
+    }
+}
+
+fn report(summary: &Summary, unconfined: bool) {
+    say(close::summary(summary));
+    let run = summary.run;
+    if unconfined {
+        say("the agent was not confined: as the same user it could reach the record and the keys");
+    }
+    let look = match summary.counts.denied {
+        0 => format!("what it did: bailiwick trail {run}"),
+        _ => format!("what was outside its scope: bailiwick trail {run} --denied"),
+    };
+    say(look);
+}
+
+/// To stderr: stdout is the command's.
+fn say(text: impl std::fmt::Display) {
+    let dim = style::DIM;
+    anstream::eprintln!("{dim}bailiwick:{dim:#} {text}");
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => i32::from(NOT_STARTED),
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,191 @@
+//! `bailiwick serve`: the gateway.
+
+mod wiring;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bailiwick_audit::{Draft, Event, Log, Subject};
+use bailiwick_control::{Registry, Server};
+use bailiwick_gateway::Gateway;
+use bailiwick_wire::Protocol;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, ConfigArg};
+use crate::failure::Failure;
+use crate::render::{self, clean, count, note, style};
+
+/// Run the gateway
+///
+/// Stops on SIGTERM or Ctrl-C: open runs are ended and recorded first. What it has to say goes to
+/// stderr; BAILIWICK_LOG sets how much (error, warn, info, debug).
+#[derive(Args)]
+#[command(after_help = "Example:\n  TICKETS_PASSWORD=… bailiwick serve --config /etc/bailiwick/bailiwick.toml")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+impl Serve {
+    pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        let config = self.config.load()?;
+        log_to_stderr();
+        for warning in config.warnings() {
+            note(warning);
+        }
+        let runtime = tokio::runtime::Runtime::new()
+            .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+        let served = runtime.block_on(async {
+            let house = House::open(&config).await?;
+            house.announce(&config)?;
+            house.serve().await
+        });
+        // A thread that still waits for somebody must not hold up the end.
+        runtime.shutdown_background();
+        served.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Everything that runs.
+struct House {
+    log: Log,
+    registry: Registry,
+    api: Server,
+    gateway: Arc<Gateway>,
+    listeners: Vec<(&'static Protocol, TcpListener)>,
+    fingerprint: String,
+}
+
+impl House {
+    /// Opens everything, or nothing.
+    async fn open(config: &Config) -> Result<Self, Failure> {
+        // What can be wrong without touching anything comes first.
+        let targets = wiring::targets(config)?;
+        let engine = Arc::new(config.engine().map_err(Failure::new)?);
+        let listeners = wiring::listen(config).await?;
+        let (log, recovered) = wiring::open_log(config)?;
+        let started = Event::GatewayStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        record(&log, started).await?;
+        let tls = wiring::tls(config)?;
+        let settings = wiring::settings(config, &listeners)?;
+        let registry = Registry::start(settings, engine, log.clone(), &recovered)
+            .await
+            .map_err(Failure::new)?;
+        let api = Server::bind(registry.clone(), wiring::server_settings(config))
+            .await
+            .map_err(Failure::new)?;
+        let fingerprint = tls.fingerprint.clone();
+        let directory = Arc::new(wiring::Runs(registry.clone()));
+        let gateway = Gateway::new(directory, log.clone(), targets, tls)
+            .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?;
+        Ok(Self {
+            log,
+            registry,
+            api,
+            gateway: Arc::new(gateway),
+            listeners,
+            fingerprint,
+        })
+    }
+
+    /// Says where it listens. Whoever reads this can connect.
+    fn announce(&self, config: &Config) -> Result<(), Failure> {
+        let (bold, dim) = (style::HEADING, style::DIM);
+        let mut text = format!("{bold}bailiwick{bold:#} {}\n", clean(&config.name));
+        let mut line = |name: &str, value: &str| {
+            text.push_str(&format!("  {dim}{name:<10}{dim:#} {}\n", clean(value)));
+        };
+        for (protocol, listener) in &self.listeners {
+            if let Ok(address) = listener.local_addr() {
+                line(protocol.name, &address.to_string());
+            }
+        }
+        if let Some(address) = self.api.network() {
+            line("control", &format!("http://{address}"));
+        }
+        line("data", &config.data.display().to_string());
+        line("tls", &format!("SHA-256 {}", self.fingerprint));
+        line("log key", &self.log.vkey());
+        let tasks = count(self.registry.engine().tasks().count() as u64, "task");
+        let guardrails = count(self.registry.engine().guardrails().len() as u64, "guardrail");
+        line("policy", &format!("{tasks}, {guardrails}"));
+        let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+        line("targets", &names.join(", "));
+        render::print(&text)
+    }
+
+    /// Serves until told to stop, then ends every run and closes the log.
+    async fn serve(self) -> Result<(), Failure> {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.api.run(stopped.clone()));
+        for (protocol, listener) in self.listeners {
+            let gateway = Arc::clone(&self.gateway);
+            tasks.spawn(bailiwick_gateway::serve(gateway, protocol, listener, stopped.clone()));
+        }
+        let ended = tokio::select! {
+            told = told_to_stop() => told,
+            // They serve until they are told to stop; an earlier end is a fault.
+            Some(ended) = tasks.join_next() => Err(Failure::new(match ended {
+                Err(error) => format!("a part of the gateway failed: {error}"),
+                Ok(()) => "a part of the gateway ended".into(),
+            })),
+        };
+        tracing::info!("stopping: ending {}", count(self.registry.open_runs() as u64, "run"));
+        self.registry.stop().await;
+        // Nobody listens any more where a task has failed.
+        let _ = stop.send(true);
+        while tasks.join_next().await.is_some() {}
+        let recorded = record(&self.log, Event::GatewayStopped).await;
+        let log = self.log;
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        ended.and(recorded).and(closed.map_err(Failure::new))
+    }
+}
+
+/// Records something about the gateway itself.
+async fn record(log: &Log, event: Event) -> Result<(), Failure> {
+    let draft = Draft {
+        event,
+        subject: Subject::Gateway,
+        payload: None,
+    };
+    log.append(draft).await.map(drop).map_err(|error| {
+        Failure::new(format!("the record cannot be written: {error}"))
+            .help("without a record nothing is let through; see to the disk and start again")
+    })
+}
+
+async fn told_to_stop() -> Result<(), Failure> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            // A terminal that closes does not stop a gateway that others use.
+            _ = hangup.recv() => tracing::info!("SIGHUP is ignored: tasks are read at the start"),
+        }
+    }
+}
+
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

@@ -1,0 +1,199 @@
+//! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway.
+
+use std::process::ExitCode;
+
+use bailiwick_policy::{Confine, Engine, Sort, Task as TaskFile};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::config::ConfigArg;
+use crate::failure::Failure;
+use crate::render::{self, Cell, Table, for_long, style};
+
+/// Look at tasks
+#[derive(Args)]
+pub(crate) struct Task {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(Check),
+    List(List),
+}
+
+/// Check task files and guardrails, and say in words what a task allows
+///
+/// Exits with 0 if all are valid, and with 1 and every problem if not.
+#[derive(Args)]
+#[command(after_help = "Example:\n  bailiwick task check triage-tickets")]
+struct Check {
+    /// The task to describe; all of them if none is named
+    task: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// List the tasks
+#[derive(Args)]
+#[command(after_help = "Example:\n  bailiwick task list")]
+struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// The exit status for task files that are not valid.
+const INVALID: u8 = 1;
+
+impl Task {
+    pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Check(check) => check.execute(),
+            Command::List(list) => list.execute(),
+        }
+    }
+}
+
+impl Check {
+    fn execute(self) -> Result<ExitCode, Failure> {
+        let engine = load(&self.config)?;
+        let tasks: Vec<&TaskFile> = match &self.task {
+            Some(name) => vec![find(&engine, name)?],
+            None => engine.tasks().collect(),
+        };
+        if self.json {
+            for task in tasks {
+                render::print_json(&Described::new(&engine, task))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if tasks.is_empty() {
+            render::note("there are no tasks, so no run can be opened");
+        }
+        for (index, task) in tasks.into_iter().enumerate() {
+            if index > 0 {
+                render::print("\n")?;
+            }
+            render::print(&describe(&engine, task))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    fn execute(self) -> Result<ExitCode, Failure> {
+        let engine = load(&self.config)?;
+        if self.json {
+            for task in engine.tasks() {
+                render::print_json(&Described::new(&engine, task))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(2);
+        table.row(["TASK", "TIME BOX", "PURPOSE"].map(|head| Cell::new(head).style(style::DIM)));
+        for task in engine.tasks() {
+            let ttl = for_long(task.ttl);
+            table.row([Cell::new(&task.name), Cell::new(ttl), Cell::new(&task.purpose)]);
+        }
+        render::print(&table.render(render::columns()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A task and what it allows, for programs.
+#[derive(Serialize)]
+struct Described<'a> {
+    task: &'a str,
+    purpose: &'a str,
+    launchers: &'a [String],
+    ttl_seconds: u64,
+    env: &'a std::collections::BTreeMap<String, String>,
+    gateway_only: bool,
+    digest: &'a str,
+    words: Vec<Words>,
+}
+
+#[derive(Serialize)]
+struct Words {
+    sort: &'static str,
+    text: String,
+}
+
+impl<'a> Described<'a> {
+    fn new(engine: &Engine, task: &'a TaskFile) -> Self {
+        let words = engine.describe(&task.name).unwrap_or_default();
+        Self {
+            task: &task.name,
+            purpose: &task.purpose,
+            launchers: &task.launchers,
+            ttl_seconds: task.ttl.as_secs(),
+            env: &task.env,
+            gateway_only: task.confine == Confine::GatewayOnly,
+            digest: &task.digest,
+            words: words
+                .into_iter()
+                .map(|line| Words {
+                    sort: match line.sort {
+                        Sort::Allowed => "allowed",
+                        Sort::Approval => "approval",
+                        Sort::Masked => "masked",
+                        Sort::Guardrail => "guardrail",
+                        Sort::Rest => "rest",
+                    },
+                    text: line.text,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn load(config: &ConfigArg) -> Result<Engine, Failure> {
+    let config = config.load().map_err(|failure| failure.status(INVALID))?;
+    config
+        .engine()
+        .map_err(|errors| Failure::new(errors).status(INVALID))
+}
+
+fn find<'a>(engine: &'a Engine, name: &str) -> Result<&'a TaskFile, Failure> {
+    engine.task(name).ok_or_else(|| {
+        let failure = Failure::new(format!("no task is called `{name}`"));
+        match engine.nearest_task(name) {
+            Some(nearest) => failure.help(format!("did you mean `{nearest}`?")),
+            None => failure.help("`bailiwick task list` names those there are"),
+        }
+    })
+}
+
+fn describe(engine: &Engine, task: &TaskFile) -> String {
+    let mut table = Table::new(1);
+    table.text(0, &format!("{}: {}", task.name, task.purpose), style::HEADING);
+    let mut fact = |name: &str, value: String| {
+        table.text(2, &format!("{name} {value}"), style::DIM);
+    };
+    fact("opened by", task.launchers.join(", "));
+    fact("for at most", for_long(task.ttl));
+    for (variable, target) in &task.env {
+        fact("gets", format!("{variable} for {target}"));
+    }
+    if task.confine == Confine::GatewayOnly {
+        fact("network:", "the gateway alone".into());
+    }
+    for line in engine.describe(&task.name).unwrap_or_default() {
+        let (mark, style) = match line.sort {
+            Sort::Allowed => ("✓", style::FINE),
+            Sort::Approval => ("?", style::NOTE),
+            Sort::Masked => ("◦", anstyle::Style::new()),
+            Sort::Guardrail => ("!", anstyle::Style::new()),
+            Sort::Rest => ("✗", style::DENIED),
+        };
+        table.text(2, &format!("{mark} {}", line.text), style);
+    }
+    table.render(render::columns())
+}

@@ -1,0 +1,249 @@
+//! `bailiwick trail`: what a run did, a line a call.
+
+mod story;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bailiwick_control::api::{RunDetail, TrailRecord};
+use bailiwick_control::client::Client;
+use clap::Args;
+
+use crate::commands::{close, gateway};
+use crate::config::ConfigArg;
+use crate::failure::Failure;
+use crate::render::{self, Cell, Table, clean, style};
+use story::{Effect, Line, Story};
+
+/// Show what a run did: a line a call, what was denied first-class
+///
+/// Calls that do the same are folded into one line (×3). Those that only prepare a statement or keep
+/// the session (BEGIN, COMMIT, …) are left out; --all shows each by itself.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  bailiwick trail last\n  bailiwick trail last --denied\n  \
+    bailiwick trail last --follow --json | jq .record.decision")]
+pub(crate) struct Trail {
+    /// The run's id, `last` for the newest, or `gateway` for the gateway's own records
+    run: String,
+    /// Only what was denied
+    #[arg(long)]
+    denied: bool,
+    /// Every call by itself
+    #[arg(long)]
+    all: bool,
+    /// Go on as the run does, until it ends
+    #[arg(long)]
+    follow: bool,
+    /// Print JSON, a record a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// How often a followed run is asked for more.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Where a line's own text stands below it.
+const INDENT: usize = 10;
+
+/// What the fields of a line are wide at least when they come one by one and cannot be measured
+/// together.
+const FLOORS: [usize; 5] = [6, 9, 6, 8, 40];
+
+impl Trail {
+    pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        gateway::ask(&self.config, async |client| {
+            let chain = Chain::find(client, &self.run).await?;
+            if self.json {
+                self.print_json(client, &chain).await
+            } else if self.follow {
+                self.print_live(client, &chain).await
+            } else {
+                self.print_whole(client, &chain).await
+            }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn print_json(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
+        let mut after = 0;
+        loop {
+            let page = chain.page(client, after).await?;
+            let mut closed = false;
+            for record in &page.records {
+                let read = Story::read(record)?;
+                closed |= read.r#type == "run.closed";
+                after = record.seq;
+                if !self.denied || story::is_denied(&read) {
+                    render::print_json(record)?;
+                }
+            }
+            match (page.more, self.follow && !closed) {
+                (true, _) => {}
+                (false, true) => tokio::time::sleep(POLL).await,
+                (false, false) => return Ok(()),
+            }
+        }
+    }
+
+    async fn print_whole(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
+        let mut story = Story::default();
+        let mut lines = Vec::new();
+        for record in chain.records(client).await? {
+            lines.extend(story.add(&record)?);
+        }
+        lines.extend(story.unfinished());
+        lines.sort_by_key(|line| line.seq);
+        let quiet = lines.iter().filter(|line| line.quiet).count();
+        if !self.all {
+            lines.retain(|line| !line.quiet);
+            lines = story::fold(lines);
+        }
+        if self.denied {
+            lines.retain(|line| line.effect == Effect::Denied);
+        }
+        if let Chain::Run(run) = chain {
+            render::print(&heading(run))?;
+        }
+        let mut table = Table::new(4);
+        for line in &lines {
+            show(&mut table, &story, line);
+        }
+        render::print(&table.render(render::columns()))?;
+        let dim = style::DIM;
+        if self.denied && lines.is_empty() {
+            render::print(&format!("{dim}nothing was denied{dim:#}\n"))?;
+        }
+        if !self.all && !self.denied && quiet > 0 {
+            let calls = render::count(quiet as u64, "call");
+            let words = format!("{dim}{calls} that only prepared or kept the session: --all{dim:#}\n");
+            render::print(&words)?;
+        }
+        match chain {
+            Chain::Run(run) => render::print(&format!("{}\n", close::summary(&run.summary))),
+            Chain::Gateway => Ok(()),
+        }
+    }
+
+    async fn print_live(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
+        if let Chain::Run(run) = chain {
+            render::print(&heading(run))?;
+        }
+        let mut story = Story::default();
+        let mut after = 0;
+        loop {
+            let page = chain.page(client, after).await?;
+            for record in &page.records {
+                after = record.seq;
+                if let Some(line) = story.add(record)? {
+                    let shown = self.all || !line.quiet;
+                    if shown && (!self.denied || line.effect == Effect::Denied) {
+                        let mut table = Table::new(4).floors(FLOORS);
+                        show(&mut table, &story, &line);
+                        render::print(&table.render(render::columns()))?;
+                    }
+                }
+            }
+            if story.is_closed() {
+                return Ok(());
+            }
+            if !page.more {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+}
+
+/// Whose records are shown.
+enum Chain {
+    Run(Box<RunDetail>),
+    Gateway,
+}
+
+impl Chain {
+    async fn find(client: &Client, name: &str) -> Result<Self, Failure> {
+        if name == "gateway" {
+            return Ok(Self::Gateway);
+        }
+        let run = gateway::find(client, name).await?;
+        Ok(Self::Run(Box::new(client.run(&run).await?)))
+    }
+
+    async fn page(
+        &self,
+        client: &Client,
+        after: u64,
+    ) -> Result<bailiwick_control::api::Trail, Failure> {
+        Ok(match self {
+            Self::Run(run) => client.trail(&run.summary.run, after).await?,
+            Self::Gateway => client.gateway_trail(after).await?,
+        })
+    }
+
+    async fn records(&self, client: &Client) -> Result<Vec<TrailRecord>, Failure> {
+        let mut records: Vec<TrailRecord> = Vec::new();
+        loop {
+            let after = records.last().map_or(0, |record| record.seq);
+            let page = self.page(client, after).await?;
+            let done = !page.more || page.records.is_empty();
+            records.extend(page.records);
+            if done {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+/// Who, what for, and how it is confined.
+fn heading(run: &RunDetail) -> String {
+    let (bold, dim) = (style::HEADING, style::DIM);
+    let summary = &run.summary;
+    let mut text = format!(
+        "{bold}{}{bold:#}  {dim}{} · {} · {}{dim:#}\n",
+        summary.run,
+        clean(&summary.task),
+        clean(summary.launcher.as_str()),
+        summary.confinement.as_str(),
+    );
+    if let Some(reason) = &run.reason {
+        text.push_str(&format!("{dim}“{}”{dim:#}\n", clean(reason)));
+    }
+    text
+}
+
+fn show(table: &mut Table, story: &Story, line: &Line) {
+    let (mark, style) = match line.effect {
+        Effect::Denied => ("✗ DENY", style::DENIED),
+        Effect::Failed => ("! fail", style::NOTE),
+        Effect::Allowed | Effect::Event => ("", style::DIM),
+    };
+    let dim = |text: String| Cell::new(text).style(style::DIM);
+    let times = match line.times {
+        1 => String::new(),
+        times => format!("×{times}"),
+    };
+    let some = |number: u64, noun: &str| match number {
+        0 => String::new(),
+        1 if noun == "row" => "1 row".into(),
+        _ if noun == "row" => format!("{number} rows"),
+        _ => format!("{number} {noun}"),
+    };
+    table.row([
+        Cell::new(mark).style(style),
+        dim(story.since(line.time)).right(),
+        Cell::new(&line.verb).style(style),
+        dim(line.target.clone().filter(|_| story.has_several_targets()).unwrap_or_default()),
+        Cell::new(&line.what).style(style),
+        dim(times).right(),
+        dim(some(line.rows, "row")).right(),
+        dim(some(line.masked, "masked")).right(),
+        Cell::new(&line.state).style(style),
+    ]);
+    if let Some(reason) = &line.reason {
+        table.text(INDENT, reason, style::REASON);
+    }
+    if let Some(remedy) = &line.remedy {
+        table.text(INDENT, &format!("→ {remedy}"), style::DIM);
+    }
+}

@@ -1,0 +1,366 @@
+//! Records as a story: each call and its outcome are one line, and calls that do the same are one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_audit::{Record, RecordedAction, RecordedCall};
+use bailiwick_control::api::TrailRecord;
+use bailiwick_run::Time;
+
+use crate::commands::show;
+use crate::failure::Failure;
+use crate::render;
+
+/// Columns of a table that a line names.
+const COLUMNS_SHOWN: usize = 6;
+
+/// Actions of a call that a line names.
+const ACTIONS_SHOWN: usize = 4;
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    /// A call that was let through.
+    Allowed,
+    /// A call or login that was not.
+    Denied,
+    /// A call that was let through and did not come to a good end.
+    Failed,
+    /// Something that happened to the run itself.
+    Event,
+}
+
+/// One line of the story.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) seq: u64,
+    pub(super) time: Time,
+    pub(super) effect: Effect,
+    pub(super) verb: String,
+    pub(super) target: Option<String>,
+    /// What it was done to.
+    pub(super) what: String,
+    /// How it ended, if that is worth a word.
+    pub(super) state: String,
+    pub(super) rows: u64,
+    pub(super) masked: u64,
+    pub(super) reason: Option<String>,
+    pub(super) remedy: Option<String>,
+    /// How many calls it stands for.
+    pub(super) times: u64,
+    /// It only prepares something or keeps the session.
+    pub(super) quiet: bool,
+}
+
+/// Reads records in their order and tells lines as they are complete.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    start: Option<Time>,
+    targets: BTreeSet<String>,
+    /// Calls that were allowed and have no outcome yet.
+    pending: BTreeMap<u64, Line>,
+    closed: bool,
+}
+
+impl Story {
+    /// A record as the API gives it.
+    pub(super) fn read(record: &TrailRecord) -> Result<Record, Failure> {
+        show::parse(record)
+    }
+
+    /// The line that the next record completes, if it does.
+    pub(super) fn add(&mut self, record: &TrailRecord) -> Result<Option<Line>, Failure> {
+        let record = Self::read(record)?;
+        let time = time(&record.time);
+        self.start.get_or_insert(time);
+        self.targets.extend(record.target.clone());
+        if let (Some(call), Some(decision)) = (&record.call, &record.decision) {
+            let denied = decision.effect != "allow";
+            let line = Line {
+                effect: if denied { Effect::Denied } else { Effect::Allowed },
+                verb: call.verb.clone(),
+                target: record.target.clone(),
+                what: what(call),
+                reason: decision.reason.clone(),
+                remedy: decision.remedy.clone().filter(|remedy| !remedy.is_empty()),
+                quiet: !denied && is_quiet(call),
+                ..Line::event(&record, time)
+            };
+            if denied {
+                return Ok(Some(line));
+            }
+            self.pending.insert(record.seq, line);
+            return Ok(None);
+        }
+        if let Some(outcome) = &record.outcome {
+            let Some(mut line) = record.of.and_then(|seq| self.pending.remove(&seq)) else {
+                return Ok(None);
+            };
+            line.rows = outcome.rows;
+            line.masked = outcome.masked;
+            if outcome.state != "ok" {
+                line.effect = Effect::Failed;
+                line.quiet = false;
+                line.state = match &outcome.error {
+                    Some(code) => format!("{} {code}", outcome.state),
+                    None => outcome.state.clone(),
+                };
+            }
+            return Ok(Some(line));
+        }
+        if let Some(login) = &record.login {
+            return Ok(Some(Line {
+                effect: Effect::Denied,
+                verb: "login".into(),
+                target: record.target.clone(),
+                what: record.target.clone().unwrap_or_default(),
+                reason: Some(login.reason.clone()),
+                ..Line::event(&record, time)
+            }));
+        }
+        self.closed |= record.r#type == "run.closed";
+        let (verb, what) = match record.r#type.as_str() {
+            "run.opened" => {
+                let expires = self::time(record.expires.as_deref().unwrap_or_default());
+                ("opened", format!("for {}", render::for_long(time.until(expires))))
+            }
+            "run.closed" => ("ended", ending(record.ending.as_deref().unwrap_or_default())),
+            "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
+            "gateway.stopped" => ("stopped", String::new()),
+            other => (other, String::new()),
+        };
+        Ok(Some(Line {
+            verb: verb.to_owned(),
+            what,
+            ..Line::event(&record, time)
+        }))
+    }
+
+    /// The calls that have no outcome so far.
+    pub(super) fn unfinished(&mut self) -> Vec<Line> {
+        let state = if self.closed { "no outcome" } else { "running" };
+        let lines = std::mem::take(&mut self.pending).into_values();
+        lines
+            .map(|line| Line {
+                state: state.into(),
+                quiet: false,
+                ..line
+            })
+            .collect()
+    }
+
+    /// When something was, since the story began.
+    pub(super) fn since(&self, time: Time) -> String {
+        render::since(self.start.unwrap_or(time), time)
+    }
+
+    /// Whether a line has to say which target it is about.
+    pub(super) fn has_several_targets(&self) -> bool {
+        self.targets.len() > 1
+    }
+
+    /// Whether the run is over.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl Line {
+    fn event(record: &Record, time: Time) -> Self {
+        Self {
+            seq: record.seq,
+            time,
+            effect: Effect::Event,
+            verb: String::new(),
+            target: None,
+            what: String::new(),
+            state: String::new(),
+            rows: 0,
+            masked: 0,
+            reason: None,
+            remedy: None,
+            times: 1,
+            quiet: false,
+        }
+    }
+}
+
+/// Whether a record says that something was denied.
+pub(super) fn is_denied(record: &Record) -> bool {
+    record.login.is_some()
+        || record
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.effect != "allow")
+}
+
+/// Makes one line of all that differ only in when they were and how much they moved, where the
+/// first of them stands.
+pub(super) fn fold(lines: Vec<Line>) -> Vec<Line> {
+    let mut folded: Vec<Line> = Vec::new();
+    for line in lines {
+        let same = |other: &&mut Line| {
+            line.effect != Effect::Event
+                && (other.effect, &other.verb, &other.what, &other.target)
+                    == (line.effect, &line.verb, &line.what, &line.target)
+                && (&other.state, &other.reason, &other.remedy)
+                    == (&line.state, &line.reason, &line.remedy)
+        };
+        match folded.iter_mut().find(same) {
+            Some(first) => {
+                first.times += line.times;
+                first.rows = first.rows.saturating_add(line.rows);
+                first.masked = first.masked.saturating_add(line.masked);
+            }
+            None => folded.push(line),
+        }
+    }
+    folded
+}
+
+/// Why a run ended, in words.
+fn ending(name: &str) -> String {
+    match name {
+        "closed" => "its work was done".into(),
+        "expired" => "its time was over".into(),
+        "revoked" => "it was revoked".into(),
+        "gateway-stopped" => "the gateway stopped".into(),
+        other => other.into(),
+    }
+}
+
+fn is_quiet(call: &RecordedCall) -> bool {
+    call.verb.starts_with("PREPARE ")
+        || (!call.actions.is_empty() && call.actions.iter().all(|action| action.class == "session"))
+}
+
+/// What a call is done to. An action that does what the call's name says is named by its resource.
+fn what(call: &RecordedCall) -> String {
+    let own_verb = call.verb.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    let mut actions: Vec<&RecordedAction> = call
+        .actions
+        .iter()
+        .filter(|action| action.class != "session")
+        .collect();
+    // What the call is named after is what it is about; what it needs for that comes later.
+    actions.sort_by_key(|action| action.verb != own_verb);
+    let left_out = actions.len().saturating_sub(ACTIONS_SHOWN) as u64 + call.more_actions;
+    let shown = actions.into_iter().take(ACTIONS_SHOWN);
+    let mut parts: Vec<String> = shown.map(|action| part(action, &own_verb)).collect();
+    if left_out > 0 {
+        parts.push(format!("and {left_out} more"));
+    }
+    parts.join(", ")
+}
+
+fn part(action: &RecordedAction, own_verb: &str) -> String {
+    let mut text = match action.verb == own_verb {
+        true => action.resource.to_string(),
+        false => format!("{} {}", action.verb, action.resource),
+    };
+    if !action.columns.is_empty() {
+        let shown: Vec<&str> = action
+            .columns
+            .iter()
+            .take(COLUMNS_SHOWN)
+            .map(String::as_str)
+            .collect();
+        let more = action.columns.len().saturating_sub(COLUMNS_SHOWN) as u64 + action.more_columns;
+        let more = if more > 0 { ", …" } else { "" };
+        text.push_str(&format!(" ({}{more})", shown.join(", ")));
+    }
+    text
+}
+
+fn time(text: &str) -> Time {
+    let since = humantime::parse_rfc3339(text)
+        .ok()
+        .and_then(|moment| moment.duration_since(std::time::UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(seq: u64, rest: serde_json::Value) -> TrailRecord {
+        let mut record = json!({
+            "v": 1, "time": format!("2026-01-01T00:00:00.{seq:03}Z"), "run": "run_x", "seq": seq,
+            "prev": "00",
+        });
+        record.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        TrailRecord {
+            id: format!("run_x/{seq}"),
+            seq,
+            index: seq,
+            digest: String::new(),
+            record: serde_json::value::to_raw_value(&record).unwrap(),
+            payload: None,
+            payload_missing: None,
+        }
+    }
+
+    fn decided(seq: u64, effect: &str, verb: &str, table: &str) -> TrailRecord {
+        let class = if verb == "BEGIN" { "session" } else { "read" };
+        record(seq, json!({
+            "type": "call.decided", "target": "tickets",
+            "call": {"protocol": "postgres", "verb": verb, "fingerprint": "f", "actions": [
+                {"class": class, "verb": "select", "columns": ["id"],
+                 "resource": {"kind": "table", "schema": "public", "name": table}}]},
+            "decision": {"effect": effect, "policies": [], "policy_digest": "d",
+                         "reason": (effect == "deny").then_some("outside the scope")},
+        }))
+    }
+
+    fn finished(seq: u64, of: u64, state: &str) -> TrailRecord {
+        record(seq, json!({
+            "type": "call.finished", "of": of, "target": "tickets",
+            "outcome": {"state": state, "rows": 2, "bytes": 9, "masked": 1, "micros": 5},
+        }))
+    }
+
+    #[test]
+    fn calls_and_outcomes_are_one_line_and_repeats_fold() {
+        let mut story = Story::default();
+        let records = [
+            record(1, json!({"type": "run.opened", "expires": "2026-01-01T00:30:00.001Z"})),
+            decided(2, "allow", "PREPARE SELECT", "tickets"),
+            finished(3, 2, "ok"),
+            decided(4, "allow", "SELECT", "tickets"),
+            decided(5, "deny", "SELECT", "cards"),
+            finished(6, 4, "ok"),
+            decided(7, "allow", "SELECT", "tickets"),
+            finished(8, 7, "ok"),
+            decided(9, "allow", "SELECT", "tickets"),
+            finished(10, 9, "error"),
+            decided(11, "allow", "BEGIN", "x"),
+            finished(12, 11, "ok"),
+            decided(13, "allow", "SELECT", "comments"),
+        ];
+        let mut lines = Vec::new();
+        for record in &records {
+            lines.extend(story.add(record).unwrap());
+        }
+        lines.extend(story.unfinished());
+        lines.sort_by_key(|line| line.seq);
+        assert_eq!(lines.iter().filter(|line| line.quiet).count(), 2);
+        lines.retain(|line| !line.quiet);
+        let lines = fold(lines);
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line.seq, line.effect, &*line.what, line.times, line.rows, &*line.state))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (1, Effect::Event, "for 30m", 1, 0, ""),
+                (4, Effect::Allowed, "public.tickets (id)", 2, 4, ""),
+                (5, Effect::Denied, "public.cards (id)", 1, 0, ""),
+                (9, Effect::Failed, "public.tickets (id)", 1, 2, "error"),
+                (13, Effect::Allowed, "public.comments (id)", 1, 0, "running"),
+            ]
+        );
+        assert_eq!(lines[2].reason.as_deref(), Some("outside the scope"));
+    }
+}

@@ -1,0 +1,227 @@
+//! `bailiwick demo-agent`: the agent of the demo, which believes whatever it reads. It speaks to the
+//! gateway by an ordinary PostgreSQL client, and knows nothing of the gateway but its URL.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::process::{Pid, test_kill_process};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::event::Event;
+use crate::commands::gateway;
+use crate::failure::Failure;
+
+/// Where the task's `[env]` puts the URL.
+const URL: &str = "DATABASE_URL";
+
+const NEW_TICKETS: &str =
+    "SELECT id, customer, email, body FROM tickets WHERE priority IS NULL ORDER BY id";
+
+const THEIR_COMMENTS: &str = "SELECT c.ticket, c.author, c.text FROM comments c \
+    JOIN tickets t ON t.id = c.ticket WHERE t.priority IS NULL ORDER BY c.id";
+
+const SET_PRIORITY: &str = "UPDATE tickets SET priority = $1 WHERE id = $2";
+
+/// What it takes for an order, in the text of a ticket.
+const ORDER: &str = "run: ";
+
+/// The agent of the demo
+#[derive(Args)]
+pub(crate) struct DemoAgent {
+    /// Wait so long after each step, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    pause: u64,
+    /// The gateway's data folder, to go for
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The database's own port, to go for
+    #[arg(long)]
+    database: Option<u16>,
+    /// The gateway's process, to go for
+    #[arg(long)]
+    gateway: Option<i32>,
+}
+
+impl DemoAgent {
+    pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        gateway::runtime()?.block_on(self.work())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn work(&self) -> Result<(), Failure> {
+        let url = std::env::var(URL)
+            .map_err(|_| Failure::new(format!("{URL} is not set: `bailiwick demo` starts this")))?;
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.map_err(broken)?;
+        tokio::spawn(connection);
+        self.triage(&client).await
+    }
+
+    async fn triage(&self, client: &Client) -> Result<(), Failure> {
+        self.say("Which tickets are new?").await?;
+        let tickets = self.ask(client, NEW_TICKETS).await?;
+        self.ask(client, THEIR_COMMENTS).await?;
+        self.say("I set their priorities, one by one.").await?;
+        let sql = SET_PRIORITY.to_owned();
+        self.tell(Event::Asks { sql }).await?;
+        let mut astray = false;
+        for ticket in &tickets {
+            let [id, customer, _, body] = ticket.as_slice() else {
+                return Err(Failure::new("a ticket has other columns than were asked for"));
+            };
+            let orders: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix(ORDER)).collect();
+            if !orders.is_empty() {
+                astray = true;
+                let ticket = format!("{id}, {customer}");
+                let text = body.clone();
+                self.tell(Event::Obeys { ticket, text }).await?;
+                for order in orders {
+                    self.ask(client, order).await?;
+                }
+                self.say("None of that works. Back to the tickets.").await?;
+            }
+            self.set_priority(client, id, priority(body)).await?;
+        }
+        if astray {
+            self.erase_traces().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a statement as it is, and gives what came back.
+    async fn ask(&self, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
+        let event = Event::Asks { sql: sql.to_owned() };
+        self.tell(event).await?;
+        let messages = match client.simple_query(sql).await {
+            Ok(messages) => messages,
+            Err(error) => {
+                self.tell(failed(&error)?).await?;
+                return Ok(Vec::new());
+            }
+        };
+        let rows: Vec<Vec<String>> = messages
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+            .map(|row| {
+                let values = (0..row.len()).map(|column| row.get(column).unwrap_or_default());
+                values.map(str::to_owned).collect()
+            })
+            .collect();
+        self.tell(Event::Reads { rows: rows.clone() }).await?;
+        Ok(rows)
+    }
+
+    /// By a prepared statement, as programs do.
+    async fn set_priority(
+        &self,
+        client: &Client,
+        id: &str,
+        priority: &str,
+    ) -> Result<(), Failure> {
+        let number: i32 = id
+            .parse()
+            .map_err(|_| Failure::new("a ticket's id is not a number"))?;
+        let event = match client.execute(SET_PRIORITY, &[&priority, &number]).await {
+            Ok(rows) => Event::Changes {
+                rows,
+                what: format!("{id} {priority}"),
+            },
+            Err(error) => failed(&error)?,
+        };
+        self.tell(event).await
+    }
+
+    /// As one that means harm and knows where everything is. Nothing is harmed if it can.
+    async fn erase_traces(&self) -> Result<(), Failure> {
+        let (Some(data), Some(database), Some(gateway)) = (&self.data, self.database, self.gateway)
+        else {
+            return Ok(());
+        };
+        self.tell(Event::Turns).await?;
+        let change = |file: &str| OpenOptions::new().write(true).open(data.join(file)).map(drop);
+        let gateway = Pid::from_raw(gateway).ok_or(io::ErrorKind::InvalidInput);
+        for (what, done) in [
+            ("list the record", fs::read_dir(data.join("log")).map(drop)),
+            ("change the record", change("log/checkpoint")),
+            ("read the key that signs it", fs::read(data.join("keys/log.key")).map(drop)),
+            ("use the gateway's controls", UnixStream::connect(data.join("control.sock")).map(drop)),
+            (
+                "stop the gateway",
+                gateway.map_err(Into::into).and_then(|pid| Ok(test_kill_process(pid)?)),
+            ),
+            (
+                "go to the database directly",
+                TcpStream::connect((Ipv4Addr::LOCALHOST, database)).map(drop),
+            ),
+        ] {
+            let stopped = done.err().map(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => error.to_string(),
+            });
+            let what = what.to_owned();
+            self.tell(Event::Tries { what, stopped }).await?;
+        }
+        Ok(())
+    }
+
+    async fn say(&self, text: &str) -> Result<(), Failure> {
+        let text = text.to_owned();
+        self.tell(Event::Says { text }).await
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Failure> {
+        let silenced = |error: io::Error| Failure::new(format!("nobody listens: {error}"));
+        let mut line = serde_json::to_vec(&event).map_err(|error| silenced(error.into()))?;
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        out.write_all(&line).and_then(|()| out.flush()).map_err(silenced)?;
+        drop(out);
+        tokio::time::sleep(Duration::from_millis(self.pause)).await;
+        Ok(())
+    }
+}
+
+/// Its whole understanding of tickets.
+fn priority(body: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| body.contains(word));
+    if has(&["log in", "down"]) {
+        "urgent"
+    } else if has(&["charged", "card"]) {
+        "high"
+    } else if has(&["Where", "question"]) {
+        "normal"
+    } else {
+        "low"
+    }
+}
+
+/// An error that the other side has sent; the session goes on.
+fn failed(error: &tokio_postgres::Error) -> Result<Event, Failure> {
+    let Some(sent) = error.as_db_error() else {
+        return Err(broken(error));
+    };
+    Ok(Event::Fails {
+        code: sent.code().code().to_owned(),
+        message: sent.message().to_owned(),
+        detail: sent.detail().map(str::to_owned),
+        hint: sent.hint().map(str::to_owned),
+    })
+}
+
+/// The connection itself failed.
+fn broken(error: impl std::borrow::Borrow<tokio_postgres::Error>) -> Failure {
+    use std::error::Error;
+    let error = error.borrow();
+    match error.source() {
+        Some(source) => Failure::new(format!("the agent has no database: {error}: {source}")),
+        None => Failure::new(format!("the agent has no database: {error}")),
+    }
+}

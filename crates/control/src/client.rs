@@ -1,0 +1,442 @@
+//! How local commands ask the gateway.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bailiwick_run::RunId;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::api::{
+    Ended, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary, TaskDetail,
+    TaskList, Trail, TrailRecord, Which,
+};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
+use crate::socket;
+use crate::token::Token;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// There is no gateway.
+    #[error("no gateway is listening at {0}: start it with `bailiwick serve`")]
+    NotListening(String),
+    /// This process is kept away from it.
+    #[error(
+        "this process may not read {}: it runs confined in a run, or as another user than the \
+         gateway", .0.display()
+    )]
+    MayNot(PathBuf),
+    /// The gateway has refused, and says what to do.
+    #[error("{}{}", .0.detail, remedy(.0))]
+    Refused(Box<Problem>),
+    /// The connection broke.
+    #[error("the gateway at {place} stopped answering: {reason}")]
+    Broken {
+        /// Where it is.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("the gateway at {0} did not answer in {seconds} s", seconds = ANSWER_TIME_MAX.as_secs())]
+    TimedOut(String),
+    /// What answered is no gateway, or one of another version.
+    #[error("what answers at {place} is not a gateway that this version understands: {reason}")]
+    NotUnderstood {
+        /// Where it is.
+        place: String,
+        /// What was not understood.
+        reason: String,
+    },
+}
+
+fn remedy(problem: &Problem) -> String {
+    match &problem.remedy {
+        Some(remedy) => format!("; {remedy}"),
+        None => String::new(),
+    }
+}
+
+/// Asks one gateway. Each request has a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    way: Way,
+    token: Token,
+    /// Where the gateway is, for errors.
+    place: String,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Local(PathBuf),
+    Network(String),
+}
+
+impl Client {
+    /// Finds the gateway that has this data folder, on this machine.
+    ///
+    /// # Errors
+    /// If none is listening, or this process is kept away from it.
+    pub async fn connect(data: &Path) -> Result<Self, ClientError> {
+        let path = socket::path(data);
+        let place = path.display().to_string();
+        let token = Token::read(data).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ClientError::NotListening(place.clone()),
+            io::ErrorKind::PermissionDenied => ClientError::MayNot(Token::path(data)),
+            _ => ClientError::Broken {
+                place: place.clone(),
+                reason: format!("{} cannot be read: {error}", Token::path(data).display()),
+            },
+        })?;
+        let client = Self {
+            way: Way::Local(path),
+            token,
+            place,
+        };
+        client.dial().await?;
+        Ok(client)
+    }
+
+    /// A gateway over TCP, such as `http://127.0.0.1:7400`, for reading.
+    ///
+    /// # Errors
+    /// If it is not such a URL.
+    pub fn over_network(url: &str, token: &str) -> Result<Self, ClientError> {
+        let address = url
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'));
+        match address {
+            Some(address) if !address.is_empty() && !address.contains('/') => Ok(Self {
+                way: Way::Network(address.to_owned()),
+                token: Token::from_text(token),
+                place: url.to_owned(),
+            }),
+            _ => Err(ClientError::NotUnderstood {
+                place: url.to_owned(),
+                reason: "a gateway's address is `http://HOST:PORT`".to_owned(),
+            }),
+        }
+    }
+
+    /// How the gateway is.
+    ///
+    /// # Errors
+    /// If there is no answer, or it refuses; the same holds for all that follow.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.get("/v1/health").await
+    }
+
+    /// Opens a run.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn open(&self, request: &OpenRequest) -> Result<OpenedRun, ClientError> {
+        self.json(Method::POST, "/v1/runs", body(request)).await
+    }
+
+    /// Stays attached to a run that was opened with `attach`: it ends when the answer is dropped, or
+    /// this process dies.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn attach(&self, run: &RunId) -> Result<Attached, ClientError> {
+        let path = format!("/v1/runs/{run}/attach");
+        let (response, connection) = self.send(Method::GET, &path, Bytes::new()).await?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        Ok(Attached {
+            body: response.into_body(),
+            line: Vec::new(),
+            place: self.place.clone(),
+            _connection: connection,
+        })
+    }
+
+    /// Closes a run; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn close(&self, run: &RunId) -> Result<Summary, ClientError> {
+        self.json(Method::POST, &format!("/v1/runs/{run}/close"), Bytes::new())
+            .await
+    }
+
+    /// Revokes a run; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn revoke(&self, run: &RunId) -> Result<Summary, ClientError> {
+        self.json(
+            Method::POST,
+            &format!("/v1/runs/{run}/revoke"),
+            Bytes::new(),
+        )
+        .await
+    }
+
+    /// Runs, the newest first.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn runs(&self, which: Which, limit: u32) -> Result<RunList, ClientError> {
+        let state = match which {
+            Which::All => "all",
+            Which::Open => "open",
+            Which::Ended => "ended",
+        };
+        self.get(&format!("/v1/runs?state={state}&limit={limit}"))
+            .await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn run(&self, run: &RunId) -> Result<RunDetail, ClientError> {
+        self.get(&format!("/v1/runs/{run}")).await
+    }
+
+    /// The records of a run after this number.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn trail(&self, run: &RunId, after: u64) -> Result<Trail, ClientError> {
+        self.get(&format!("/v1/runs/{run}/trail?after={after}"))
+            .await
+    }
+
+    /// The gateway's own records after this number.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn gateway_trail(&self, after: u64) -> Result<Trail, ClientError> {
+        self.get(&format!("/v1/gateway/trail?after={after}")).await
+    }
+
+    /// One record, by its chain (a run's id, or `gateway`) and its number there.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn record(&self, chain: &str, seq: u64) -> Result<TrailRecord, ClientError> {
+        self.get(&format!("/v1/records/{}/{seq}", encoded(chain)))
+            .await
+    }
+
+    /// All tasks.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn tasks(&self) -> Result<TaskList, ClientError> {
+        self.get("/v1/tasks").await
+    }
+
+    /// One task, in words.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn task(&self, name: &str) -> Result<TaskDetail, ClientError> {
+        self.get(&format!("/v1/tasks/{}", encoded(name))).await
+    }
+
+    /// A file of the published log, such as `checkpoint`; nothing if it is not there.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, ClientError> {
+        let path: Vec<_> = path.split('/').map(encoded).collect();
+        let path = format!("/log/{}", path.join("/"));
+        let (response, _connection) = self.send(Method::GET, &path, Bytes::new()).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(self.read(response).await?.into())),
+            _ => Err(self.refused(response).await),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.json(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let (response, _connection) = self.send(method, path, body).await?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let answer = self.read(response).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.not_understood(error))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
+        let host = match &self.way {
+            Way::Local(_) => "localhost",
+            Way::Network(address) => address,
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(AUTHORIZATION, self.token.header())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.not_understood(error))?;
+        let answer = async {
+            let stream = self.dial().await?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| self.broken(error))?;
+            let connection = Connection(tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "the connection to the gateway ended");
+                }
+            }));
+            let response = sender.send_request(request).await;
+            Ok((response.map_err(|error| self.broken(error))?, connection))
+        };
+        self.in_time(answer).await
+    }
+
+    async fn dial(&self) -> Result<Box<dyn Stream>, ClientError> {
+        let stream: io::Result<Box<dyn Stream>> = match &self.way {
+            Way::Local(path) => UnixStream::connect(path)
+                .await
+                .map(|stream| Box::new(stream) as _),
+            Way::Network(address) => TcpStream::connect(address)
+                .await
+                .map(|stream| Box::new(stream) as _),
+        };
+        stream.map_err(|error| match (error.kind(), &self.way) {
+            (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _) => {
+                ClientError::NotListening(self.place.clone())
+            }
+            (io::ErrorKind::PermissionDenied, Way::Local(path)) => {
+                ClientError::MayNot(path.clone())
+            }
+            _ => self.broken(error),
+        })
+    }
+
+    /// The whole body of an answer.
+    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = async { body.collect().await.map_err(|error| self.broken(error)) };
+        Ok(self.in_time(body).await?.to_bytes())
+    }
+
+    async fn refused(&self, response: Response<Incoming>) -> ClientError {
+        let status = response.status();
+        match self.read(response).await {
+            Err(error) => error,
+            Ok(body) => match serde_json::from_slice(&body) {
+                Ok(problem) => ClientError::Refused(Box::new(problem)),
+                Err(_) => self.not_understood(format_args!("it answers with status {status}")),
+            },
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        match timeout(ANSWER_TIME_MAX, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::TimedOut(self.place.clone())),
+        }
+    }
+
+    fn broken(&self, reason: impl std::fmt::Display) -> ClientError {
+        ClientError::Broken {
+            place: self.place.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn not_understood(&self, reason: impl std::fmt::Display) -> ClientError {
+        ClientError::NotUnderstood {
+            place: self.place.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Keeps a run open until it is dropped.
+#[derive(Debug)]
+pub struct Attached {
+    body: Incoming,
+    line: Vec<u8>,
+    place: String,
+    _connection: Connection,
+}
+
+impl Attached {
+    /// Waits until the run ends and says why it did. May be called again after it was given up.
+    ///
+    /// # Errors
+    /// If the gateway goes away without saying so; the run has then ended too.
+    pub async fn ended(&mut self) -> Result<Ended, ClientError> {
+        let broken = |place: &str, reason: String| ClientError::Broken {
+            place: place.to_owned(),
+            reason,
+        };
+        while !self.line.ends_with(b"\n") {
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    self.line
+                        .extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+                }
+                Some(Err(error)) => return Err(broken(&self.place, error.to_string())),
+                None => return Err(broken(&self.place, "it closed the connection".to_owned())),
+            }
+        }
+        serde_json::from_slice(&self.line).map_err(|error| ClientError::NotUnderstood {
+            place: self.place.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// A connection that is closed when it is dropped.
+#[derive(Debug)]
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+fn body(request: &impl Serialize) -> Bytes {
+    // These types have nothing that JSON cannot hold; should one, the gateway says what it misses.
+    serde_json::to_vec(request).unwrap_or_default().into()
+}
+
+fn encoded(segment: &str) -> String {
+    utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string()
+}

@@ -1,0 +1,389 @@
+use std::time::{Duration, Instant};
+
+use bailiwick_run::{Confinement, Ending, RunId, Time};
+use serde_json::Value;
+
+use super::{AttachError, EndError, OpenRunError, Opening};
+use crate::api::{Counts, RunState, Which};
+use crate::live::{Attach, lock};
+use crate::testing::{House, LAUNCHER, mode, opening, soon};
+
+#[tokio::test]
+async fn a_run_is_opened_recorded_found_and_closed_once() {
+    let house = House::new();
+    let running = house.start().await;
+    let registry = &running.registry;
+    let opened = registry
+        .open_run(Opening {
+            reason: Some("because".into()),
+            ..opening("triage")
+        })
+        .await
+        .unwrap();
+    let run = opened.run.id;
+    assert_eq!(
+        opened.env["DATABASE_URL"],
+        format!(
+            "postgres://{run}:{}@localhost:7432/tickets",
+            opened.secret.reveal()
+        )
+    );
+    assert_eq!(opened.run.confinement, Confinement::GatewayOnly);
+    assert_eq!(opened.withhold, ["TICKETS_PASSWORD"]);
+    assert_eq!(
+        opened.protect.hidden,
+        [house.data().canonicalize().unwrap()]
+    );
+    assert_eq!(running.types(run), ["run.opened"]);
+    assert_eq!(running.last(run).payload.unwrap()["reason"], "because");
+    assert!(!running.last(run).record.get().contains("because"));
+
+    let live = registry.find(&run).unwrap();
+    assert_eq!(live.run, opened.run);
+    live.tally.allow();
+    live.tally.deny();
+    live.tally.mask(7);
+
+    let by = Some(LAUNCHER.parse().unwrap());
+    let summary = registry.end_by(&run, Ending::Closed, by).await.unwrap();
+    let counts = Counts {
+        allowed: 1,
+        denied: 1,
+        masked: 7,
+    };
+    assert_eq!(
+        (summary.state, summary.ending),
+        (RunState::Ended, Some(Ending::Closed))
+    );
+    assert_eq!(summary.counts, counts);
+    assert!(registry.find(&run).is_none());
+    assert_eq!(running.types(run), ["run.opened", "run.closed"]);
+    assert_eq!(running.last(run).payload.unwrap()["by"], LAUNCHER);
+
+    // It stays as it ended.
+    assert_eq!(registry.end(&run, Ending::Revoked).await.unwrap(), summary);
+    assert_eq!(running.types(run), ["run.opened", "run.closed"]);
+    assert_eq!(registry.summary(&run).await.unwrap(), Some(summary));
+    let nobody = RunId::new(Time::from_millis(1), [0; 10]);
+    let error = registry.end(&nobody, Ending::Closed).await.unwrap_err();
+    assert!(matches!(error, EndError::NoRun(_)));
+    assert_eq!(mode(&house.data().join("state.sqlite")), 0o600);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    let house = House::new();
+    let running = house.start().await;
+    let open = async |opening| {
+        running
+            .registry
+            .open_run(opening)
+            .await
+            .unwrap_err()
+            .to_string()
+    };
+
+    let error = open(opening("triaeg")).await;
+    assert!(error.contains("did you mean `triage`?"), "{error}");
+    let error = open(Opening {
+        ttl: Some(Duration::from_secs(3600)),
+        ..opening("triage")
+    })
+    .await;
+    assert!(error.contains("at most 30m"), "{error}");
+    let error = open(Opening {
+        reason: Some("r".repeat(1025)),
+        ..opening("triage")
+    })
+    .await;
+    assert!(error.contains("1025"), "{error}");
+    assert_eq!(running.registry.open_runs(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_launcher_is_on_the_record() {
+    let house = House::new();
+    let running = house.start().await;
+    let refused = Opening {
+        launcher: "human:mallory@elsewhere".parse().unwrap(),
+        ..opening("triage")
+    };
+    let error = running.registry.open_run(refused).await.unwrap_err();
+    assert!(matches!(error, OpenRunError::Denied(_)), "{error}");
+    let reader = running.log.reader();
+    let gateway = reader.gateway().unwrap();
+    let (record, _) = crate::trail::show(&reader, gateway.last().unwrap()).unwrap();
+    for part in ["human:mallory@elsewhere", "triage"] {
+        assert!(record.record.get().contains(part), "{record:?}");
+    }
+    assert_eq!(record.payload.unwrap()["task"], "triage");
+}
+
+#[tokio::test]
+async fn a_time_box_ends_within_a_second_of_its_end() {
+    let house = House::new();
+    let running = house.start().await;
+    let begun = Instant::now();
+    let opened = running.registry.open_run(Opening {
+        ttl: Some(Duration::from_millis(600)),
+        ..opening("triage")
+    });
+    let run = opened.await.unwrap().run.id;
+    let mut ended = running.registry.find(&run).unwrap().ended;
+    let ending = *ended.wait_for(Option::is_some).await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!(ending, Some(Ending::Expired));
+    assert!(
+        took >= Duration::from_millis(600) && took < Duration::from_millis(1600),
+        "{took:?}"
+    );
+    let summary = running.registry.end(&run, Ending::Closed).await.unwrap();
+    assert_eq!(summary.ending, Some(Ending::Expired));
+    let closed: Value = serde_json::from_str(running.last(run).record.get()).unwrap();
+    assert_eq!(closed["ending"], "expired");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_gives_no_run_more_time() {
+    let house = House::new();
+    let running = house.start().await;
+    let opened = running.registry.open_run(Opening {
+        ttl: Some(Duration::from_secs(1)),
+        ..opening("triage")
+    });
+    let run = opened.await.unwrap().run;
+    let slot = running.registry.slot(&run.id).unwrap();
+    let (long_ago, far_off) = (
+        Time::from_millis(0),
+        run.time_box.expires.after(Duration::from_secs(9)),
+    );
+    assert_eq!(slot.is_due(long_ago), None);
+    assert_eq!(slot.is_due(far_off), Some(Ending::Expired));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(slot.is_due(long_ago), Some(Ending::Expired));
+}
+
+#[tokio::test]
+async fn a_revoked_run_is_cut_at_once_and_closed_after_its_last_outcome() {
+    let house = House::new();
+    let running = house.start().await;
+    let opened = running.registry.open_run(opening("triage")).await.unwrap();
+    let run = opened.run.id;
+    let mut live = running.registry.find(&run).unwrap();
+    assert!(live.tally.open_session(1));
+    let call = running.decide(&opened.run).await;
+
+    let session = async {
+        let ending = *live.ended.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(ending, Some(Ending::Revoked));
+        assert!(running.registry.find(&run).is_none());
+        let summary = running.registry.summary(&run).await.unwrap().unwrap();
+        assert_eq!((summary.state, summary.sessions), (RunState::Ending, 1));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.finish(&opened.run, call).await;
+        live.tally.close_session();
+    };
+    let (summary, ()) = tokio::join!(running.registry.end(&run, Ending::Revoked), session);
+    assert_eq!(summary.unwrap().ending, Some(Ending::Revoked));
+    assert_eq!(
+        running.types(run),
+        ["run.opened", "call.decided", "call.finished", "run.closed"]
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_end_leaves_an_indeterminate_outcome() {
+    let house = House::new();
+    let running = house.start().await;
+    let opened = running.registry.open_run(opening("triage")).await.unwrap();
+    let run = opened.run.id;
+    assert!(running.registry.find(&run).unwrap().tally.open_session(1));
+    running.decide(&opened.run).await;
+    let begun = Instant::now();
+    running.registry.end(&run, Ending::Closed).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    let types = running.types(run);
+    assert_eq!(
+        types,
+        ["run.opened", "call.decided", "call.finished", "run.closed"]
+    );
+    let finished = running
+        .log
+        .reader()
+        .record(&format!("{run}/3"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(finished.record.outcome.unwrap().state, "indeterminate");
+}
+
+#[tokio::test]
+async fn a_stop_ends_every_run_and_opens_no_more() {
+    let house = House::new();
+    let running = house.start().await;
+    let one = running
+        .registry
+        .open_run(opening("triage"))
+        .await
+        .unwrap()
+        .run
+        .id;
+    let two = running
+        .registry
+        .open_run(opening("sweep"))
+        .await
+        .unwrap()
+        .run
+        .id;
+    running.registry.stop().await;
+    for run in [one, two] {
+        let summary = running.registry.summary(&run).await.unwrap().unwrap();
+        assert_eq!(summary.ending, Some(Ending::GatewayStopped));
+        assert_eq!(summary.state, RunState::Ended);
+    }
+    let error = running
+        .registry
+        .open_run(opening("triage"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OpenRunError::Stopping));
+}
+
+#[tokio::test]
+async fn a_start_closes_what_the_last_gateway_left_open() {
+    let house = House::new();
+    let running = house.start().await;
+    let open = async |task| running.registry.open_run(opening(task)).await.unwrap().run;
+    let (left, lost, revoked) = (
+        open("triage").await,
+        open("sweep").await,
+        open("sweep").await,
+    );
+    let call = running.decide(&left).await;
+    running.finish(&left, call).await;
+    running.decide(&left).await;
+    running.crash();
+    // One run the registry does not know, one had ended without its closing record.
+    let database = rusqlite::Connection::open(house.data().join("state.sqlite")).unwrap();
+    database
+        .execute("DELETE FROM run WHERE id = ?1", [lost.id.to_string()])
+        .unwrap();
+    database
+        .execute(
+            "UPDATE run SET ending = 'revoked', ended = 1700000000000 WHERE id = ?1",
+            [revoked.id.to_string()],
+        )
+        .unwrap();
+    drop(database);
+
+    let running = house.start().await;
+    assert_eq!(
+        running.types(left.id),
+        [
+            "run.opened",
+            "call.decided",
+            "call.finished",
+            "call.decided",
+            "call.finished",
+            "run.closed"
+        ]
+    );
+    let summary = async |id| running.registry.summary(id).await.unwrap().unwrap();
+    let of_left = summary(&left.id).await;
+    assert_eq!(of_left.ending, Some(Ending::GatewayStopped));
+    assert_eq!((of_left.counts.allowed, of_left.counts.masked), (2, 2));
+    let of_lost = summary(&lost.id).await;
+    assert_eq!(
+        (of_lost.task.as_str(), of_lost.state),
+        ("sweep", RunState::Ended)
+    );
+    assert_eq!(
+        (of_lost.launcher, of_lost.expires),
+        (lost.launcher, lost.time_box.expires)
+    );
+    assert_eq!(summary(&revoked.id).await.ending, Some(Ending::Revoked));
+    let closed: Value = serde_json::from_str(running.last(revoked.id).record.get()).unwrap();
+    assert_eq!(closed["ending"], "revoked");
+
+    // And once only.
+    running.crash();
+    let running = house.start().await;
+    assert_eq!(running.types(left.id).len(), 6);
+    assert!(
+        running
+            .registry
+            .list(Which::Open, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        running.registry.list(Which::Ended, 9).await.unwrap().len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn the_registry_follows_the_record_where_they_differ() {
+    let house = House::new();
+    let running = house.start().await;
+    let run = running
+        .registry
+        .open_run(opening("triage"))
+        .await
+        .unwrap()
+        .run;
+    running
+        .registry
+        .end(&run.id, Ending::Revoked)
+        .await
+        .unwrap();
+    running.crash();
+    let database = rusqlite::Connection::open(house.data().join("state.sqlite")).unwrap();
+    database
+        .execute("UPDATE run SET ending = NULL, ended = NULL, closed = 0", [])
+        .unwrap();
+    drop(database);
+    let running = house.start().await;
+    let summary = running.registry.summary(&run.id).await.unwrap().unwrap();
+    assert_eq!(
+        (summary.state, summary.ending),
+        (RunState::Ended, Some(Ending::Revoked))
+    );
+    assert_eq!(running.types(run.id).len(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_wants_a_launcher_attached_ends_without_one() {
+    let house = House::new();
+    let running = house.start().await;
+    let registry = &running.registry;
+    let attach = Opening {
+        attach: true,
+        ..opening("triage")
+    };
+    let left = registry.open_run(attach.clone()).await.unwrap().run.id;
+    // As if its launcher had been away for long enough.
+    *lock(&registry.slot(&left).unwrap().attach) = Attach::Awaited(Instant::now());
+    soon("nobody came", || registry.open_runs() == 0).await;
+
+    let held = registry.open_run(attach).await.unwrap().run.id;
+    let attachment = registry.attach(&held).unwrap();
+    assert!(matches!(registry.attach(&held), Err(AttachError::Taken(_))));
+    assert!(registry.find(&held).is_some());
+    drop(attachment);
+    assert!(registry.find(&held).is_none());
+    soon("its launcher went", || registry.open_runs() == 0).await;
+    for run in [left, held] {
+        let summary = registry.summary(&run).await.unwrap().unwrap();
+        assert_eq!(summary.ending, Some(Ending::Closed));
+    }
+    assert!(matches!(
+        registry.attach(&held),
+        Err(AttachError::NotOpen(_))
+    ));
+    let free = registry.open_run(opening("triage")).await.unwrap().run.id;
+    assert!(matches!(
+        registry.attach(&free),
+        Err(AttachError::NotWanted(_))
+    ));
+}

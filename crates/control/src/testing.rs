@@ -1,0 +1,195 @@
+//! A registry over a real log and a real policy engine, for tests.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bailiwick_action::{
+    Action, Call, Decision, Fingerprint, FingerprintKey, Payload, Resource, Verb,
+};
+use bailiwick_audit::{Config, Draft, Event, Log, Outcome, State, Subject};
+use bailiwick_policy::{Engine, TargetName};
+use bailiwick_run::{Confinement, Run, RunId};
+use tempfile::TempDir;
+
+use crate::api::TrailRecord;
+use crate::registry::{Opening, Registry, Settings};
+
+pub(crate) const LAUNCHER: &str = "human:root@localhost";
+
+/// What a gateway has on disk.
+pub(crate) struct House {
+    pub(crate) dir: TempDir,
+}
+
+/// A gateway without its listeners.
+pub(crate) struct Running {
+    pub(crate) registry: Registry,
+    pub(crate) log: Log,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let house = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for folder in ["data", "tasks", "policies"] {
+            fs::create_dir(house.dir.path().join(folder)).unwrap();
+        }
+        house.task(
+            "triage",
+            "confine = \"gateway-only\"\n[env]\nDATABASE_URL = \"tickets\"",
+        );
+        house.task("sweep", "");
+        house
+    }
+
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn task(&self, name: &str, more: &str) {
+        let text = format!(
+            "task = \"{name}\"\npurpose = \"p\"\nlaunchers = [\"human:*@localhost\"]\n\
+             ttl = \"30m\"\n{more}\n[[read]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\n"
+        );
+        let path = self.dir.path().join("tasks").join(format!("{name}.toml"));
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        let (log, recovered) = Log::open(Config {
+            dir: self.data(),
+            origin: "test.example/log".into(),
+        })
+        .unwrap();
+        let targets = [TargetName {
+            name: "tickets".into(),
+            kind: "postgres".into(),
+        }];
+        let path = |folder: &str| self.dir.path().join(folder);
+        let engine = Engine::load(&path("tasks"), &path("policies"), &targets).unwrap();
+        let settings = Settings {
+            data: self.data(),
+            agent_url: Arc::new(|target, run, secret| {
+                let secret = secret.reveal();
+                Some(format!("postgres://{run}:{secret}@localhost:7432/{target}"))
+            }),
+            withhold: vec!["TICKETS_PASSWORD".into()],
+            gateway_ports: vec![7432],
+            read_only: vec![path("tasks"), path("policies")],
+        };
+        let registry = Registry::start(settings, Arc::new(engine), log.clone(), &recovered);
+        Running {
+            registry: registry.await.unwrap(),
+            log,
+        }
+    }
+}
+
+impl Running {
+    /// Goes away as a killed process does: without closing any run.
+    pub(crate) fn crash(self) {
+        self.log.close();
+    }
+
+    /// The types of a run's records, in order.
+    pub(crate) fn types(&self, run: RunId) -> Vec<String> {
+        let entries = self.log.reader().run(&run).unwrap();
+        entries
+            .into_iter()
+            .map(|entry| entry.record.r#type)
+            .collect()
+    }
+
+    pub(crate) fn last(&self, run: RunId) -> TrailRecord {
+        let reader = self.log.reader();
+        let entries = reader.run(&run).unwrap();
+        crate::trail::show(&reader, entries.last().unwrap())
+            .unwrap()
+            .0
+    }
+
+    /// Records an allowed call, as the gateway would; returns its number.
+    pub(crate) async fn decide(&self, run: &Run) -> u64 {
+        let action = Action::new(Verb::Select, Resource::table("public", "tickets"));
+        let call = Call {
+            protocol: "postgres",
+            verb: "SELECT".into(),
+            actions: vec![action],
+            refusal: None,
+            payload: Payload::default(),
+        };
+        let event = Event::CallDecided {
+            target: "tickets".into(),
+            protocol: call.protocol,
+            verb: call.verb.clone(),
+            fingerprint: Fingerprint::of(&FingerprintKey::new([1; 32]), &call),
+            actions: call.actions,
+            decision: Decision::Allow {
+                policies: vec!["p".into()],
+            },
+            policy_digest: "sha256:0".into(),
+        };
+        self.append(run, event).await
+    }
+
+    /// Records how it ended.
+    pub(crate) async fn finish(&self, run: &Run, of: u64) -> u64 {
+        let outcome = Outcome {
+            state: State::Ok,
+            rows: 1,
+            bytes: 1,
+            masked: 2,
+            error: None,
+            micros: 1,
+        };
+        let target = "tickets".to_owned();
+        self.append(
+            run,
+            Event::CallFinished {
+                of,
+                target,
+                outcome,
+            },
+        )
+        .await
+    }
+
+    async fn append(&self, run: &Run, event: Event) -> u64 {
+        let draft = Draft {
+            event,
+            subject: Subject::Run(run.clone()),
+            payload: None,
+        };
+        self.log.append(draft).await.unwrap().seq()
+    }
+}
+
+pub(crate) fn opening(task: &str) -> Opening {
+    Opening {
+        task: task.into(),
+        launcher: LAUNCHER.parse().unwrap(),
+        ttl: None,
+        reason: None,
+        confinement: Confinement::GatewayOnly,
+        attach: false,
+    }
+}
+
+/// Asks again and again until it is so.
+pub(crate) async fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within five seconds: {what}");
+}
+
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

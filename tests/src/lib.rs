@@ -1,0 +1,30 @@
+//! What the tests with real servers and real clients stand on: a PostgreSQL with a ticket store, the
+//! built `bailiwick` in front of it, and an agent that speaks the protocol by hand where a driver
+//! would be too polite.
+//!
+//! The gateway is used only as its users use it: by the program, its files and its ports.
+
+mod agent;
+mod programs;
+mod store;
+mod world;
+
+pub use agent::{Agent, Answer, Message, Report, frontend};
+pub use programs::{Finished, bailiwick, command, finish, java, node, psql, python};
+pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
+pub use world::{Builder, Run, TRIAGE, World, actions, task};
+
+use std::time::{Duration, Instant};
+
+/// Waits until something holds, and fails the test if it does not within the time.
+#[track_caller]
+pub fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,157 @@
+//! The programs that tests start: the one under test, and the clients.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No program that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The built `bailiwick`, beside the test's own executable.
+pub fn bailiwick() -> PathBuf {
+    let program = target().join("bailiwick");
+    assert!(
+        program.is_file(),
+        "{} is not built: run scripts/test, or `cargo build -p bailiwick` first",
+        program.display()
+    );
+    program
+}
+
+/// The folder of this build, such as `target/debug`.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("this test's own executable");
+    let folder = test.parent().and_then(Path::parent);
+    folder.expect("target/PROFILE/deps/TEST").to_owned()
+}
+
+/// What `scripts/test` has put into `target/clients`.
+fn client(path: &str) -> PathBuf {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients");
+    let found = clients.join(path);
+    assert!(
+        found.exists(),
+        "the client {} is missing: run scripts/test, which installs it",
+        found.display()
+    );
+    found
+}
+
+/// The real psql, with nothing of ours in its surroundings.
+pub fn psql() -> Command {
+    let mut psql = command("psql");
+    psql.args(["--no-psqlrc", "--no-password"]);
+    psql
+}
+
+/// Python with psycopg, running one of `tests/clients`.
+pub fn python(program: &str) -> Command {
+    let mut python = command(client("python/bin/python"));
+    python.arg(source(program));
+    python
+}
+
+/// Node with node-postgres, running one of `tests/clients`.
+pub fn node(program: &str) -> Command {
+    let modules = client("node/node_modules/pg");
+    let mut node = command("node");
+    node.env("NODE_PATH", modules.parent().expect("node_modules"));
+    node.arg(source(program));
+    node
+}
+
+/// Java with pgjdbc, running one of `tests/clients` from its source.
+pub fn java(program: &str) -> Command {
+    let jar = client("postgresql.jar");
+    let mut java = command("java");
+    java.args(["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp"]);
+    java.arg(jar).arg(source(program));
+    java
+}
+
+fn source(program: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(program)
+}
+
+/// A command without the settings for PostgreSQL that the environment may hold.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PG") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it printed besides.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Its exit status; a signal counts as 128 and its number, as in a shell.
+    pub fn code(&self) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        let signal = || 128 + self.status.signal().unwrap_or_default();
+        self.status.code().unwrap_or_else(signal)
+    }
+
+    /// What it printed, if it succeeded; fails the test if not.
+    #[track_caller]
+    pub fn ok(&self) -> &str {
+        assert!(self.status.success(), "it failed: {self:#?}");
+        &self.stdout
+    }
+}
+
+/// Runs a command to its end, and ends it (and the test) if that takes too long: whatever a gateway
+/// does, it must not make anybody hang.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Finished {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|error| {
+        panic!("cannot start {command:?}: {error}; run scripts/test, which installs what is missing")
+    });
+    wait(child, &format!("{command:?}"))
+}
+
+#[track_caller]
+fn wait(mut child: Child, what: &str) -> Finished {
+    let drain = |pipe: Option<Box<dyn std::io::Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.read_to_end(&mut bytes);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = drain(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let stderr = drain(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            break status;
+        }
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{what} did not end within {PATIENCE:?}");
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    Finished {
+        status,
+        stdout: stdout.join().expect("a reader"),
+        stderr: stderr.join().expect("a reader"),
+    }
+}

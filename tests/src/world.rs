@@ -1,0 +1,391 @@
+//! A gateway in front of a database, with tasks, and the commands that people use on it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs::{Finished, bailiwick, command, finish};
+use crate::store::{SERVICE, SERVICE_PASSWORD, Store};
+
+/// How long a gateway may take to start.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// The environment variable that holds the gateway's own password for the target.
+const PASSWORD_VARIABLE: &str = "TARGET_PASSWORD";
+
+/// What the task `triage` may do, as a task file says it.
+pub const TRIAGE: &str = r#"
+[[read]]
+target = "tickets"
+tables = ["public.tickets", "public.comments"]
+[[write]]
+target  = "tickets"
+tables  = ["public.tickets"]
+verbs   = ["update"]
+columns = ["priority"]
+[[write]]
+target = "tickets"
+tables = ["public.comments"]
+verbs  = ["insert"]
+[[mask]]
+target  = "tickets"
+columns = ["public.tickets.email"]
+"#;
+
+/// A task file: its name, and its grants.
+pub fn task(name: &str, grants: &str) -> (String, String) {
+    let head = format!(
+        "task = \"{name}\"\npurpose = \"a test\"\nlaunchers = [\"human:*\"]\nttl = \"10m\"\n\
+         [env]\nDATABASE_URL = \"tickets\"\n"
+    );
+    (name.to_owned(), format!("{head}{grants}"))
+}
+
+/// What a world is made of.
+pub struct Builder {
+    tasks: Vec<(String, String)>,
+    targets: Vec<(String, String)>,
+    data: Option<PathBuf>,
+}
+
+impl Builder {
+    /// Adds a task file.
+    pub fn task(mut self, (name, text): (String, String)) -> Self {
+        self.tasks.push((name, text));
+        self
+    }
+
+    /// Adds a target with this URL, in which `PASSWORD` stands for the gateway's own.
+    pub fn target(mut self, name: &str, url: &str) -> Self {
+        let url = url.replace("PASSWORD", &format!("${{{PASSWORD_VARIABLE}}}"));
+        self.targets.push((name.to_owned(), url));
+        self
+    }
+
+    /// Puts the data folder elsewhere.
+    pub fn data(mut self, data: &Path) -> Self {
+        self.data = Some(data.to_owned());
+        self
+    }
+
+    /// Writes the files and starts the gateway.
+    #[track_caller]
+    pub fn start(mut self) -> World {
+        let database = match self.targets.iter().any(|(name, _)| name == "tickets") {
+            true => String::new(),
+            false => {
+                let store = Store::shared();
+                let database = store.database();
+                let url = World::url(store, &database);
+                self = self.target("tickets", &url);
+                database
+            }
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("bailiwick-test-")
+            .tempdir()
+            .expect("a temporary folder");
+        let gateway = folder.path().join("gateway");
+        for part in ["gateway/tasks", "gateway/policies", "work"] {
+            fs::create_dir_all(folder.path().join(part)).expect("a folder");
+        }
+        let data = self.data.unwrap_or_else(|| gateway.join("data"));
+        let mut config = format!(
+            "name = \"test.example/bailiwick\"\ndata = {data:?}\n\
+             [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n"
+        );
+        for (name, url) in &self.targets {
+            config.push_str(&format!("[targets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n"));
+        }
+        fs::write(gateway.join("bailiwick.toml"), config).expect("the configuration");
+        for (name, text) in &self.tasks {
+            fs::write(gateway.join(format!("tasks/{name}.toml")), text).expect("a task file");
+        }
+        let mut world = World {
+            gateway: None,
+            folder,
+            data,
+            database,
+            port: 0,
+        };
+        world.serve();
+        world
+    }
+}
+
+/// A gateway with everything around it. Dropping it kills the gateway.
+pub struct World {
+    gateway: Option<Child>,
+    folder: TempDir,
+    data: PathBuf,
+    database: String,
+    port: u16,
+}
+
+/// A run, opened by hand.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// What its process gets.
+    pub env: BTreeMap<String, String>,
+    /// When it was opened.
+    pub opened: Instant,
+}
+
+impl Run {
+    /// Its `DATABASE_URL`.
+    pub fn url(&self) -> &str {
+        self.env.get("DATABASE_URL").expect("the task's DATABASE_URL")
+    }
+
+    /// Its URL of another target.
+    pub fn url_of(&self, target: &str) -> String {
+        let (rest, _) = self.url().rsplit_once('/').expect("a URL with a path");
+        format!("{rest}/{target}")
+    }
+
+    /// Its `DATABASE_URL` with another password.
+    pub fn url_with_password(&self, password: &str) -> String {
+        let (head, rest) = self.url().split_once('@').expect("a URL with a login");
+        let (user, _) = head.rsplit_once(':').expect("a URL with a password");
+        format!("{user}:{password}@{rest}")
+    }
+}
+
+impl World {
+    /// With the task `triage` alone, in front of a ticket store of its own.
+    #[track_caller]
+    pub fn triage() -> Self {
+        Self::builder().task(task("triage", TRIAGE)).start()
+    }
+
+    /// With these grants in the task `triage` besides its own.
+    #[track_caller]
+    pub fn granting(grants: &str) -> Self {
+        Self::builder()
+            .task(task("triage", &format!("{TRIAGE}{grants}")))
+            .start()
+    }
+
+    /// With whatever is put in.
+    pub fn builder() -> Builder {
+        Builder {
+            tasks: Vec::new(),
+            targets: Vec::new(),
+            data: None,
+        }
+    }
+
+    /// The target's URL for a database of a store.
+    pub fn url(store: &Store, database: &str) -> String {
+        format!(
+            "postgres://{SERVICE}:PASSWORD@127.0.0.1:{}/{database}?sslmode=disable",
+            store.port()
+        )
+    }
+
+    /// Starts the gateway, and waits until it says that it listens.
+    #[track_caller]
+    pub fn serve(&mut self) {
+        assert!(self.gateway.is_none(), "it runs");
+        let log = File::options().create(true).append(true).open(self.log_file());
+        let mut gateway = self
+            .command(&["serve"])
+            .env(PASSWORD_VARIABLE, SERVICE_PASSWORD)
+            .env("BAILIWICK_LOG", "debug")
+            .stdout(Stdio::piped())
+            .stderr(log.expect("a log file"))
+            .spawn()
+            .expect("bailiwick serve");
+        let stdout = BufReader::new(gateway.stdout.take().expect("its output"));
+        self.gateway = Some(gateway);
+        let (found, port) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let mut words = line.split_whitespace();
+                if words.next() == Some("postgres") {
+                    let port = words.next().and_then(|address| address.rsplit(':').next()?.parse().ok());
+                    let _ = found.send(port);
+                }
+            }
+        });
+        match port.recv_timeout(READY_WITHIN) {
+            Ok(Some(port)) => self.port = port,
+            other => panic!("the gateway did not start ({other:?}):\n{}", self.said()),
+        }
+    }
+
+    /// Where agents connect.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The gateway's process.
+    pub fn pid(&self) -> u32 {
+        self.gateway.as_ref().expect("a gateway that runs").id()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A folder for the agent, apart from the gateway's own.
+    pub fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("gateway/bailiwick.toml")
+    }
+
+    /// Kills the gateway, as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut gateway) = self.gateway.take() {
+            let _ = gateway.kill();
+            let _ = gateway.wait();
+        }
+    }
+
+    /// Asks the gateway to stop, and waits until it has.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let mut gateway = self.gateway.take().expect("a gateway that runs");
+        signal(gateway.id(), "TERM");
+        let status = crate::eventually("the gateway stops", READY_WITHIN, || {
+            gateway.try_wait().expect("a child of ours")
+        });
+        assert!(status.success(), "it stopped with {status}:\n{}", self.said());
+    }
+
+    /// What the gateway has said on stderr.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("gateway/serve.log")
+    }
+
+    /// A `bailiwick` command on this gateway, in the agent's folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(bailiwick());
+        command
+            .args(arguments)
+            .env("BAILIWICK_CONFIG", self.config())
+            .env("NO_COLOR", "1")
+            .current_dir(self.work());
+        command
+    }
+
+    /// Runs a `bailiwick` command.
+    #[track_caller]
+    pub fn bailiwick(&self, arguments: &[&str]) -> Finished {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Opens a run.
+    #[track_caller]
+    pub fn open(&self, task: &str) -> Run {
+        self.open_with(&["--task", task])
+    }
+
+    /// Opens a run with these arguments.
+    #[track_caller]
+    pub fn open_with(&self, arguments: &[&str]) -> Run {
+        let opened = Instant::now();
+        let finished = self.bailiwick(&[&["open", "--json"], arguments].concat());
+        let json: Value = serde_json::from_str(finished.ok()).expect("JSON");
+        Run {
+            id: json["run"].as_str().expect("the run's id").to_owned(),
+            env: serde_json::from_value(json["env"].clone()).expect("its environment"),
+            opened,
+        }
+    }
+
+    /// The records of a run, each with its payload beside it: what `trail --json` prints.
+    #[track_caller]
+    pub fn trail(&self, run: &str) -> Vec<Value> {
+        let finished = self.bailiwick(&["trail", run, "--json"]);
+        let lines = finished.ok().lines();
+        lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// What the trail says of the call whose statement holds this text: its decision.
+    #[track_caller]
+    pub fn decided(&self, run: &str, text: &str) -> Value {
+        let trail = self.trail(run);
+        let found = trail.iter().find(|entry| {
+            entry["payload"]["text"].as_str().is_some_and(|statement| statement.contains(text))
+        });
+        let entry = found.unwrap_or_else(|| panic!("no record of {text} in {trail:#?}"));
+        entry["record"].clone()
+    }
+
+    /// What `runs --json` says of a run.
+    #[track_caller]
+    pub fn summary(&self, run: &str) -> Value {
+        let finished = self.bailiwick(&["runs", "--json"]);
+        let mut runs = finished
+            .ok()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        runs.find(|summary| summary["run"] == run).expect("the run")
+    }
+
+    /// Checks the log, whole as it should be.
+    #[track_caller]
+    pub fn verify(&self) -> Value {
+        let finished = self.bailiwick(&["verify", "--json"]);
+        serde_json::from_str(finished.ok()).expect("JSON")
+    }
+
+    /// What SQL says at the target itself, past the gateway.
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        Store::shared().sql(&self.database, sql)
+    }
+
+    /// The database behind the target.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the gateway said:\n{}", self.said());
+        }
+    }
+}
+
+/// Sends a signal by its name.
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
+}
+
+/// The actions of a record's call, as `verb schema.name`.
+pub fn actions(record: &Value) -> Vec<String> {
+    let actions = record["call"]["actions"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    actions
+        .iter()
+        .map(|action| {
+            let resource = &action["resource"];
+            let name = [text(&resource["schema"]), text(&resource["name"])];
+            let name = name.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>();
+            format!("{} {}", text(&action["verb"]), name.join(".")).trim_end().to_owned()
+        })
+        .collect()
+}
