@@ -51,6 +51,7 @@ pub fn task(name: &str, grants: &str) -> (String, String) {
 pub struct Builder {
     tasks: Vec<(String, String)>,
     targets: Vec<(String, String)>,
+    guardrails: Vec<(String, String)>,
     data: Option<PathBuf>,
 }
 
@@ -65,6 +66,12 @@ impl Builder {
     pub fn target(mut self, name: &str, url: &str) -> Self {
         let url = url.replace("PASSWORD", &format!("${{{PASSWORD_VARIABLE}}}"));
         self.targets.push((name.to_owned(), url));
+        self
+    }
+
+    /// Adds a file of guardrails.
+    pub fn guardrail(mut self, name: &str, text: &str) -> Self {
+        self.guardrails.push((name.to_owned(), text.to_owned()));
         self
     }
 
@@ -106,6 +113,9 @@ impl Builder {
         fs::write(gateway.join("bailiwick.toml"), config).expect("the configuration");
         for (name, text) in &self.tasks {
             fs::write(gateway.join(format!("tasks/{name}.toml")), text).expect("a task file");
+        }
+        for (name, text) in &self.guardrails {
+            fs::write(gateway.join(format!("policies/{name}.cedar")), text).expect("a guardrail");
         }
         let mut world = World {
             gateway: None,
@@ -179,6 +189,7 @@ impl World {
         Builder {
             tasks: Vec::new(),
             targets: Vec::new(),
+            guardrails: Vec::new(),
             data: None,
         }
     }

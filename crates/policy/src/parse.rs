@@ -219,11 +219,16 @@ fn env(
             let message = "an environment variable's name is letters, digits and `_`";
             top.document.report(&variable.at, &key, message);
         }
-        if known_target(top.document, &target, &key, targets) {
-            if !grants.iter().any(|grant| grant.target == target.value) {
+        // `jdbc:` asks for the URL in the form that JDBC drivers want.
+        let name = At {
+            value: target.value.strip_prefix("jdbc:").unwrap_or(target.value),
+            at: target.at.clone(),
+        };
+        if known_target(top.document, &name, &key, targets) {
+            if !grants.iter().any(|grant| grant.target == name.value) {
                 let message = format!(
                     "the task has no grant on target `{}`, so everything there would be denied",
-                    target.value
+                    name.value
                 );
                 top.document.report(&target.at, &key, message);
             }

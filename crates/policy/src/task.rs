@@ -17,7 +17,8 @@ pub struct Task {
     pub launchers: Vec<String>,
     /// The longest time box a run of it may have.
     pub ttl: Duration,
-    /// The environment variables that the agent's process gets, and the target each points to.
+    /// The environment variables that the agent's process gets, and the target each points to;
+    /// `jdbc:TARGET` for its URL in the form that JDBC drivers want.
     pub env: BTreeMap<String, String>,
     /// What its runs may do, in the order of the file, reads first.
     pub grants: Vec<Grant>,

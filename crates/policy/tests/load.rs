@@ -220,6 +220,10 @@ fn each_mistake_in_a_grant_is_named() {
             "t.toml:6:7: env.URL: the task has no grant on target `crm`",
         ),
         (
+            format!("[env]\nURL = \"jdbc:crm\"\n{read}{tables}"),
+            "t.toml:6:7: env.URL: the task has no grant on target `crm`",
+        ),
+        (
             format!("[env]\n\"A=B\" = \"tickets\"\n{read}{tables}"),
             "t.toml:6:1: env.A=B: an environment variable's name is letters, digits and `_`",
         ),

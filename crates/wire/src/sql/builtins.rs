@@ -78,7 +78,8 @@ static ADMIN: LazyLock<HashSet<&str>> =
 static SETS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| SET_NAMES.split_whitespace().collect());
 
-/// Includes the names of types, which PostgreSQL takes as casts when they are called.
+/// Includes the names of types, which PostgreSQL takes as casts when they are called, and what a
+/// connection pool calls between two users.
 const HARMLESS_NAMES: &str = "
     abbrev abs acldefault aclexplode acos acosd acosh age any_value area array_agg array_append
     array_cat array_dims array_fill array_length array_lower array_ndims array_position
@@ -124,12 +125,12 @@ const HARMLESS_NAMES: &str = "
     normalize notlike now npoints nth_value ntile num_nonnulls num_nulls numeric numeric_div_trunc
     numeric_exp numeric_ln numeric_log numeric_sqrt nummultirange numnode numrange obj_description
     octet_length oid oidvectortypes overlaps overlay parse_ident path pclose percent_rank
-    percentile_cont percentile_disc pg_available_extension_versions pg_available_extensions
-    pg_backend_pid pg_basetype pg_char_to_encoding pg_client_encoding pg_collation_actual_version
-    pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable
-    pg_column_size pg_column_toast_chunk_id pg_conf_load_time pg_conversion_is_visible
-    pg_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned pg_cursor
-    pg_database_collation_actual_version pg_database_size pg_describe_object
+    percentile_cont percentile_disc pg_advisory_unlock_all pg_available_extension_versions
+    pg_available_extensions pg_backend_pid pg_basetype pg_char_to_encoding pg_client_encoding
+    pg_collation_actual_version pg_collation_for pg_collation_is_visible pg_column_compression
+    pg_column_is_updatable pg_column_size pg_column_toast_chunk_id pg_conf_load_time
+    pg_conversion_is_visible pg_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned
+    pg_cursor pg_database_collation_actual_version pg_database_size pg_describe_object
     pg_encoding_max_length pg_encoding_to_char pg_extension_update_paths pg_function_is_visible
     pg_get_acl pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr
     pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments
@@ -247,7 +248,7 @@ const READ_NAMES: &str = "
 
 /// They change a sequence, take a lock that outlives them, or keep the target waiting.
 const WRITE_NAMES: &str = "
-    nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
+    nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock
     pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_sleep
     pg_sleep_for pg_sleep_until pg_try_advisory_lock pg_try_advisory_lock_shared
     pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared setval

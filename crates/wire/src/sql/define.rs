@@ -54,9 +54,9 @@ impl Walker<'_> {
                 Ok("CREATE SCHEMA")
             }
             NodeEnum::CreateFunctionStmt(create) => {
-                let verb = match (create.is_procedure, create.replace) {
-                    (true, _) => "CREATE PROCEDURE",
-                    (false, _) => "CREATE FUNCTION",
+                let verb = match create.is_procedure {
+                    true => "CREATE PROCEDURE",
+                    false => "CREATE FUNCTION",
                 };
                 let names = strings(&create.funcname)?;
                 self.made_function(Verb::Create, &names)?;
@@ -817,7 +817,21 @@ impl Walker<'_> {
         for object in objects {
             self.named_as(Verb::Drop, *remove_type, object)?;
         }
-        Ok("DROP")
+        Ok(match ObjectType::try_from(*remove_type) {
+            Ok(ObjectType::ObjectTable) => "DROP TABLE",
+            Ok(ObjectType::ObjectView) => "DROP VIEW",
+            Ok(ObjectType::ObjectMatview) => "DROP MATERIALIZED VIEW",
+            Ok(ObjectType::ObjectForeignTable) => "DROP FOREIGN TABLE",
+            Ok(ObjectType::ObjectSequence) => "DROP SEQUENCE",
+            Ok(ObjectType::ObjectIndex) => "DROP INDEX",
+            Ok(ObjectType::ObjectSchema) => "DROP SCHEMA",
+            Ok(ObjectType::ObjectType) => "DROP TYPE",
+            Ok(ObjectType::ObjectFunction) => "DROP FUNCTION",
+            Ok(ObjectType::ObjectProcedure) => "DROP PROCEDURE",
+            Ok(ObjectType::ObjectTrigger) => "DROP TRIGGER",
+            Ok(ObjectType::ObjectExtension) => "DROP EXTENSION",
+            _ => "DROP",
+        })
     }
 
     fn altered(&mut self, object_type: i32, object: Option<&Node>) -> Walked<()> {
@@ -935,10 +949,9 @@ impl Walker<'_> {
             grantees,
             grant_option: _,
             grantor,
-            behavior,
+            // To revoke what a role has passed on is still about the objects that are named.
+            behavior: _,
         } = grant;
-        // To revoke what a role has passed on is still about the objects that are named.
-        let _ = behavior;
         let what = word(*objtype)?;
         match GrantTargetType::try_from(*targtype) {
             Ok(GrantTargetType::AclTargetObject) => {

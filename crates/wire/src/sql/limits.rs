@@ -10,7 +10,7 @@ pub(super) const BRACKETS_MAX: usize = 200;
 pub(super) const STATEMENTS_MAX: usize = 100;
 
 /// Nodes of the tree above one another while walking, views included.
-pub(super) const DEPTH_MAX: usize = 500;
+pub(super) const DEPTH_MAX: usize = 250;
 
 /// Views defined by views.
 pub(super) const VIEWS_MAX: usize = 16;

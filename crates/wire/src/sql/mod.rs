@@ -15,6 +15,8 @@ mod from;
 mod functions;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod limits;
 mod names;

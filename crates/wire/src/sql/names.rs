@@ -110,13 +110,18 @@ impl Walker<'_> {
         self.charge(definition.len())?;
         let query = parse_view(definition)?;
         self.views += 1;
-        let derived = self.aside(|walker| walker.select(&query, &Env::default()));
+        let walked = self.aside(|walker| {
+            walker.touching(|walker| walker.select(&query, &Env::default()))
+        });
         self.views -= 1;
-        let derived = derived?;
-        if derived.open.is_none() && derived.columns.len() == columns {
-            return Ok(derived.columns.into_iter().map(|column| column.flow).collect());
+        let (derived, touched) = walked?;
+        if derived.open.is_some() {
+            return Ok(vec![touched; columns]);
         }
-        Ok(vec![derived.whole(); columns])
+        if derived.columns.len() != columns {
+            return refuse("a view whose definition does not fit its columns");
+        }
+        Ok(derived.columns.into_iter().map(|column| column.flow).collect())
     }
 
     /// A column of a relation as a source.
