@@ -12,7 +12,7 @@ mod world;
 pub use agent::{Agent, Answer, Message, Report, frontend};
 pub use programs::{Finished, bailiwick, command, finish, java, node, psql, python};
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
-pub use world::{Builder, Run, TRIAGE, World, actions, task};
+pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
 
 use std::time::{Duration, Instant};
 

@@ -145,8 +145,10 @@ pub struct Run {
     pub id: String,
     /// What its process gets.
     pub env: BTreeMap<String, String>,
-    /// When it was opened.
+    /// When it was asked for.
     pub opened: Instant,
+    /// When it was there.
+    pub returned: Instant,
 }
 
 impl Run {
@@ -319,6 +321,7 @@ impl World {
             id: json["run"].as_str().expect("the run's id").to_owned(),
             env: serde_json::from_value(json["env"].clone()).expect("its environment"),
             opened,
+            returned: Instant::now(),
         }
     }
 
@@ -381,7 +384,8 @@ impl Drop for World {
 }
 
 /// Sends a signal by its name.
-fn signal(pid: u32, name: &str) {
+#[track_caller]
+pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
 }

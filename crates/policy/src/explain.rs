@@ -167,11 +167,12 @@ impl Explainer<'_> {
             Verdict::Failed(policies) => failed(policies),
             Verdict::Unresolved => Explained::plain(
                 format!(
-                    "not understood: it could not be told which {} the statement means to {}",
+                    "{what} is outside the scope of task {}: the name stands for no {} that a grant \
+                     could cover",
+                    self.task.name,
                     action.resource.kind.as_str(),
-                    action.verb
                 ),
-                "name it in full, with its schema".to_owned(),
+                "check its spelling, or name it in full, with its schema".to_owned(),
             ),
             Verdict::Impossible(why) => Explained::plain(
                 format!(

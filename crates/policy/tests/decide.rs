@@ -126,9 +126,10 @@ fn each_kind_of_denial_has_its_words() {
         (
             "triage",
             on(Verb::Maintain, "", "tickets"),
-            "not understood: it could not be told which table the statement means to maintain"
-                .into(),
-            "name it in full, with its schema".into(),
+            format!(
+                "maintain on tickets {outside} triage: the name stands for no table that a grant could cover"
+            ),
+            "check its spelling, or name it in full, with its schema".into(),
         ),
     ];
     for (task, action, reason, remedy) in cases {

@@ -41,7 +41,8 @@ impl Serve {
             .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
         let served = runtime.block_on(async {
             let house = House::open(&config).await?;
-            house.announce(&config)?;
+            // Whoever started it may not care to read it.
+            let _ = render::print(&house.announcement(&config));
             house.serve().await
         });
         // A thread that still waits for somebody must not hold up the end.
@@ -94,8 +95,8 @@ impl House {
         })
     }
 
-    /// Says where it listens. Whoever reads this can connect.
-    fn announce(&self, config: &Config) -> Result<(), Failure> {
+    /// Where it listens. Whoever reads this can connect.
+    fn announcement(&self, config: &Config) -> String {
         let (bold, dim) = (style::HEADING, style::DIM);
         let mut text = format!("{bold}bailiwick{bold:#} {}\n", clean(&config.name));
         let mut line = |name: &str, value: &str| {
@@ -117,7 +118,7 @@ impl House {
         line("policy", &format!("{tasks}, {guardrails}"));
         let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
         line("targets", &names.join(", "));
-        render::print(&text)
+        text
     }
 
     /// Serves until told to stop, then ends every run and closes the log.

@@ -343,9 +343,8 @@ fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Opt
         }
     };
     let protocol = protocol?;
-    // Without secrets to wait for, the URL can be checked right away.
-    let literal = parsed.literal().map(protocol.endpoint);
-    if let Some(Err(message)) = literal {
+    let shape = parsed.shape().map(|shape| (protocol.endpoint)(&shape));
+    if let Some(Err(message)) = shape {
         section.report("url", message);
         return None;
     }

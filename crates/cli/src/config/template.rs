@@ -55,12 +55,20 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The URL, if there is nothing to fill in.
-    pub(super) fn literal(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [Part::Text(text)] => Some(text),
-            _ => None,
+    /// A URL of the same shape, to find mistakes before the secrets are there; nothing where the
+    /// secrets decide on the shape.
+    pub(super) fn shape(&self) -> Option<String> {
+        let mut shape = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => shape.push_str(text),
+                // Parameters have values of their own.
+                _ if shape.contains('?') || self.0.len() == 1 => return None,
+                // Good as a name, a password and a port.
+                Part::Variable(_) | Part::File(_) => shape.push('1'),
+            }
         }
+        Some(shape)
     }
 
     /// Whether there is a password in it as written.

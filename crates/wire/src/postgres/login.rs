@@ -186,6 +186,11 @@ impl Login {
         if startup.database.is_empty() {
             startup.database = startup.user.clone();
         }
+        // Always UTF-8 towards the target: the statement is parsed here, and must not read otherwise
+        // there.
+        startup
+            .settings
+            .retain(|(name, value)| !(name.eq_ignore_ascii_case("client_encoding") && is_utf8(value)));
         for (name, value) in &startup.settings {
             if !harmless_setting(name, value) {
                 refused = Some(format!(
@@ -206,11 +211,6 @@ impl Login {
                 },
             ));
         }
-        // Always UTF-8 towards the target: the statement is parsed here, and must not read otherwise
-        // there.
-        startup
-            .settings
-            .retain(|(name, _)| !name.eq_ignore_ascii_case("client_encoding"));
         let user = startup.user.clone();
         *self = Login::Identifying(startup);
         if version != PROTOCOL_3_0 || !unknown.is_empty() {
@@ -354,6 +354,16 @@ fn negotiate(unknown: &[String]) -> bytes::Bytes {
     })
 }
 
+/// Whether an encoding's name means UTF-8 to PostgreSQL, which looks at its letters and digits alone
+/// (`clean_encoding_name` in encnames.c).
+fn is_utf8(encoding: &str) -> bool {
+    let letters: String = encoding
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    ["utf8", "unicode"].contains(&&*letters.to_ascii_lowercase())
+}
+
 /// The settings in the `options` parameter, as `-c name=value` and `--name=value`
 /// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS>).
 fn options(text: &str) -> std::result::Result<Vec<(String, String)>, String> {
@@ -467,7 +477,7 @@ mod tests {
         }
         let mut fine = startup(&[
             ("user", "run_x"),
-            ("client_encoding", "UTF8"),
+            ("client_encoding", "'utf-8'"),
             ("DateStyle", "ISO"),
         ]);
         assert!(matches!(

@@ -137,16 +137,14 @@ fn replace(value: &Bytes, rule: Rule, veil: &dyn Veil) -> Option<(Option<Vec<u8>
     }
     match (family, rule.binary) {
         (Family::Harmless, _) => None,
-        (Family::Text | Family::Json, _) => found(veil, value),
-        (Family::TextArray, false) => found(veil, value),
-        (Family::Jsonb, false) => found(veil, value),
+        (Family::Text, _) | (Family::TextArray, false) => found(veil, value),
+        (Family::Json, _) | (Family::Jsonb, false) => found_in_json(veil, value),
         (Family::Jsonb, true) => {
             // The first byte is the version of the format.
             let (version, text) = value.split_first()?;
-            let (text, count) = veil.rewrite(text)?;
-            let mut bytes = vec![*version];
-            bytes.extend(text);
-            Some((Some(bytes), count))
+            let (text, count) = found_in_json(veil, text)?;
+            let text = text.unwrap_or_default();
+            Some((Some([&[*version], &*text].concat()), count))
         }
         (Family::Int8, true) => {
             let number = i64::from_be_bytes(value.as_ref().try_into().ok()?);
@@ -170,6 +168,16 @@ fn replace(value: &Bytes, rule: Rule, veil: &dyn Veil) -> Option<(Option<Vec<u8>
 
 fn found(veil: &dyn Veil, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
     let (text, count) = veil.rewrite(value)?;
+    Some((Some(text), count))
+}
+
+/// As [`found`], for a whole JSON value: the placeholder for a bare number needs quotes around it.
+fn found_in_json(veil: &dyn Veil, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
+    let (text, count) = veil.rewrite(value)?;
+    let first = value.trim_ascii_start().first();
+    if first.is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-') {
+        return Some((Some([b"\"", &*text, b"\""].concat()), count));
+    }
     Some((Some(text), count))
 }
 
@@ -335,6 +343,8 @@ mod tests {
             (25, false, false, b"a@b", Some(b"a[masked]b")),
             (3802, true, false, b"\x01\"@\"", Some(b"\x01\"[masked]\"")),
             (20, false, false, b"4111", None),
+            (114, false, false, b"4111", Some(b"\"4111\"")),
+            (3802, true, false, b"\x014111", Some(b"\x01\"4111\"")),
             (20, true, false, &int8, None),
             (1009, true, false, b"..@..", None),
             (17, false, false, b"\\x6140", None),

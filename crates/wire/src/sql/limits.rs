@@ -9,11 +9,15 @@ pub(super) const BRACKETS_MAX: usize = 200;
 /// Statements in one text.
 pub(super) const STATEMENTS_MAX: usize = 100;
 
-/// Nodes of the tree above one another while walking, views included.
-pub(super) const DEPTH_MAX: usize = 250;
+/// Nodes of the tree above one another while walking, views included. An unoptimised build takes some
+/// 6 KiB of stack for each. The parser's own limit is about fifty in one text.
+pub(super) const DEPTH_MAX: usize = 200;
 
 /// Views defined by views.
 pub(super) const VIEWS_MAX: usize = 16;
 
-/// Work for one text: nodes visited and sources joined. A thousand rows of fifty values are 50,000.
-pub(super) const WORK_MAX: usize = 2_000_000;
+/// Work for one text: nodes visited and columns joined. A thousand rows of fifty values are 50,000.
+pub(super) const WORK_MAX: usize = 500_000;
+
+/// Columns of one result; PostgreSQL's own MaxTupleAttributeNumber.
+pub(super) const COLUMNS_MAX: usize = 1_664;

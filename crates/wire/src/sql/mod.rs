@@ -20,6 +20,8 @@ mod hostile;
 mod json;
 mod limits;
 mod names;
+#[cfg(test)]
+mod oracle;
 mod parse;
 mod scope;
 mod select;

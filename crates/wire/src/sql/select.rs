@@ -11,6 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::flow::Flow;
+use super::limits::COLUMNS_MAX;
 use super::scope::{Column, Derived, Env, Name, Queries, Slot, State, With};
 use super::titles::title;
 use super::walk::{Walked, Walker, kind, present, refuse, strings};
@@ -210,6 +211,9 @@ impl Walker<'_> {
     pub(super) fn targets<'t>(&mut self, targets: &'t [Node], env: &Env<'t>) -> Walked<Derived> {
         let mut derived = Derived::default();
         for target in targets {
+            if derived.columns.len() > COLUMNS_MAX {
+                return refuse("a query with more columns than PostgreSQL allows");
+            }
             let NodeEnum::ResTarget(target) = kind(target)? else {
                 return refuse("a result column that is not known");
             };

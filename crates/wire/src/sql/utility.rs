@@ -78,24 +78,24 @@ impl Walker<'_> {
                 if makes_table(select) {
                     return Ok(What::plain("SELECT INTO"));
                 }
-                let outputs = self.outputs(&derived);
+                let outputs = self.outputs(&derived)?;
                 Ok(What::rows("SELECT", outputs))
             }
             NodeEnum::InsertStmt(insert) => {
                 let derived = self.insert(insert, &env)?;
-                Ok(self.written("INSERT", insert.returning_clause.is_some(), &derived))
+                self.written("INSERT", insert.returning_clause.is_some(), &derived)
             }
             NodeEnum::UpdateStmt(update) => {
                 let derived = self.update(update, &env)?;
-                Ok(self.written("UPDATE", update.returning_clause.is_some(), &derived))
+                self.written("UPDATE", update.returning_clause.is_some(), &derived)
             }
             NodeEnum::DeleteStmt(delete) => {
                 let derived = self.delete(delete, &env)?;
-                Ok(self.written("DELETE", delete.returning_clause.is_some(), &derived))
+                self.written("DELETE", delete.returning_clause.is_some(), &derived)
             }
             NodeEnum::MergeStmt(merge) => {
                 let derived = self.merges(merge, &env)?;
-                Ok(self.written("MERGE", merge.returning_clause.is_some(), &derived))
+                self.written("MERGE", merge.returning_clause.is_some(), &derived)
             }
             NodeEnum::TransactionStmt(statement) => self.transaction(statement),
             NodeEnum::VariableSetStmt(statement) => self.set(statement),
@@ -139,7 +139,7 @@ impl Walker<'_> {
                 let derived = self.select(select, &env)?;
                 Ok(What {
                     verb: "DECLARE CURSOR",
-                    outputs: self.outputs(&derived),
+                    outputs: self.outputs(&derived)?,
                     kind: StatementKind::Declare {
                         cursor: portalname.clone(),
                     },
@@ -325,21 +325,31 @@ impl Walker<'_> {
     }
 
     /// The result of a write.
-    fn written(&mut self, verb: &'static str, returning: bool, derived: &Derived) -> What {
-        match returning {
-            true => What::rows(verb, self.outputs(derived)),
+    fn written(
+        &mut self,
+        verb: &'static str,
+        returning: bool,
+        derived: &Derived,
+    ) -> Walked<What> {
+        Ok(match returning {
+            true => What::rows(verb, self.outputs(derived)?),
             false => What::plain(verb),
-        }
+        })
     }
 
-    fn outputs(&self, derived: &Derived) -> Outputs {
+    fn outputs(&mut self, derived: &Derived) -> Walked<Outputs> {
         if derived.open.is_some() {
-            return Outputs::Unknown;
+            return Ok(Outputs::Unknown);
         }
-        let lineage = |column: &Column| Lineage {
-            sources: self.sources.set(&column.flow),
-        };
-        Outputs::Columns(derived.columns.iter().map(lineage).collect())
+        let mut columns = Vec::new();
+        for column in &derived.columns {
+            // Spelt out, a source is larger than its number.
+            self.charge(4 * column.flow.len())?;
+            columns.push(Lineage {
+                sources: self.sources.set(&column.flow),
+            });
+        }
+        Ok(Outputs::Columns(columns))
     }
 
     /// Takes down a verb on an object without a kind of its own.

@@ -1,0 +1,139 @@
+//! What the tests of the binary share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The binary, in an environment without anything that could lead it elsewhere.
+pub fn bailiwick() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    command.env_remove("BAILIWICK_CONFIG").env_remove("BAILIWICK_LOG");
+    command
+}
+
+/// What a command wrote and how it ended.
+pub struct Ran {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn ran(command: &mut Command) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    Ran {
+        status: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// Whether this kernel can confine; without it those tests have nothing to say.
+pub fn can_confine() -> bool {
+    let can = ran(bailiwick().args(["confined", "--", "true"])).status == Some(0);
+    if !can {
+        eprintln!("skipped: this kernel has no Landlock of ABI 6");
+    }
+    can
+}
+
+/// Waits until something holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A gateway in a folder of its own. Its target does not exist: nothing here asks it.
+pub struct Gateway {
+    pub folder: TempDir,
+    pub process: Child,
+}
+
+impl Gateway {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        std::fs::create_dir(path.join("tasks")).unwrap();
+        std::fs::create_dir(path.join("policies")).unwrap();
+        std::fs::write(path.join("bailiwick.toml"), CONFIG).unwrap();
+        for (name, confine) in [("look", ""), ("alone", "confine = \"gateway-only\"\n")] {
+            let task = TASK.replace("NAME", name).replace("CONFINE\n", confine);
+            std::fs::write(path.join(format!("tasks/{name}.toml")), task).unwrap();
+        }
+        let mut process = bailiwick()
+            .arg("serve")
+            .arg("--config")
+            .arg(path.join("bailiwick.toml"))
+            .env("TEST_PASSWORD", "s3:cr@t")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("test/bailiwick"));
+        Self { folder, process }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command that asks this gateway.
+    pub fn ask(&self, command: &[&str]) -> Command {
+        let mut asking = bailiwick();
+        asking.env("BAILIWICK_CONFIG", self.path("bailiwick.toml"));
+        asking.args(command).current_dir(elsewhere());
+        asking
+    }
+
+    /// The runs, the newest first.
+    pub fn runs(&self) -> Vec<serde_json::Value> {
+        let listed = ran(&mut self.ask(&["runs", "--json"]));
+        assert_eq!(listed.status, Some(0), "{}", listed.stderr);
+        let lines = listed.stdout.lines();
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A folder that leads to nothing hidden.
+pub fn elsewhere() -> &'static Path {
+    Path::new("/usr")
+}
+
+const CONFIG: &str = r#"
+name = "test/bailiwick"
+[listen]
+postgres = "127.0.0.1:0"
+[targets.db]
+kind = "postgres"
+url = "postgres://svc:${TEST_PASSWORD}@127.0.0.1:1/db?sslmode=disable"
+"#;
+
+const TASK: &str = r#"
+task = "NAME"
+purpose = "Look at something"
+launchers = ["human:*@localhost"]
+ttl = "5m"
+CONFINE
+[env]
+DATABASE_URL = "db"
+[[read]]
+target = "db"
+tables = ["public.things"]
+"#;

@@ -1,0 +1,165 @@
+//! The golden texts put to a real PostgreSQL. A role that may do exactly what the actions of a text say
+//! must not be refused by the server: then the text needs nothing that was not said. Runs only with
+//! `BAILIWICK_TEST_POSTGRES` set to a connection string of a superuser, for psql; it creates a database
+//! `bailiwick_oracle` and a role `bailiwick_probe`.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use bailiwick_action::{Kind, Verb};
+
+use super::*;
+
+const SETUP: &str = r#"
+CREATE SCHEMA billing;
+CREATE TABLE tickets (id int PRIMARY KEY, subject text, body text, email text UNIQUE, priority int,
+                      status text, created_at timestamptz);
+CREATE TABLE comments (id int PRIMARY KEY, ticket_id int, author text, body text);
+CREATE TABLE drafts (id int PRIMARY KEY, body text);
+CREATE TABLE customers (id int PRIMARY KEY, name text, email text, phone text);
+CREATE TABLE "Odd Name" (id int, """quoted""" text);
+CREATE TABLE billing.cards (id int, holder text, number text, cvc text);
+CREATE TABLE billing.invoices (id int, customer_id int, total numeric);
+CREATE VIEW open_tickets AS SELECT id, subject, email FROM tickets WHERE status = 'open';
+CREATE VIEW contacts AS SELECT t.id, lower(t.email) AS contact, c.name || ' ' || c.phone AS who
+  FROM open_tickets t JOIN customers c ON c.email = t.email;
+CREATE MATERIALIZED VIEW ticket_stats AS SELECT status, count(*) AS n FROM tickets GROUP BY status;
+CREATE SEQUENCE tickets_id_seq;
+CREATE TYPE address AS (street text, city text);
+CREATE FUNCTION escalate(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+CREATE FUNCTION escalate(text) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT 1::text';
+CREATE FUNCTION escalate(tickets) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+CREATE FUNCTION score(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE FUNCTION score(tickets) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE FUNCTION recent(int) RETURNS SETOF tickets LANGUAGE sql STABLE AS 'SELECT NULL::tickets';
+CREATE FUNCTION length(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION billing.total(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE PROCEDURE billing.refund(int) LANGUAGE sql AS 'SELECT 1';
+CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
+"#;
+
+fn psql(server: &str, sql: &str) -> (String, String) {
+    let mut child = Command::new("psql")
+        .args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose", "-F", "\u{1}", "-R", "\u{2}"])
+        .args(["-P", "null=\u{3}", "-d", server, "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+fn rows(server: &str, sql: &str) -> Vec<Row> {
+    let (out, errors) = psql(server, sql);
+    assert_eq!(errors, "", "{sql}");
+    let cell = |text: &str| (text != "\u{3}").then(|| text.to_owned());
+    out.trim_end_matches('\n')
+        .split('\u{2}')
+        .filter(|row| !row.is_empty())
+        .map(|row| row.split('\u{1}').map(cell).collect())
+        .collect()
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The server's own word for what an action says.
+fn grant(action: &Action) -> Option<String> {
+    if action.resource.kind != Kind::Table {
+        return None;
+    }
+    let schema = action.resource.schema.as_deref().filter(|schema| !schema.is_empty())?;
+    let table = format!("{}.{}", quoted(schema), quoted(&action.resource.name));
+    let columns: Vec<_> = action.columns.iter().map(|column| quoted(column)).collect();
+    let columns = match columns.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", columns.join(", ")),
+    };
+    let system = action.columns.iter().any(|column| scope::SYSTEM_COLUMNS.contains(&&**column));
+    Some(match action.verb {
+        // System columns come with any right to read the table.
+        Verb::Select if system || columns.is_empty() => {
+            format!("GRANT SELECT ON {table} TO bailiwick_probe;")
+        }
+        Verb::Select => format!("GRANT SELECT{columns} ON {table} TO bailiwick_probe;"),
+        Verb::Insert => format!("GRANT INSERT{columns} ON {table} TO bailiwick_probe;"),
+        Verb::Update => format!("GRANT UPDATE{columns} ON {table} TO bailiwick_probe;"),
+        Verb::Delete => format!("GRANT DELETE ON {table} TO bailiwick_probe;"),
+        Verb::Truncate => format!("GRANT TRUNCATE ON {table} TO bailiwick_probe;"),
+        // The server wants a right to write for a lock.
+        Verb::Lock => format!("GRANT UPDATE ON {table} TO bailiwick_probe;"),
+        _ => return None,
+    })
+}
+
+#[test]
+fn a_real_server_asks_for_nothing_that_was_not_said() {
+    let Ok(server) = std::env::var("BAILIWICK_TEST_POSTGRES") else {
+        return;
+    };
+    psql(&server, "DROP DATABASE IF EXISTS bailiwick_oracle; CREATE DATABASE bailiwick_oracle;");
+    let server = format!("{server} dbname=bailiwick_oracle");
+    let (_, errors) = psql(&server, SETUP);
+    assert_eq!(errors, "");
+    psql(
+        &server,
+        "CREATE ROLE bailiwick_probe; GRANT CREATE ON SCHEMA public TO bailiwick_probe; \
+         GRANT USAGE ON SCHEMA billing TO bailiwick_probe;",
+    );
+    let answers: Vec<_> = QUERIES.iter().map(|query| rows(&server, query)).collect();
+    let catalogue = Catalogue::from_rows(&answers).unwrap();
+    assert_eq!(catalogue.database(), "bailiwick_oracle");
+    assert!(catalogue.relation("public", "tickets").is_some());
+    assert!(catalogue.relation("pg_catalog", "pg_class").is_some());
+    assert!(catalogue.visible_relation("Odd Name").is_some());
+
+    let golden = include_str!("golden.txt").replace("\n|", " ");
+    let mut asked = 0;
+    let mut wrong = Vec::new();
+    for sql in golden.lines().filter_map(|line| line.strip_prefix("> ")) {
+        let Ok(statements) = classify(sql, &catalogue) else {
+            continue;
+        };
+        let [statement] = statements.as_slice() else {
+            continue;
+        };
+        let explained = match statement.verb {
+            "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" => format!("EXPLAIN {sql}"),
+            "TRUNCATE" => sql.to_owned(),
+            _ => continue,
+        };
+        asked += 1;
+        let grants: String = statement.actions.iter().filter_map(grant).collect();
+        let (_, errors) = psql(
+            &server,
+            &format!("BEGIN;{grants}SET LOCAL ROLE bailiwick_probe;{explained};ROLLBACK;"),
+        );
+        if std::env::var_os("BAILIWICK_TEST_VERBOSE").is_some() && !errors.is_empty() {
+            println!("{sql}\n  {}", errors.lines().next().unwrap_or_default());
+        }
+        if errors.contains("42501") {
+            wrong.push(format!("{sql}\n  {}\n  {errors}", grants));
+        }
+        // As many columns as were said, where the server gives a result at all.
+        if let Outputs::Columns(columns) = &statement.outputs
+            && statement.verb == "SELECT"
+        {
+            let count = format!(
+                "BEGIN;CREATE TEMP VIEW counted AS {sql};\
+                 SELECT count(*) FROM pg_attribute WHERE attrelid = 'counted'::regclass AND attnum > 0;\
+                 ROLLBACK;"
+            );
+            let (out, errors) = psql(&server, &count);
+            if errors.is_empty() && out.trim_end_matches(['\n', '\u{2}']) != columns.len().to_string() {
+                wrong.push(format!("{sql}\n  has {out} columns, not {}", columns.len()));
+            }
+        }
+    }
+    assert!(asked > 100, "only {asked} texts were asked");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
