@@ -117,7 +117,7 @@ fn psql_describes_what_the_task_lets_it_see() {
 #[test]
 fn psycopg_works() {
     let (world, run) = triage();
-    let finished = with_environment(python("psycopg.py"), &run);
+    let finished = with_environment(python("psycopg3.py"), &run);
     let report: Value = serde_json::from_str(finished.ok()).expect("JSON");
     assert_eq!(report["parametrised"], "subject 3");
     assert_eq!(report["prepared"], json!([1, 2, 3, 4, 5, 6, 7]));

@@ -11,7 +11,7 @@ use bailiwick_tests::{Agent, Finished, TRIAGE, World, bailiwick, task};
 /// and unconfined, so what it cannot is not for lack of skill.
 const CHILD: &str = r#"
 try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name can"; else echo "$name cannot"; fi; }
-change() { echo tampered >> "$1"; }
+change() { echo '# tampered' >> "$1"; }
 try 'list runs' "$BAILIWICK" runs
 try 'open a run' "$BAILIWICK" open --task triage
 try 'signal the gateway' kill -CONT "$GATEWAY"

@@ -55,10 +55,20 @@ impl Failure {
     /// Prints it on stderr and says with what to exit.
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.message.lines() {
-            anstream::eprintln!("{}error:{:#} {}", style::ERROR, style::ERROR, render::clean(line));
+            anstream::eprintln!(
+                "{}error:{:#} {}",
+                style::ERROR,
+                style::ERROR,
+                render::clean(line)
+            );
         }
         if let Some(help) = &self.help {
-            anstream::eprintln!("{}help:{:#} {}", style::HELP, style::HELP, render::clean(help));
+            anstream::eprintln!(
+                "{}help:{:#} {}",
+                style::HELP,
+                style::HELP,
+                render::clean(help)
+            );
         }
         ExitCode::from(self.status)
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod confine;
+mod demo;
 mod failure;
 mod render;
 
@@ -10,17 +11,19 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{
-    close, confined, init, open, run, runs, serve, show, task, trail, verify,
-};
+use crate::commands::{close, confined, init, open, run, runs, serve, show, task, trail, verify};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///
 /// Each run has an identity scoped to its task; every call is checked against that scope before it
 /// goes through, and recorded where the agent cannot reach it.
 #[derive(Parser)]
-#[command(name = "bailiwick", version, after_help = "Exit status: 0 done; 1 the answer is no (a log \
-    that is broken, a task that is not valid); 2 it could not be done. `run` exits as its command does.")]
+#[command(
+    name = "bailiwick",
+    version,
+    after_help = "Exit status: 0 done; 1 the answer is no (a log \
+    that is broken, a task that is not valid); 2 it could not be done. `run` exits as its command does."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     Serve(serve::Serve),
     Run(run::Run),
@@ -40,11 +44,14 @@ enum Command {
     Verify(verify::Verify),
     Task(task::Task),
     #[command(hide = true)]
+    DemoAgent(demo::DemoAgent),
+    #[command(hide = true)]
     Confined(confined::Confined),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(command) => command.execute(),
         Command::Init(command) => command.execute(),
         Command::Serve(command) => command.execute(),
         Command::Run(command) => command.execute(),
@@ -56,6 +63,7 @@ fn main() -> ExitCode {
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -1,4 +1,10 @@
 //! Commands that need no gateway: help, a first configuration, what is wrong with one.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails panics"
+)]
 
 mod common;
 
@@ -12,10 +18,17 @@ fn every_command_has_help_with_an_example() {
     for command in [
         "init", "serve", "run", "open", "close", "revoke", "runs", "trail", "show", "verify",
     ] {
-        assert!(top.stdout.contains(&format!("  {command} ")), "{command} is not in the list");
+        assert!(
+            top.stdout.contains(&format!("  {command} ")),
+            "{command} is not in the list"
+        );
         let help = ran(bailiwick().args([command, "--help"]));
         assert_eq!(help.status, Some(0));
-        assert!(help.stdout.contains("Example"), "{command}: {}", help.stdout);
+        assert!(
+            help.stdout.contains("Example"),
+            "{command}: {}",
+            help.stdout
+        );
     }
     for command in ["check", "list"] {
         let help = ran(bailiwick().args(["task", command, "--help"]));
@@ -30,24 +43,45 @@ fn what_init_writes_is_valid_and_kept() {
     let init = || ran(bailiwick().arg("init").arg("gw").current_dir(folder.path()));
     let first = init();
     assert_eq!(first.status, Some(0), "{}", first.stderr);
-    assert!(first.stdout.contains("bailiwick task check"), "{}", first.stdout);
+    assert!(
+        first.stdout.contains("bailiwick task check"),
+        "{}",
+        first.stdout
+    );
     let gateway = folder.path().join("gw");
     let checked = ran(bailiwick().args(["task", "check"]).current_dir(&gateway));
     assert_eq!(checked.status, Some(0), "{}", checked.stderr);
-    assert!(checked.stdout.contains("may update priority of public.tickets"));
+    assert!(
+        checked
+            .stdout
+            .contains("may update priority of public.tickets")
+    );
     assert!(checked.stdout.contains("everything else is denied"));
 
     // The guardrail that the README shows is one.
     let readme = std::fs::read_to_string(gateway.join("policies/README.md")).unwrap();
-    let example = readme.split("```cedar").nth(1).unwrap().split("```").next().unwrap();
+    let example = readme
+        .split("```cedar")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     std::fs::write(gateway.join("policies/billing.cedar"), example).unwrap();
     let checked = ran(bailiwick().args(["task", "check"]).current_dir(&gateway));
     assert_eq!(checked.status, Some(0), "{}", checked.stderr);
-    assert!(checked.stdout.contains("billing is read-only for agents"), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("billing is read-only for agents"),
+        "{}",
+        checked.stdout
+    );
 
     std::fs::write(gateway.join("bailiwick.toml"), "mine").unwrap();
     assert!(init().stdout.contains("kept"));
-    assert_eq!(std::fs::read_to_string(gateway.join("bailiwick.toml")).unwrap(), "mine");
+    assert_eq!(
+        std::fs::read_to_string(gateway.join("bailiwick.toml")).unwrap(),
+        "mine"
+    );
 }
 
 #[test]
@@ -58,35 +92,69 @@ fn problems_name_file_line_key_and_the_nearest_name() {
 
     let missing = run(&["serve", "--config", "nope.toml"]);
     assert_eq!(missing.status, Some(2));
-    assert!(missing.stderr.contains("help: `bailiwick init`"), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("help: `bailiwick init`"),
+        "{}",
+        missing.stderr
+    );
 
     let secret = ran(bailiwick()
         .arg("serve")
         .current_dir(folder.path())
         .env_remove("TICKETS_PASSWORD"));
     assert_eq!(secret.status, Some(2));
-    assert!(secret.stderr.contains("`TICKETS_PASSWORD` is not set"), "{}", secret.stderr);
+    assert!(
+        secret.stderr.contains("`TICKETS_PASSWORD` is not set"),
+        "{}",
+        secret.stderr
+    );
 
     let task = folder.path().join("tasks/triage-tickets.toml");
     let text = std::fs::read_to_string(&task).unwrap();
-    std::fs::write(&task, text.replacen("target = \"tickets\"", "target = \"tickest\"", 1)).unwrap();
+    std::fs::write(
+        &task,
+        text.replacen("target = \"tickets\"", "target = \"tickest\"", 1),
+    )
+    .unwrap();
     let checked = run(&["task", "check"]);
     assert_eq!(checked.status, Some(1));
-    for part in ["triage-tickets.toml:", "read[1].target", "did you mean `tickets`?"] {
+    for part in [
+        "triage-tickets.toml:",
+        "read[1].target",
+        "did you mean `tickets`?",
+    ] {
         assert!(checked.stderr.contains(part), "{part}: {}", checked.stderr);
     }
     std::fs::write(&task, text).unwrap();
     let unknown = run(&["task", "check", "triage-tickest"]);
-    assert!(unknown.stderr.contains("did you mean `triage-tickets`?"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("did you mean `triage-tickets`?"),
+        "{}",
+        unknown.stderr
+    );
 
     let config = folder.path().join("bailiwick.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("[listen]\n", "[listen]\nhttp = \"127.0.0.1:1\"\npostgers = \"x\"\n"))
-        .unwrap();
+    std::fs::write(
+        &config,
+        text.replace(
+            "[listen]\n",
+            "[listen]\nhttp = \"127.0.0.1:1\"\npostgers = \"x\"\n",
+        ),
+    )
+    .unwrap();
     let checked = run(&["task", "check"]);
     assert_eq!(checked.status, Some(1));
-    assert!(checked.stderr.contains("listen.http: this version has no http listener"));
-    assert!(checked.stderr.contains("did you mean `postgres`?"), "{}", checked.stderr);
+    assert!(
+        checked
+            .stderr
+            .contains("listen.http: this version has no http listener")
+    );
+    assert!(
+        checked.stderr.contains("did you mean `postgres`?"),
+        "{}",
+        checked.stderr
+    );
     for line in checked.stderr.lines() {
         assert!(line.starts_with("error: bailiwick.toml:"), "{line}");
     }
@@ -97,6 +165,10 @@ fn verifying_nothing_is_a_failure_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let verified = ran(bailiwick().arg("verify").arg("--data").arg(folder.path()));
     assert_eq!(verified.status, Some(2));
-    assert!(verified.stderr.contains("there is no log in"), "{}", verified.stderr);
+    assert!(
+        verified.stderr.contains("there is no log in"),
+        "{}",
+        verified.stderr
+    );
     assert!(verified.stderr.contains("help: "));
 }

@@ -1,4 +1,10 @@
 //! A real child, confined, that tries to get out.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails panics"
+)]
 
 mod common;
 
@@ -18,10 +24,20 @@ struct Place(TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        for folder in ["gateway/data/keys", "gateway/tasks", "gateway/notes", "work"] {
+        for folder in [
+            "gateway/data/keys",
+            "gateway/tasks",
+            "gateway/notes",
+            "work",
+        ] {
             fs::create_dir_all(place.path(folder)).unwrap();
         }
-        for file in ["gateway/data/secret", "gateway/tasks/t.toml", "gateway/notes/n", "work/w"] {
+        for file in [
+            "gateway/data/secret",
+            "gateway/tasks/t.toml",
+            "gateway/notes/n",
+            "work/w",
+        ] {
             fs::write(place.path(file), "text").unwrap();
         }
         place
@@ -34,17 +50,32 @@ impl Place {
     /// This test program, confined, as the attempt of that name.
     fn attempt(&self, name: &str, options: &[&str]) -> common::Ran {
         let mut command = bailiwick();
-        command.arg("confined").arg("--hide").arg(self.path("gateway/data"));
+        command
+            .arg("confined")
+            .arg("--hide")
+            .arg(self.path("gateway/data"));
         command.arg("--read-only").arg(self.path("gateway/tasks"));
-        command.args(options).arg("--").arg(std::env::current_exe().unwrap());
+        command
+            .args(options)
+            .arg("--")
+            .arg(std::env::current_exe().unwrap());
         command.args(["--exact", "attempts", "--nocapture", "--test-threads=1"]);
-        command.env("ATTEMPT", name).env("PLACE", self.path("")).current_dir(self.path("work"));
+        command
+            .env("ATTEMPT", name)
+            .env("PLACE", self.path(""))
+            .current_dir(self.path("work"));
         ran(&mut command)
     }
 
     fn assert_holds(&self, attempt: &str, options: &[&str]) {
         let ran = self.attempt(attempt, options);
-        assert_eq!(ran.status, Some(0), "{attempt}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(
+            ran.status,
+            Some(0),
+            "{attempt}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
         assert!(ran.stdout.contains("HELD"), "{attempt}: {}", ran.stdout);
     }
 }
@@ -71,12 +102,19 @@ fn files(path: &dyn Fn(&str) -> PathBuf) {
     fs::read(&secret).unwrap_err();
     fs::read_dir(path("gateway/data")).unwrap_err();
     fs::write(&secret, "x").unwrap_err();
-    fs::OpenOptions::new().append(true).open(&secret).unwrap_err();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&secret)
+        .unwrap_err();
     fs::write(path("gateway/data/new"), "x").unwrap_err();
     fs::create_dir(path("gateway/data/dir")).unwrap_err();
     fs::remove_file(&secret).unwrap_err();
     fs::remove_dir(path("gateway/data/keys")).unwrap_err();
-    fs::OpenOptions::new().write(true).truncate(true).open(&secret).unwrap_err();
+    fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(&secret)
+        .unwrap_err();
     fs::hard_link(&secret, path("work/link")).unwrap_err();
     fs::hard_link(path("work/w"), path("gateway/data/w")).unwrap_err();
     fs::rename(&secret, path("work/moved")).unwrap_err();
@@ -110,7 +148,13 @@ fn files(path: &dyn Fn(&str) -> PathBuf) {
     fs::write(path("work/new"), "x").unwrap();
     fs::rename(path("work/new"), path("gateway/notes/moved")).unwrap();
     fs::write("/dev/null", "x").unwrap();
-    assert!(Command::new("sh").args(["-c", "exit 0"]).status().unwrap().success());
+    assert!(
+        Command::new("sh")
+            .args(["-c", "exit 0"])
+            .status()
+            .unwrap()
+            .success()
+    );
     // What hides as a device or needs the kernel's own rights is out, for root too.
     let denied = |command: &[&str]| {
         let mut command = {
@@ -164,7 +208,10 @@ fn network() {
 }
 
 fn parent() -> String {
-    rustix::process::getppid().unwrap().as_raw_nonzero().to_string()
+    rustix::process::getppid()
+        .unwrap()
+        .as_raw_nonzero()
+        .to_string()
 }
 
 #[test]
@@ -174,7 +221,10 @@ fn files_are_out_of_reach() {
     }
     let place = Place::new();
     place.assert_holds("files", &[]);
-    assert_eq!(fs::read(place.path("gateway/data/secret")).unwrap(), b"text");
+    assert_eq!(
+        fs::read(place.path("gateway/data/secret")).unwrap(),
+        b"text"
+    );
 }
 
 #[test]
@@ -193,7 +243,10 @@ fn a_link_to_what_is_hidden_cannot_be_led_elsewhere() {
         .args(["--", "sh", "-c", script])
         .current_dir(place.path("links")));
     assert!(!ran.stdout.contains("text"), "{}", ran.stdout);
-    assert_eq!(fs::read_link(place.path("links/data")).unwrap(), place.path("gateway/data"));
+    assert_eq!(
+        fs::read_link(place.path("links/data")).unwrap(),
+        place.path("gateway/data")
+    );
 }
 
 #[test]
@@ -212,12 +265,19 @@ fn gateway_only_leaves_one_way() {
     }
     let place = Place::new();
     let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let [allowed, other] = listeners.each_ref().map(|l| l.local_addr().unwrap().port().to_string());
+    let [allowed, other] = listeners
+        .each_ref()
+        .map(|l| l.local_addr().unwrap().port().to_string());
     let mut command = bailiwick();
     command.args(["confined", "--connect-only", "--port", &allowed, "--hide"]);
-    command.arg(place.path("gateway/data")).arg("--").arg(std::env::current_exe().unwrap());
+    command
+        .arg(place.path("gateway/data"))
+        .arg("--")
+        .arg(std::env::current_exe().unwrap());
     command.args(["--exact", "attempts", "--nocapture"]);
-    command.env("ATTEMPT", "network").env("PLACE", place.path(""));
+    command
+        .env("ATTEMPT", "network")
+        .env("PLACE", place.path(""));
     command.env("ALLOWED", allowed).env("OTHER", other);
     let ran = ran(&mut command);
     assert!(ran.stdout.contains("HELD"), "{}{}", ran.stdout, ran.stderr);
@@ -238,7 +298,11 @@ fn an_open_file_is_not_inherited() {
     let leaked = ran(Command::new("sh").args(["-c", &script]).stdin(secret));
     assert_eq!(leaked.status, Some(125), "{}", leaked.stdout);
     assert_eq!(leaked.stdout, "");
-    assert!(leaked.stderr.contains("file descriptor 0 is open on"), "{}", leaked.stderr);
+    assert!(
+        leaked.stderr.contains("file descriptor 0 is open on"),
+        "{}",
+        leaked.stderr
+    );
     let other = fs::File::open(place.path("work/w")).unwrap();
     let passed = ran(Command::new("sh").args(["-c", &script]).stdin(other));
     assert_eq!((passed.status, &*passed.stdout), (Some(0), "text"));
@@ -252,5 +316,9 @@ fn what_cannot_be_started_is_said_as_shells_do() {
     let run = |command: &str| ran(bailiwick().args(["confined", "--", command]));
     assert_eq!(run("no-such-command").status, Some(127));
     assert_eq!(run("/etc/passwd").status, Some(126));
-    assert!(run("no-such-command").stderr.contains("cannot start `no-such-command`"));
+    assert!(
+        run("no-such-command")
+            .stderr
+            .contains("cannot start `no-such-command`")
+    );
 }

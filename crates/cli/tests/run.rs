@@ -1,4 +1,10 @@
 //! `bailiwick run` and its like, against a real gateway whose target nobody asks.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails panics"
+)]
 
 mod common;
 
@@ -28,10 +34,21 @@ fn a_run_lasts_as_long_as_its_command() {
     assert_eq!(ran.status, Some(7), "{}", ran.stderr);
     let mut lines = ran.stdout.lines();
     let url = lines.next().unwrap();
-    assert!(url.starts_with("postgres://run_") && url.ends_with("/db"), "{url}");
-    assert_eq!(lines.next(), Some("none"), "a secret of the gateway reached the agent");
+    assert!(
+        url.starts_with("postgres://run_") && url.ends_with("/db"),
+        "{url}"
+    );
+    assert_eq!(
+        lines.next(),
+        Some("none"),
+        "a secret of the gateway reached the agent"
+    );
     assert!(ran.stderr.contains("0 allowed, 0 denied"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("bailiwick trail run_"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("bailiwick trail run_"),
+        "{}",
+        ran.stderr
+    );
     let run = &gateway.runs()[0];
     assert_eq!(run["state"], "ended");
     assert_eq!(run["ending"], "closed");
@@ -66,12 +83,22 @@ fn the_agent_cannot_reach_record_keys_or_controls() {
         format!("{me} run --task look --unconfined --config {config} -- true"),
     ] {
         let ran = ran(&mut gateway.ask(&["run", "--task", "look", "--", "sh", "-c", &attempt]));
-        assert!(ran.status.is_some_and(|status| status != 0), "{attempt}: {}", ran.stdout);
+        assert!(
+            ran.status.is_some_and(|status| status != 0),
+            "{attempt}: {}",
+            ran.stdout
+        );
         assert_eq!(ran.stdout, "", "{attempt}");
     }
     assert!(gateway.path("data/keys/log.key").exists());
     let outside = ran(&mut gateway.ask(&["verify"]));
-    assert_eq!(outside.status, Some(0), "{}{}", outside.stdout, outside.stderr);
+    assert_eq!(
+        outside.status,
+        Some(0),
+        "{}{}",
+        outside.stdout,
+        outside.stderr
+    );
 }
 
 /// Runs in the confined child: asks for a run without the token.
@@ -132,7 +159,12 @@ fn a_task_may_ask_for_the_gateway_alone() {
         (exec 3<>/dev/tcp/127.0.0.1/1) 2>&1 | grep -o 'Permission denied'
     "#;
     let ran = ran(&mut gateway.ask(&["run", "--task", "alone", "--", "bash", "-c", script]));
-    assert!(ran.stdout.starts_with("reached\nPermission denied"), "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stdout.starts_with("reached\nPermission denied"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
     assert_eq!(gateway.runs()[0]["confinement"], "gateway-only");
 }
 
@@ -140,7 +172,8 @@ fn a_task_may_ask_for_the_gateway_alone() {
 fn signals_reach_the_command_and_end_the_run() {
     let gateway = Gateway::start();
     for (sent, status) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
-        let mut command = gateway.ask(&["run", "--task", "look", "--unconfined", "--", "sleep", "60"]);
+        let mut command =
+            gateway.ask(&["run", "--task", "look", "--unconfined", "--", "sleep", "60"]);
         let mut running = command.stderr(Stdio::null()).spawn().unwrap();
         let started = || {
             let children = format!("/proc/{0}/task/{0}/children", running.id());
@@ -158,7 +191,9 @@ fn a_launcher_that_dies_takes_its_run_along() {
     let gateway = Gateway::start();
     let mut command = gateway.ask(&["run", "--task", "look", "--unconfined", "--", "sleep", "60"]);
     let mut running = command.stderr(Stdio::null()).spawn().unwrap();
-    until("the run is open", || gateway.runs().iter().any(|run| run["state"] == "open"));
+    until("the run is open", || {
+        gateway.runs().iter().any(|run| run["state"] == "open")
+    });
     running.kill().unwrap();
     running.wait().unwrap();
     until("the run ends", || gateway.runs()[0]["state"] == "ended");
@@ -169,18 +204,43 @@ fn time_and_revocation_end_a_run_while_its_command_goes_on() {
     let gateway = Gateway::start();
     let start = Instant::now();
     let ran_out = ran(&mut gateway.ask(&[
-        "run", "--task", "look", "--ttl", "1s", "--unconfined", "--", "sleep", "2.5",
+        "run",
+        "--task",
+        "look",
+        "--ttl",
+        "1s",
+        "--unconfined",
+        "--",
+        "sleep",
+        "2.5",
     ]));
     assert!(start.elapsed() >= Duration::from_secs(2));
     assert_eq!(ran_out.status, Some(0));
-    assert!(ran_out.stderr.contains("time is over"), "{}", ran_out.stderr);
-    assert!(ran_out.stderr.contains("expired after 1."), "{}", ran_out.stderr);
+    assert!(
+        ran_out.stderr.contains("time is over"),
+        "{}",
+        ran_out.stderr
+    );
+    assert!(
+        ran_out.stderr.contains("expired after 1."),
+        "{}",
+        ran_out.stderr
+    );
 
     let mut command = gateway.ask(&["run", "--task", "look", "--unconfined", "--", "sleep", "2"]);
-    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let running = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     until("the run is open", || gateway.runs()[0]["state"] == "open");
     let revoked = ran(&mut gateway.ask(&["revoke", "last"]));
-    assert!(revoked.stdout.contains("revoked after"), "{}{}", revoked.stdout, revoked.stderr);
+    assert!(
+        revoked.stdout.contains("revoked after"),
+        "{}{}",
+        revoked.stdout,
+        revoked.stderr
+    );
     let output = running.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("the run was revoked"), "{said}");
@@ -193,15 +253,31 @@ fn a_run_can_be_opened_and_closed_by_hand() {
     assert_eq!(opened.status, Some(0), "{}", opened.stderr);
     let opened: serde_json::Value = serde_json::from_str(&opened.stdout).unwrap();
     let run = opened["run"].as_str().unwrap();
-    assert!(opened["env"]["DATABASE_URL"].as_str().unwrap().contains(run));
+    assert!(
+        opened["env"]["DATABASE_URL"]
+            .as_str()
+            .unwrap()
+            .contains(run)
+    );
     assert!(opened["expires"].is_string());
     let closed = ran(&mut gateway.ask(&["close", run]));
-    assert!(closed.stdout.starts_with(&format!("{run} closed after")), "{}", closed.stdout);
+    assert!(
+        closed.stdout.starts_with(&format!("{run} closed after")),
+        "{}",
+        closed.stdout
+    );
     let text = ran(&mut gateway.ask(&["open", "--task", "look"])).stdout;
-    assert!(text.contains("export DATABASE_URL='postgres://run_"), "{text}");
+    assert!(
+        text.contains("export DATABASE_URL='postgres://run_"),
+        "{text}"
+    );
     let unknown = ran(&mut gateway.ask(&["open", "--task", "lok"]));
     assert_eq!(unknown.status, Some(2));
-    assert!(unknown.stderr.contains("did you mean `look`?"), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("did you mean `look`?"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]
@@ -210,25 +286,44 @@ fn nothing_an_agent_wrote_reaches_the_terminal_raw() {
     let reason = "\x1b]0;owned\x07\u{202e}drow";
     let opened = ran(&mut gateway.ask(&["open", "--task", "look", "--reason", reason]));
     assert_eq!(opened.status, Some(0), "{}", opened.stderr);
-    for command in [&["trail", "last"] as &[&str], &["show", "last/1"], &["runs"]] {
+    for command in [
+        &["trail", "last"] as &[&str],
+        &["show", "last/1"],
+        &["runs"],
+    ] {
         let shown = ran(&mut gateway.ask(command));
         assert_eq!(shown.status, Some(0), "{}", shown.stderr);
         let raw = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
-        assert!(!shown.stdout.contains(raw), "{command:?}: {:?}", shown.stdout);
+        assert!(
+            !shown.stdout.contains(raw),
+            "{command:?}: {:?}",
+            shown.stdout
+        );
     }
     let trail = ran(&mut gateway.ask(&["trail", "last"])).stdout;
-    assert!(trail.contains(r"\u{1b}]0;owned\u{7}\u{202e}drow"), "{trail}");
+    assert!(
+        trail.contains(r"\u{1b}]0;owned\u{7}\u{202e}drow"),
+        "{trail}"
+    );
 }
 
 #[test]
 fn what_cannot_be_started_ends_its_run() {
     let gateway = Gateway::start();
-    let options: &[&[&str]] = if can_confine() { &[&["--unconfined"], &[]] } else { &[&["--unconfined"]] };
+    let options: &[&[&str]] = if can_confine() {
+        &[&["--unconfined"], &[]]
+    } else {
+        &[&["--unconfined"]]
+    };
     for options in options {
         let mut command = gateway.ask(&["run", "--task", "look"]);
         let ran = ran(command.args(*options).args(["--", "no-such-command"]));
         assert_eq!(ran.status, Some(127), "{}", ran.stderr);
-        assert!(ran.stderr.contains("cannot start `no-such-command`"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("cannot start `no-such-command`"),
+            "{}",
+            ran.stderr
+        );
         until("the run ends", || gateway.runs()[0]["state"] == "ended");
     }
 }
@@ -245,7 +340,11 @@ fn a_changed_log_is_found() {
     let verify = |json: &[&str]| ran(gateway.ask(&["verify"]).args(json));
     let whole = verify(&[]);
     assert_eq!(whole.status, Some(0), "{}{}", whole.stdout, whole.stderr);
-    assert!(whole.stdout.contains("3 runs closed, 0 open"), "{}", whole.stdout);
+    assert!(
+        whole.stdout.contains("3 runs closed, 0 open"),
+        "{}",
+        whole.stdout
+    );
 
     let bundle = std::fs::read_dir(gateway.path("data/log/tile/entries/000.p")).unwrap();
     let bundle = bundle.map(|entry| entry.unwrap().path()).max().unwrap();
@@ -267,8 +366,18 @@ fn without_a_gateway_the_way_to_one_is_said() {
     gateway.process.wait().unwrap();
     let asked = ran(&mut gateway.ask(&["runs"]));
     assert_eq!(asked.status, Some(2));
-    assert!(asked.stderr.contains("no gateway is listening at"), "{}", asked.stderr);
-    assert!(asked.stderr.contains("help: start it with `bailiwick serve`"), "{}", asked.stderr);
+    assert!(
+        asked.stderr.contains("no gateway is listening at"),
+        "{}",
+        asked.stderr
+    );
+    assert!(
+        asked
+            .stderr
+            .contains("help: start it with `bailiwick serve`"),
+        "{}",
+        asked.stderr
+    );
     let mut run = gateway.ask(&["run", "--task", "look", "--unconfined", "--", "true"]);
     assert_eq!(ran(&mut run).status, Some(125));
 }

@@ -82,10 +82,16 @@ pub(crate) fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Fa
 
 /// Why a command was not started, with the exit status that shells have for it.
 pub(crate) fn not_started(command: &[OsString], error: &io::Error) -> Failure {
-    let program = command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    let program = command
+        .first()
+        .map(|program| program.to_string_lossy())
+        .unwrap_or_default();
     let (status, help) = match error.kind() {
         ErrorKind::NotFound => (NOT_FOUND, "check its name and PATH"),
-        _ => (NOT_EXECUTABLE, "check that it is a program and may be executed"),
+        _ => (
+            NOT_EXECUTABLE,
+            "check that it is a program and may be executed",
+        ),
     };
     Failure::new(format!("cannot start `{program}`: {error}"))
         .help(help)

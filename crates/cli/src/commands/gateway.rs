@@ -37,17 +37,18 @@ pub(crate) async fn find(client: &Client, name: &str) -> Result<RunId, Failure> 
             .ok_or_else(|| Failure::new("there are no runs yet"));
     }
     name.parse().map_err(|error| {
-        Failure::new(format!("`{name}` is {error}")).help("`bailiwick runs` lists the ids; `last` is the newest")
+        Failure::new(format!("`{name}` is {error}"))
+            .help("`bailiwick runs` lists the ids; `last` is the newest")
     })
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::NotListening(place) => {
-                Failure::new(format!("no gateway is listening at {place}"))
-                    .help("start it with `bailiwick serve`, or name its configuration with --config")
-            }
+            ClientError::NotListening(place) => Failure::new(format!(
+                "no gateway is listening at {place}"
+            ))
+            .help("start it with `bailiwick serve`, or name its configuration with --config"),
             ClientError::MayNot(path) => {
                 Failure::new(format!("this process may not read {}", path.display()))
                     .help("it runs confined in a run, or as another user than the gateway")

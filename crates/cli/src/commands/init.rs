@@ -46,7 +46,10 @@ impl Init {
                         .help("choose a folder that you may write to: `bailiwick init DIR`"));
                 }
             };
-            table.row([Cell::new(word).style(style), Cell::new(path.to_string_lossy())]);
+            table.row([
+                Cell::new(word).style(style),
+                Cell::new(path.to_string_lossy()),
+            ]);
         }
         render::print(&table.render(render::columns()))?;
         let go = match self.folder == Path::new(".") {
@@ -85,12 +88,19 @@ fn write(path: &Path, text: &str) -> std::io::Result<bool> {
 
 /// This machine's name, as far as it fits a log's.
 fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let fits: String = name
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c))
         .collect();
-    if fits.is_empty() { "localhost".into() } else { fits }
+    if fits.is_empty() {
+        "localhost".into()
+    } else {
+        fits
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +116,9 @@ mod tests {
         };
         init().execute().unwrap();
         let file = folder.path().join("new/bailiwick.toml");
-        let config = Config::load(&file).map_err(|problems| problems.to_string()).unwrap();
+        let config = Config::load(&file)
+            .map_err(|problems| problems.to_string())
+            .unwrap();
         assert!(config.tasks.join("triage-tickets.toml").exists());
         assert!(config.policies.is_dir());
         fs::write(&file, "mine").unwrap();

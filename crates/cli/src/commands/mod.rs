@@ -2,7 +2,7 @@
 
 pub(crate) mod close;
 pub(crate) mod confined;
-mod gateway;
+pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod open;
 pub(crate) mod run;

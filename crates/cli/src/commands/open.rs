@@ -93,8 +93,7 @@ fn quoted(value: &str) -> String {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "write a time such as 90s, 10m or 2h".to_owned())
+    humantime::parse_duration(text).map_err(|_| "write a time such as 90s, 10m or 2h".to_owned())
 }
 
 #[cfg(test)]

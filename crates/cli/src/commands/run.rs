@@ -5,7 +5,6 @@ mod child;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
-use std::time::Duration;
 
 use bailiwick_control::api::{OpenedRun, Summary};
 use bailiwick_control::client::{Attached, Client};
@@ -18,7 +17,7 @@ use crate::commands::{close, gateway};
 use crate::config::{Config, ConfigArg};
 use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
-use crate::render::{self, clean, for_long, note, style};
+use crate::render::{self, clean, note, style, time_box};
 use child::Child;
 
 /// Run an agent: open a run, start the command inside it, close the run when the command ends
@@ -106,12 +105,18 @@ impl Session {
         if let Some(spec) = &spec {
             warn(spec)?;
         }
-        let withheld = self.opened.withhold.iter().cloned().chain(config.secret_variables());
+        let withheld = self
+            .opened
+            .withhold
+            .iter()
+            .cloned()
+            .chain(config.secret_variables());
         let mut child = Child::start(spec.as_ref(), command, &self.opened.env, withheld)?;
-        // Rounded up: a run that was just opened has all of its time.
-        let left = render::now().until(self.opened.expires) + Duration::from_millis(999);
-        let time_box = for_long(left);
-        say(format!("{run} opened for task {}, {time_box}", clean(&self.opened.task)));
+        let time_box = time_box(render::now().until(self.opened.expires));
+        say(format!(
+            "{run} opened for task {}, {time_box}",
+            clean(&self.opened.task)
+        ));
         let mut ended_first = false;
         let status = loop {
             tokio::select! {
@@ -168,7 +173,9 @@ fn warn(spec: &Spec) -> Result<(), Failure> {
     for (what, folder) in folders {
         let standing = folder
             .canonicalize()
-            .map_or(Ok(Standing::Free), |folder| confine::standing(spec, &folder))
+            .map_or(Ok(Standing::Free), |folder| {
+                confine::standing(spec, &folder)
+            })
             .map_err(Failure::new)?;
         let shown = folder.display();
         match standing {

@@ -56,8 +56,10 @@ impl Runs {
 }
 
 fn table(runs: &[Summary]) -> Table {
-    let mut table = Table::new(1);
-    let heads = ["RUN", "TASK", "LAUNCHER", "STATE", "OPENED", "ALLOWED", "DENIED", "MASKED"];
+    let mut table = Table::new(2);
+    let heads = [
+        "RUN", "TASK", "LAUNCHER", "STATE", "OPENED", "ALLOWED", "DENIED", "MASKED",
+    ];
     table.row(heads.into_iter().enumerate().map(|(index, head)| {
         let cell = Cell::new(head).style(style::DIM);
         if index > 4 { cell.right() } else { cell }
@@ -73,7 +75,11 @@ fn table(runs: &[Summary]) -> Table {
             Cell::new(state(run)).style(if open { style::FINE } else { style::DIM }),
             Cell::new(ago(run.opened)),
             number(run.counts.allowed),
-            if run.counts.denied > 0 { denied.style(style::DENIED) } else { denied },
+            if run.counts.denied > 0 {
+                denied.style(style::DENIED)
+            } else {
+                denied
+            },
             number(run.counts.masked),
         ]);
     }

@@ -24,7 +24,9 @@ use crate::render::{self, clean, count, note, style};
 /// Stops on SIGTERM or Ctrl-C: open runs are ended and recorded first. What it has to say goes to
 /// stderr; BAILIWICK_LOG sets how much (error, warn, info, debug).
 #[derive(Args)]
-#[command(after_help = "Example:\n  TICKETS_PASSWORD=… bailiwick serve --config /etc/bailiwick/bailiwick.toml")]
+#[command(
+    after_help = "Example:\n  TICKETS_PASSWORD=… bailiwick serve --config /etc/bailiwick/bailiwick.toml"
+)]
 pub(crate) struct Serve {
     #[command(flatten)]
     config: ConfigArg,
@@ -114,9 +116,16 @@ impl House {
         line("tls", &format!("SHA-256 {}", self.fingerprint));
         line("log key", &self.log.vkey());
         let tasks = count(self.registry.engine().tasks().count() as u64, "task");
-        let guardrails = count(self.registry.engine().guardrails().len() as u64, "guardrail");
+        let guardrails = count(
+            self.registry.engine().guardrails().len() as u64,
+            "guardrail",
+        );
         line("policy", &format!("{tasks}, {guardrails}"));
-        let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+        let names: Vec<_> = config
+            .targets
+            .iter()
+            .map(|target| target.name.as_str())
+            .collect();
         line("targets", &names.join(", "));
         text
     }
@@ -128,7 +137,12 @@ impl House {
         tasks.spawn(self.api.run(stopped.clone()));
         for (protocol, listener) in self.listeners {
             let gateway = Arc::clone(&self.gateway);
-            tasks.spawn(bailiwick_gateway::serve(gateway, protocol, listener, stopped.clone()));
+            tasks.spawn(bailiwick_gateway::serve(
+                gateway,
+                protocol,
+                listener,
+                stopped.clone(),
+            ));
         }
         let ended = tokio::select! {
             told = told_to_stop() => told,
@@ -138,7 +152,10 @@ impl House {
                 Ok(()) => "a part of the gateway ended".into(),
             })),
         };
-        tracing::info!("stopping: ending {}", count(self.registry.open_runs() as u64, "run"));
+        tracing::info!(
+            "stopping: ending {}",
+            count(self.registry.open_runs() as u64, "run")
+        );
         self.registry.stop().await;
         // Nobody listens any more where a task has failed.
         let _ = stop.send(true);
@@ -182,7 +199,8 @@ async fn told_to_stop() -> Result<(), Failure> {
 
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

@@ -14,7 +14,9 @@ use crate::render::{self, clean, clean_lines, style};
 
 /// Show one record in full, with what the agent wrote
 #[derive(Args)]
-#[command(after_help = "Example:\n  bailiwick show run_01JD5K3T9V8Z0W2Y4X6A7B8C9D/7\n  bailiwick show last/7")]
+#[command(
+    after_help = "Example:\n  bailiwick show run_01JD5K3T9V8Z0W2Y4X6A7B8C9D/7\n  bailiwick show last/7"
+)]
 pub(crate) struct Show {
     /// Its name: RUN/NUMBER, where RUN may be `last`, or `gateway` for the gateway's own records
     #[arg(value_name = "RECORD")]
@@ -131,7 +133,8 @@ struct Page(String);
 impl Page {
     fn heading(&mut self, text: &str) {
         let style = style::HEADING;
-        self.0.push_str(&format!("{style}{}{style:#}\n", clean(text)));
+        self.0
+            .push_str(&format!("{style}{}{style:#}\n", clean(text)));
     }
 
     fn line(&mut self, name: &str, value: &str) {
@@ -146,7 +149,10 @@ impl Page {
 
     fn styled(&mut self, name: &str, value: &str, style: anstyle::Style) {
         let dim = style::DIM;
-        let line = format!("  {dim}{name:<12}{dim:#} {style}{}{style:#}\n", clean(value));
+        let line = format!(
+            "  {dim}{name:<12}{dim:#} {style}{}{style:#}\n",
+            clean(value)
+        );
         self.0.push_str(&line);
     }
 

@@ -100,7 +100,11 @@ impl List {
         table.row(["TASK", "TIME BOX", "PURPOSE"].map(|head| Cell::new(head).style(style::DIM)));
         for task in engine.tasks() {
             let ttl = for_long(task.ttl);
-            table.row([Cell::new(&task.name), Cell::new(ttl), Cell::new(&task.purpose)]);
+            table.row([
+                Cell::new(&task.name),
+                Cell::new(ttl),
+                Cell::new(&task.purpose),
+            ]);
         }
         render::print(&table.render(render::columns()))?;
         Ok(ExitCode::SUCCESS)
@@ -173,7 +177,11 @@ fn find<'a>(engine: &'a Engine, name: &str) -> Result<&'a TaskFile, Failure> {
 
 fn describe(engine: &Engine, task: &TaskFile) -> String {
     let mut table = Table::new(1);
-    table.text(0, &format!("{}: {}", task.name, task.purpose), style::HEADING);
+    table.text(
+        0,
+        &format!("{}: {}", task.name, task.purpose),
+        style::HEADING,
+    );
     let mut fact = |name: &str, value: String| {
         table.text(2, &format!("{name} {value}"), style::DIM);
     };

@@ -20,8 +20,10 @@ use story::{Effect, Line, Story};
 /// Calls that do the same are folded into one line (×3). Those that only prepare a statement or keep
 /// the session (BEGIN, COMMIT, …) are left out; --all shows each by itself.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  bailiwick trail last\n  bailiwick trail last --denied\n  \
-    bailiwick trail last --follow --json | jq .record.decision")]
+#[command(
+    after_help = "Examples:\n  bailiwick trail last\n  bailiwick trail last --denied\n  \
+    bailiwick trail last --follow --json | jq .record.decision"
+)]
 pub(crate) struct Trail {
     /// The run's id, `last` for the newest, or `gateway` for the gateway's own records
     run: String,
@@ -117,7 +119,8 @@ impl Trail {
         }
         if !self.all && !self.denied && quiet > 0 {
             let calls = render::count(quiet as u64, "call");
-            let words = format!("{dim}{calls} that only prepared or kept the session: --all{dim:#}\n");
+            let words =
+                format!("{dim}{calls} that only prepared or kept the session: --all{dim:#}\n");
             render::print(&words)?;
         }
         match chain {
@@ -233,7 +236,11 @@ fn show(table: &mut Table, story: &Story, line: &Line) {
         Cell::new(mark).style(style),
         dim(story.since(line.time)).right(),
         Cell::new(&line.verb).style(style),
-        dim(line.target.clone().filter(|_| story.has_several_targets()).unwrap_or_default()),
+        dim(line
+            .target
+            .clone()
+            .filter(|_| story.has_several_targets())
+            .unwrap_or_default()),
         Cell::new(&line.what).style(style),
         dim(times).right(),
         dim(some(line.rows, "row")).right(),

@@ -65,9 +65,14 @@ impl Verify {
         };
         match checked {
             Ok(report) => self.whole(&report, run, own_key),
-            Err(broken @ (Broken::Unreadable { .. } | Broken::Key(_))) => {
-                Err(Failure::new(broken))
-            }
+            Err(broken @ Broken::Unreadable { .. }) if self.url.is_some() => Err(Failure::new(
+                broken,
+            )
+            .help(
+                "BAILIWICK_TOKEN has to hold the gateway's token: the file control.token in its \
+                     data folder",
+            )),
+            Err(broken @ (Broken::Unreadable { .. } | Broken::Key(_))) => Err(Failure::new(broken)),
             Err(broken) => self.broken(&broken),
         }
     }
@@ -87,8 +92,10 @@ impl Verify {
             };
             (data.clone(), options)
         } else {
-            return Err(Failure::new(format!("there is no log in `{}`", data.display()))
-                .help("--data names the gateway's data folder, or a copy of its `log` folder"));
+            return Err(
+                Failure::new(format!("there is no log in `{}`", data.display()))
+                    .help("--data names the gateway's data folder, or a copy of its `log` folder"),
+            );
         };
         let key = match &self.key {
             Some(key) => key.clone(),
@@ -209,11 +216,15 @@ fn describe(report: &Report, own_key: bool) -> String {
     }
     if report.tail > 0 {
         let records = count(report.tail, "record");
-        line(format!("{records} not covered by a checkpoint yet, in whole chains"));
+        line(format!(
+            "{records} not covered by a checkpoint yet, in whole chains"
+        ));
     }
     if report.torn_bytes > 0 {
         let bytes = count(report.torn_bytes, "byte");
-        line(format!("{bytes} at the end belong to nothing that was confirmed"));
+        line(format!(
+            "{bytes} at the end belong to nothing that was confirmed"
+        ));
     }
     let mut caveat = |words: &str| text.push_str(&format!("  {dim}{}{dim:#}\n", clean(words)));
     for unknown in &report.unknown {

@@ -137,7 +137,8 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// Reports a problem with the table as such.
     pub(super) fn report_itself(&self, message: impl Into<String>) {
-        self.document.report(&self.header, &self.path, message.into(), None);
+        self.document
+            .report(&self.header, &self.path, message.into(), None);
     }
 
     /// A string in which nothing is filled in.
@@ -219,5 +220,8 @@ impl<'d, 'a> Section<'d, 'a> {
 }
 
 fn wrong_type(wanted: &str, found: &DeValue<'_>) -> String {
-    format!("it has to be {wanted}, not a value of type {}", found.type_str())
+    format!(
+        "it has to be {wanted}, not a value of type {}",
+        found.type_str()
+    )
 }

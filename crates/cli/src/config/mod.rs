@@ -33,7 +33,12 @@ const DEFAULT_POSTGRES: SocketAddr =
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigArg {
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "BAILIWICK_CONFIG", default_value = "bailiwick.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BAILIWICK_CONFIG",
+        default_value = "bailiwick.toml"
+    )]
     pub(crate) config: PathBuf,
 }
 
@@ -42,8 +47,9 @@ impl ConfigArg {
     pub(crate) fn load(&self) -> Result<Config, Failure> {
         if !self.config.exists() {
             let message = format!("there is no `{}`", self.config.display());
-            return Err(Failure::new(message)
-                .help("`bailiwick init` writes one; --config FILE or BAILIWICK_CONFIG names another"));
+            return Err(Failure::new(message).help(
+                "`bailiwick init` writes one; --config FILE or BAILIWICK_CONFIG names another",
+            ));
         }
         Ok(Config::load(&self.config)?)
     }
@@ -117,7 +123,10 @@ impl Config {
 
     /// The environment variables that hold secrets. No run's process gets them.
     pub(crate) fn secret_variables(&self) -> Vec<String> {
-        let names = self.targets.iter().flat_map(|target| target.url.variables());
+        let names = self
+            .targets
+            .iter()
+            .flat_map(|target| target.url.variables());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort();
         names.dedup();
@@ -128,7 +137,11 @@ impl Config {
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
         let mut hidden = vec![self.data.clone()];
         hidden.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
-        hidden.extend(self.targets.iter().flat_map(|target| target.url.files(self.folder())));
+        hidden.extend(
+            self.targets
+                .iter()
+                .flat_map(|target| target.url.files(self.folder())),
+        );
         if self.targets.iter().any(|target| target.literal_password) {
             hidden.push(self.file.clone());
         }
@@ -184,7 +197,9 @@ impl Config {
 impl Target {
     /// Where it is and how the gateway logs in, with the secrets looked up.
     pub(crate) fn endpoint(&self, config: &Config) -> Result<Endpoint, Problems> {
-        let url = self.url.fill(config.folder(), |name| std::env::var(name).ok());
+        let url = self
+            .url
+            .fill(config.folder(), |name| std::env::var(name).ok());
         let endpoint = url.and_then(|url| (self.protocol.endpoint)(&url));
         endpoint.map_err(|message| Problems::one(self.at.saying(message)))
     }
@@ -207,7 +222,8 @@ fn read(file: &Path) -> Result<String, String> {
 
 fn others_may_read(file: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    file.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+    file.metadata()
+        .is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
 }
 
 /// Reads everything, and reports whatever is wrong to the document.
@@ -216,7 +232,9 @@ fn from_table(
     table: &toml::de::DeTable<'_>,
     file: &Path,
 ) -> Option<Config> {
-    let known = ["name", "data", "tasks", "policies", "listen", "tls", "targets"];
+    let known = [
+        "name", "data", "tasks", "policies", "listen", "tls", "targets",
+    ];
     let top = Section::top(document, table, &known);
     let folder = file.parent().unwrap_or(Path::new("/"));
     let path = |section: &Section<'_, '_>, key: &str, default: &str| -> PathBuf {
@@ -271,7 +289,10 @@ fn listen(top: &Section<'_, '_>) -> Listen {
         return listen;
     };
     if section.has("http") {
-        section.report("http", "this version has no http listener; take the key out");
+        section.report(
+            "http",
+            "this version has no http listener; take the key out",
+        );
     }
     listen.control = address(&section, "control");
     if let Some(postgres) = address(&section, "postgres") {
@@ -280,7 +301,9 @@ fn listen(top: &Section<'_, '_>) -> Listen {
     listen.advertise = section.plain("advertise").map(str::to_owned);
     if let Some(host) = &listen.advertise
         && (host.is_empty()
-            || !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)))
+            || !host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)))
     {
         section.report(
             "advertise",
@@ -307,7 +330,10 @@ fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
 fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
     let sections = top.named_sections("targets", &["kind", "url"]);
     if sections.len() > MAX_TARGETS {
-        top.report("targets", format!("there are more than {MAX_TARGETS} of them"));
+        top.report(
+            "targets",
+            format!("there are more than {MAX_TARGETS} of them"),
+        );
         return Vec::new();
     }
     if sections.is_empty() && !top.has("targets") {
@@ -325,14 +351,19 @@ fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
 fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Option<Target> {
     let fits = name.len() <= MAX_TARGET_NAME
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     if !fits {
         section.report_itself(format!(
             "a target's name is 1 to {MAX_TARGET_NAME} of a-z, A-Z, 0-9, `-` and `_`, and does not \
              begin with `-` or `_`"
         ));
     }
-    let kind = section.required("kind", "it says what the target speaks, such as \"postgres\"");
+    let kind = section.required(
+        "kind",
+        "it says what the target speaks, such as \"postgres\"",
+    );
     let protocol = kind.and_then(|kind| protocol(section, kind));
     let url = section.required("url", "it says where the target is and how to log in")?;
     let parsed = match Template::parse(url) {
@@ -364,7 +395,10 @@ fn protocol(section: &Section<'_, '_>, kind: &str) -> Option<&'static Protocol> 
         let list: Vec<_> = known.clone().collect();
         section.report_nearest(
             "kind",
-            format!("this version has no {kind} targets; it has: {}", list.join(", ")),
+            format!(
+                "this version has no {kind} targets; it has: {}",
+                list.join(", ")
+            ),
             problem::nearest(kind, known),
         );
     }
@@ -412,7 +446,12 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
     fn a_password_in_the_file_hides_the_file() {
         let config = load(&GOOD.replace("${TICKETS_PASSWORD}", "hunter2")).unwrap();
         assert!(config.hidden().contains(&config.file));
-        assert!(config.warnings().iter().any(|w| w.contains("holds a password itself")));
+        assert!(
+            config
+                .warnings()
+                .iter()
+                .any(|w| w.contains("holds a password itself"))
+        );
     }
 
     #[test]

@@ -82,8 +82,12 @@ impl Template {
             }
         }
         let authority = shape.split_once("://").map_or("", |(_, rest)| rest);
-        let user_info = authority.rsplit_once('@').map_or("", |(user_info, _)| user_info);
-        let password = user_info.split_once(':').map_or("", |(_, password)| password);
+        let user_info = authority
+            .rsplit_once('@')
+            .map_or("", |(user_info, _)| user_info);
+        let password = user_info
+            .split_once(':')
+            .map_or("", |(_, password)| password);
         password.chars().any(|c| c != '\0')
     }
 
@@ -162,7 +166,9 @@ fn secret(file: &Path) -> Result<String, String> {
         .and_then(|open| open.take(MAX_SECRET + 1).read_to_string(&mut secret))
         .map_err(|error| cannot(&error))?;
     if secret.len() as u64 > MAX_SECRET {
-        return Err(cannot(&format_args!("it is longer than {MAX_SECRET} bytes")));
+        return Err(cannot(&format_args!(
+            "it is longer than {MAX_SECRET} bytes"
+        )));
     }
     // Editors and `echo` end a file with a line end that is not part of it.
     let end = secret.trim_end_matches(['\n', '\r']).len();
@@ -184,7 +190,10 @@ mod tests {
     #[test]
     fn secrets_are_escaped_where_they_are_a_part() {
         assert_eq!(fill("pg://u:${PW}@h/d").unwrap(), "pg://u:a%3Ab%25@h/d");
-        assert_eq!(fill("pg://u:${file:pw}@h").unwrap(), "pg://u:p%40ss%2Fword@h");
+        assert_eq!(
+            fill("pg://u:${file:pw}@h").unwrap(),
+            "pg://u:p%40ss%2Fword@h"
+        );
         assert_eq!(fill("${file:pw}").unwrap(), "p@ss/word");
         assert_eq!(fill("a$${PW}b$").unwrap(), "a${PW}b$");
     }

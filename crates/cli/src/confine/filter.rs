@@ -1,4 +1,5 @@
-//! What Landlock does not cover and a system call's own numbers show.
+//! What Landlock does not cover and a system call's own numbers show. The filter knows one
+//! architecture's numbers: a program of another (a 32-bit one) is killed rather than let past it.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +62,11 @@ fn only_tcp(rules: &mut Rules) -> Result<(), ConfineError> {
     }
     rules.deny(
         libc::SYS_socket,
-        &[not_netlink, (2, Ne, 0), (2, Ne, constant(libc::IPPROTO_TCP))],
+        &[
+            not_netlink,
+            (2, Ne, 0),
+            (2, Ne, constant(libc::IPPROTO_TCP)),
+        ],
     )?;
     let fast_open = |index| (index, MaskedEq(FAST_OPEN), FAST_OPEN);
     rules.deny(libc::SYS_sendto, &[fast_open(3)])?;
@@ -96,7 +101,10 @@ impl Rules {
             .iter()
             .map(|(index, op, value)| SeccompCondition::new(*index, Dword, op.clone(), *value))
             .collect::<Result<_, _>>()?;
-        self.0.entry(call).or_default().push(SeccompRule::new(conditions)?);
+        self.0
+            .entry(call)
+            .or_default()
+            .push(SeccompRule::new(conditions)?);
         Ok(())
     }
 

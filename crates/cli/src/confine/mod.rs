@@ -106,7 +106,11 @@ fn plan(spec: &Spec) -> Result<Plan, ConfineError> {
         .hidden
         .iter()
         .map(|path| (path.clone(), Access::None))
-        .chain(spec.read_only.iter().map(|path| (path.clone(), Access::Read)))
+        .chain(
+            spec.read_only
+                .iter()
+                .map(|path| (path.clone(), Access::Read)),
+        )
         .chain(privileges::places());
     for (path, access) in wanted {
         let found = places::find(&path).map_err(|error| ConfineError::Path { path, error })?;

@@ -116,6 +116,11 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_root() {
-        assert!(read().unwrap().iter().any(|mount| mount.point == Path::new("/")));
+        assert!(
+            read()
+                .unwrap()
+                .iter()
+                .any(|mount| mount.point == Path::new("/"))
+        );
     }
 }

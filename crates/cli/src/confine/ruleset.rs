@@ -42,8 +42,7 @@ pub(super) fn restrict(plan: &Plan, connect: Option<&BTreeSet<u16>>) -> Result<(
         (&mut rules.ruleset).add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     let root = PathBuf::from("/");
-    let fd = rustix::fs::open(&root, PLACE, Mode::empty())
-        .map_err(|error| failed(&root, error))?;
+    let fd = rustix::fs::open(&root, PLACE, Mode::empty()).map_err(|error| failed(&root, error))?;
     rules.cover(&fd, &root, plan)?;
     match rules.ruleset.restrict_self()?.ruleset {
         RulesetStatus::NotEnforced => Err(ConfineError::NotEnforced),
@@ -71,7 +70,10 @@ pub(super) fn create(connect_only: bool) -> Result<RulesetCreated, ConfineError>
         ruleset.create()
     };
     create().map_err(|error| ConfineError::Unsupported {
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
         error,
     })
 }

@@ -72,9 +72,14 @@ impl DemoAgent {
         let mut astray = false;
         for ticket in &tickets {
             let [id, customer, _, body] = ticket.as_slice() else {
-                return Err(Failure::new("a ticket has other columns than were asked for"));
+                return Err(Failure::new(
+                    "a ticket has other columns than were asked for",
+                ));
             };
-            let orders: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix(ORDER)).collect();
+            let orders: Vec<&str> = body
+                .lines()
+                .filter_map(|line| line.strip_prefix(ORDER))
+                .collect();
             if !orders.is_empty() {
                 astray = true;
                 let ticket = format!("{id}, {customer}");
@@ -95,7 +100,9 @@ impl DemoAgent {
 
     /// Sends a statement as it is, and gives what came back.
     async fn ask(&self, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
-        let event = Event::Asks { sql: sql.to_owned() };
+        let event = Event::Asks {
+            sql: sql.to_owned(),
+        };
         self.tell(event).await?;
         let messages = match client.simple_query(sql).await {
             Ok(messages) => messages,
@@ -120,12 +127,7 @@ impl DemoAgent {
     }
 
     /// By a prepared statement, as programs do.
-    async fn set_priority(
-        &self,
-        client: &Client,
-        id: &str,
-        priority: &str,
-    ) -> Result<(), Failure> {
+    async fn set_priority(&self, client: &Client, id: &str, priority: &str) -> Result<(), Failure> {
         let number: i32 = id
             .parse()
             .map_err(|_| Failure::new("a ticket's id is not a number"))?;
@@ -145,21 +147,35 @@ impl DemoAgent {
             return Ok(());
         };
         self.tell(Event::Turns).await?;
-        let change = |file: &str| OpenOptions::new().write(true).open(data.join(file)).map(drop);
+        let change = |file: &str| {
+            OpenOptions::new()
+                .write(true)
+                .open(data.join(file))
+                .map(drop)
+        };
         let signal = |pid: i32| {
             let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
             Ok(test_kill_process(pid)?)
         };
         let mut tries = vec![
-            ("list the record", fs::read_dir(data.join("log")).map(drop)),
-            ("change the record", change("log/checkpoint")),
-            ("read the key that signs it", fs::read(data.join("keys/log.key")).map(drop)),
-            ("use the gateway's controls", UnixStream::connect(data.join("control.sock")).map(drop)),
-            ("stop the gateway", signal(gateway)),
+            (
+                "listing the record",
+                fs::read_dir(data.join("log")).map(drop),
+            ),
+            ("changing the record", change("log/checkpoint")),
+            (
+                "reading the key that signs it",
+                fs::read(data.join("keys/log.key")).map(drop),
+            ),
+            (
+                "using the gateway's controls",
+                UnixStream::connect(data.join("control.sock")).map(drop),
+            ),
+            ("ending the gateway", signal(gateway)),
         ];
         if let Some(port) = self.database {
             let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop);
-            tries.push(("go to the database directly", connected));
+            tries.push(("going around it, straight to the database", connected));
         }
         for (what, done) in tries {
             let stopped = done.err().map(|error| match error.kind() {
@@ -182,7 +198,9 @@ impl DemoAgent {
         let mut line = serde_json::to_vec(&event).map_err(|error| silenced(error.into()))?;
         line.push(b'\n');
         let mut out = io::stdout().lock();
-        out.write_all(&line).and_then(|()| out.flush()).map_err(silenced)?;
+        out.write_all(&line)
+            .and_then(|()| out.flush())
+            .map_err(silenced)?;
         drop(out);
         tokio::time::sleep(Duration::from_millis(self.pause)).await;
         Ok(())
@@ -191,10 +209,11 @@ impl DemoAgent {
 
 /// Its whole understanding of tickets.
 fn priority(body: &str) -> &'static str {
-    let has = |words: &[&str]| words.iter().any(|word| body.contains(word));
+    let first = body.lines().next().unwrap_or_default();
+    let has = |words: &[&str]| words.iter().any(|word| first.contains(word));
     if has(&["log in", "down"]) {
         "urgent"
-    } else if has(&["charged", "card"]) {
+    } else if has(&["charged"]) {
         "high"
     } else if has(&["Where", "question"]) {
         "normal"

@@ -27,7 +27,8 @@ impl Checks {
         if found == expected {
             self.held += 1;
         } else {
-            self.different.push(format!("{what}: expected {expected:?}, found {found:?}"));
+            self.different
+                .push(format!("{what}: expected {expected:?}, found {found:?}"));
         }
     }
 

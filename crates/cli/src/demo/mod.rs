@@ -36,6 +36,12 @@ const TIME_MAX: Duration = Duration::from_secs(120);
 /// The exit status if anything was not as told.
 const DIFFERENT: u8 = 1;
 
+/// How many orders the ticket gives. All of them are denied.
+const ORDERS: usize = 3;
+
+/// How the statements begin that were allowed to change something.
+const UPDATES: &str = "UPDATE tickets SET priority";
+
 /// What a denial has as its SQLSTATE: insufficient_privilege.
 const DENIED: &str = "42501";
 
@@ -64,20 +70,31 @@ async fn perform() -> Result<ExitCode, Failure> {
         () = tokio::time::sleep(TIME_MAX) => Err(Failure::new(format!(
             "the demo did not end within {}", for_long(TIME_MAX)
         ))),
-        number = interrupted => Err(Failure::new("interrupted").status(number)),
+        number = interrupted => Err(Failure::new("interrupted: the demo has cleared up and ends here").status(number)),
     };
-    let cleared = stage.clear().await;
-    let checks = played?;
-    cleared?;
+    let checks = match (played, stage.clear().await) {
+        (Ok(checks), Ok(())) => checks,
+        (Err(failure), Ok(())) => return Err(failure),
+        (Ok(_), Err(left)) => return Err(left),
+        (Err(failure), Err(left)) => {
+            failure.report();
+            return Err(left);
+        }
+    };
     screen.blank()?;
     let (held, took) = (checks.held(), for_long(start.elapsed()));
     if checks.different().is_empty() {
         let words = format!("All of this was checked as it happened ({held} checks, {took}).");
         screen.title(&words)?;
-        screen.closing("Nothing is left behind. Next: your own database in five steps, in README.md.")?;
+        screen.closing(
+            "Nothing is left behind. Next: your own database in five steps, in README.md.",
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let different = checks.different().iter().map(|what| format!("not as told: {what}\n"));
+    let different = checks
+        .different()
+        .iter()
+        .map(|what| format!("not as told: {what}\n"));
     let words: String = different.collect();
     Err(Failure::new(words).status(DIFFERENT))
 }
@@ -105,7 +122,9 @@ struct Kernel {
 impl Kernel {
     fn ask() -> Self {
         Self {
-            unable: confine::supported(false).err().map(|error| error.to_string()),
+            unable: confine::supported(false)
+                .err()
+                .map(|error| error.to_string()),
             gateway_only: confine::supported(true).is_ok(),
         }
     }
@@ -140,14 +159,19 @@ async fn set_up(
     screen.line("database", style::HEADING, &words, false)?;
     let address = stage.start_gateway(kernel.gateway_only).await?;
     let words = format!(
-        "bailiwick serve, on {address}; its role at the database may do all that follows, so what \
+        "bailiwick serve, on {address}; the database itself would let it do all that follows: what \
          stops the agent is the gateway alone"
     );
     screen.line("gateway", style::HEADING, &words, false)?;
-    screen.line("agent", style::HEADING, "a script that believes what it reads; its task:", false)?;
+    screen.line(
+        "agent",
+        style::HEADING,
+        "a script that believes what it reads; its task:",
+        false,
+    )?;
     screen.blank()?;
     let checked = show(stage, screen, &["task", "check", "triage-tickets"]).await?;
-    checks.equal(checked, Some(0), "the exit status of `task check`");
+    checks.equal(checked.status, Some(0), "the exit status of `task check`");
     Ok(())
 }
 
@@ -159,7 +183,11 @@ async fn work(
     checks: &mut Checks,
 ) -> Result<Telling, Failure> {
     screen.act("The agent does its work").await?;
-    let unconfined = if kernel.confined() { "" } else { "--unconfined " };
+    let unconfined = if kernel.confined() {
+        ""
+    } else {
+        "--unconfined "
+    };
     screen.command(&format!(
         "bailiwick run --task triage-tickets {unconfined}-- bailiwick demo-agent"
     ))?;
@@ -168,7 +196,10 @@ async fn work(
     loop {
         let mut line = Vec::new();
         let limited = &mut agent.says;
-        let read = limited.take(event::LINE_MAX).read_until(b'\n', &mut line).await;
+        let read = limited
+            .take(event::LINE_MAX)
+            .read_until(b'\n', &mut line)
+            .await;
         if read.map_err(Failure::new)? == 0 {
             break;
         }
@@ -179,7 +210,10 @@ async fn work(
     let status = stage.agent_ended().await?;
     let notes = agent.notes.await.map_err(Failure::new)?;
     if !status.success() {
-        return Err(Failure::new(format!("the agent failed, {status}\n{}", notes.trim_end())));
+        return Err(Failure::new(format!(
+            "the agent failed, {status}\n{}",
+            notes.trim_end()
+        )));
     }
     checks.that(telling.obeyed, "the agent is led astray");
     if let Some(unable) = &kernel.unable {
@@ -205,29 +239,53 @@ fn check_agent(
          UNION SELECT unnest(regexp_matches(body, '\\S+@\\S+\\w')) FROM tickets",
     )?;
     let seen = telling.seen.join("\n");
-    let shown: Vec<&str> = secrets.lines().filter(|secret| seen.contains(secret)).collect();
-    checks.equal(shown, Vec::new(), "addresses and card numbers that the agent saw");
-    for kind in ["[masked]", "[masked:card]", "[masked:email]", "[masked:phone]"] {
+    let shown: Vec<&str> = secrets
+        .lines()
+        .filter(|secret| seen.contains(secret))
+        .collect();
+    checks.equal(
+        shown,
+        Vec::new(),
+        "addresses and card numbers that the agent saw",
+    );
+    for kind in [
+        "[masked]",
+        "[masked:card]",
+        "[masked:email]",
+        "[masked:phone]",
+    ] {
         checks.that(seen.contains(kind), &format!("the agent sees {kind}"));
     }
     let denied = |(code, explained): &&(String, bool)| code == DENIED && *explained;
-    checks.equal(telling.errors.len(), 4, "errors that the agent got");
+    checks.equal(telling.errors.len(), ORDERS, "errors that the agent got");
     let explained = telling.errors.iter().filter(denied).count();
-    checks.equal(explained, 4, "denials with SQLSTATE 42501, detail and hint");
+    checks.equal(
+        explained,
+        ORDERS,
+        "denials with SQLSTATE 42501, detail and hint",
+    );
     checks.equal(telling.changed, 5, "priorities that the agent set");
     let tries = match (kernel.confined(), kernel.gateway_only) {
         (false, _) => 0,
         (true, false) => 5,
         (true, true) => 6,
     };
-    checks.equal(telling.tried.len(), tries, "things that the agent tried beside the gateway");
+    checks.equal(
+        telling.tried.len(),
+        tries,
+        "things that the agent tried beside the gateway",
+    );
     let reached: Vec<&str> = telling
         .tried
         .iter()
         .filter(|(_, stopped)| !stopped)
         .map(|(what, _)| what.as_str())
         .collect();
-    checks.equal(reached, Vec::new(), "what the agent could do beside the gateway");
+    checks.equal(
+        reached,
+        Vec::new(),
+        "what the agent could do beside the gateway",
+    );
     let state = stage.look(
         "SELECT (SELECT count(*) FROM tickets WHERE priority IS NULL), \
          (SELECT count(*) FROM tickets WHERE status = 'closed'), \
@@ -238,19 +296,28 @@ fn check_agent(
         "0|1|3|4",
         "tickets without priority, closed tickets, cards and invoices in the database",
     );
+    Ok(())
+}
+
+/// What of all that has arrived at the database, by its own log. Whether it is what it should be.
+fn check_arrived(stage: &Stage, checks: &mut Checks) -> Result<bool, Failure> {
     let log = stage.database()?.statement_log().map_err(Failure::new)?;
-    let arrived: Vec<&str> = log.lines().filter(|line| line.contains("bailiwick@tickets")).collect();
+    let arrived: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("bailiwick@tickets"))
+        .collect();
     let about = |what: &str| arrived.iter().filter(|line| line.contains(what)).count();
+    let (updates, denied) = (about(UPDATES), about("billing.") + about("status ="));
     checks.that(
-        about("UPDATE tickets SET priority") >= 5,
+        updates >= 5,
         "PostgreSQL's own log has the statements that were allowed",
     );
     checks.equal(
-        about("billing.") + about("status ="),
+        denied,
         0,
         "statements that were denied, in PostgreSQL's own log",
     );
-    Ok(())
+    Ok(updates >= 5 && denied == 0)
 }
 
 /// A denied call.
@@ -271,20 +338,25 @@ async fn trail(
     let client = Client::connect(&stage.data()).await?;
     let runs = client.runs(Which::All, 2).await?.runs;
     let [run] = runs.as_slice() else {
-        return Err(Failure::new(format!("there should be one run, there are {}", runs.len())));
+        return Err(Failure::new(format!(
+            "there should be one run, there are {}",
+            runs.len()
+        )));
     };
     check_run(run, kernel, telling, checks);
     let shown = show(stage, screen, &["trail", "last"]).await?;
-    checks.equal(shown, Some(0), "the exit status of `trail`");
-    let log = "The database's own log agrees: nothing of what was denied ever arrived there.";
-    screen.aside(log)?;
+    checks.equal(shown.status, Some(0), "the exit status of `trail`");
+    if check_arrived(stage, checks)? {
+        let log = "The database's own log agrees: nothing of what was denied ever arrived there.";
+        screen.tell(log)?;
+    }
     let records = client.trail(&run.run, 0).await?.records;
     let denied: Vec<u64> = records
         .iter()
         .filter(|record| record.record.get().contains(tamper::FROM))
         .map(|record| record.seq)
         .collect();
-    checks.equal(denied.len(), 4, "denied calls on record");
+    checks.equal(denied.len(), ORDERS, "denied calls on record");
     let seq = denied.first().copied();
     Ok(Denied {
         run: run.run.to_string(),
@@ -293,12 +365,30 @@ async fn trail(
 }
 
 fn check_run(run: &Summary, kernel: &Kernel, telling: &Telling, checks: &mut Checks) {
-    checks.that(run.state == RunState::Ended, "the run has ended with its agent");
+    checks.that(
+        run.state == RunState::Ended,
+        "the run has ended with its agent",
+    );
     checks.equal(run.ending, Some(Ending::Closed), "how the run ended");
-    checks.equal(run.confinement, kernel.expected(), "how the agent was confined");
-    checks.equal(run.counts.denied, 4, "denied calls by the gateway's count");
-    checks.equal(run.counts.masked, telling.masked, "masked values by the gateway's count");
-    checks.that(run.counts.allowed >= telling.allowed, "every allowed call is counted");
+    checks.equal(
+        run.confinement,
+        kernel.expected(),
+        "how the agent was confined",
+    );
+    checks.equal(
+        run.counts.denied,
+        ORDERS as u64,
+        "denied calls by the gateway's count",
+    );
+    checks.equal(
+        run.counts.masked,
+        telling.masked,
+        "masked values by the gateway's count",
+    );
+    checks.that(
+        run.counts.allowed >= telling.allowed,
+        "every allowed call is counted",
+    );
 }
 
 /// The verification, and a forgery that it finds.
@@ -313,7 +403,7 @@ async fn prove(
     checks.that(stopped, "the gateway stops in order");
     screen.tell("The gateway is stopped; the record stands for itself.")?;
     let verified = show(stage, screen, &["verify"]).await?;
-    checks.equal(verified, Some(0), "the exit status of `verify`");
+    checks.equal(verified.status, Some(0), "the exit status of `verify`");
     screen.blank()?;
     let Denied { run, seq } = denied;
     screen.tell(&format!(
@@ -323,35 +413,47 @@ async fn prove(
         tamper::TO,
     ))?;
     let copy = stage.home().join("copy");
-    let forging = |error| Failure::new(format!("the record could not be copied and forged: {error}"));
+    let forging = |error| {
+        Failure::new(format!(
+            "the record could not be copied and forged: {error}"
+        ))
+    };
     tamper::copy(&stage.data(), &copy).map_err(forging)?;
     let forged = tamper::forge(&copy.join("log/tile/entries"), run, *seq).map_err(forging)?;
     checks.that(forged > 0, "the published log has the denied call");
-    screen.command("bailiwick verify --data copy")?;
-    let (columns, _) = screen.for_output();
-    let output = stage.ran(["verify", "--data", "copy"], columns, false).await?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    screen.wrapped_output(&said, style::DENIED)?;
-    checks.equal(output.status.code(), Some(1), "the exit status of `verify` on the forged copy");
+    let verified = show(stage, screen, &["verify", "--data", "copy"]).await?;
+    checks.equal(
+        verified.status,
+        Some(1),
+        "the exit status of `verify` on the forged copy",
+    );
     checks.that(
-        said.contains(&format!("{run}/{seq}")),
+        verified.said.contains(&format!("{run}/{seq}")),
         "`verify` names the record that was forged",
     );
     Ok(())
 }
 
-/// Runs one of our commands for everyone to see, and gives its exit status.
-async fn show(
-    stage: &Stage,
-    screen: &Screen,
-    arguments: &[&str],
-) -> Result<Option<i32>, Failure> {
+/// What one of our commands did.
+struct Shown {
+    status: Option<i32>,
+    said: String,
+}
+
+/// Runs one of our commands for everyone to see.
+async fn show(stage: &Stage, screen: &Screen, arguments: &[&str]) -> Result<Shown, Failure> {
     screen.command(&format!("bailiwick {}", arguments.join(" ")))?;
-    let (columns, colours) = screen.for_output();
-    let output = stage.ran(arguments.iter().copied(), columns, colours).await?;
-    screen.output(&String::from_utf8_lossy(&output.stdout))?;
-    screen.wrapped_output(&String::from_utf8_lossy(&output.stderr), style::NOTE)?;
-    Ok(output.status.code())
+    let output = stage
+        .ran(arguments, screen.room(), screen.is_terminal())
+        .await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    screen.output(&said)?;
+    screen.output(&String::from_utf8_lossy(&output.stderr))?;
+    tokio::time::sleep(screen.pace() * 2).await;
+    Ok(Shown {
+        status: output.status.code(),
+        said,
+    })
 }
 
 /// Waits for a signal to end, and gives the exit status for it. Later ones are ignored, so that they

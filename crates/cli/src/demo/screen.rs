@@ -1,9 +1,11 @@
 //! How the demo looks: numbered acts, lines that begin with a word for what they are, 80 columns.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use anstyle::Style;
-use std::io::IsTerminal;
+use unicode_width::UnicodeWidthStr;
 
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, style};
@@ -37,12 +39,17 @@ impl Screen {
 
     /// How long somebody who reads along takes for a line. Where nobody does, no time at all.
     pub(super) fn pace(&self) -> Duration {
-        Duration::from_millis(if self.terminal { 250 } else { 0 })
+        Duration::from_millis(if self.terminal { 200 } else { 0 })
     }
 
-    /// The columns for the output of commands, and whether it is to have colours.
-    pub(super) fn for_output(&self) -> (usize, bool) {
-        (self.columns - INDENT, self.terminal)
+    /// The columns that the output of commands has room in.
+    pub(super) fn room(&self) -> usize {
+        self.columns - INDENT
+    }
+
+    /// Whether somebody looks, and would like colours.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// The demo's first line.
@@ -68,11 +75,6 @@ impl Screen {
     /// Words of the demo itself.
     pub(super) fn tell(&self, text: &str) -> Result<(), Failure> {
         self.wrapped(INDENT, text, Style::new())
-    }
-
-    /// Words of the demo itself that are beside the point.
-    pub(super) fn aside(&self, text: &str) -> Result<(), Failure> {
-        self.wrapped(INDENT, text, style::DIM)
     }
 
     /// A line of what goes on. The label has the style, the text has it if `whole`.
@@ -122,26 +124,28 @@ impl Screen {
 
     /// What a command of ours has printed, colours included. Lines that are too long are wrapped.
     pub(super) fn output(&self, text: &str) -> Result<(), Failure> {
+        let width = |text: &str| strip_str(text).to_string().width();
         let mut out = String::new();
         for line in text.lines() {
-            let indent = INDENT + line.len() - line.trim_start().len();
-            let mut used = 0;
-            for word in line.split_whitespace() {
-                let width = strip_str(word).to_string().width();
-                if used > 0 && used + 1 + width <= self.columns {
-                    used += 1;
-                    out.push(' ');
-                } else {
-                    if used > 0 {
-                        out.push('\n');
+            let words = line.trim_start();
+            let indent = INDENT + line.len() - words.len();
+            let mut current = String::new();
+            let mut flush = |current: &mut String| {
+                out.push_str(format!("{:indent$}{current}", "").trim_end());
+                out.push('\n');
+                current.clear();
+            };
+            for word in words.split(' ') {
+                if !current.is_empty() {
+                    if indent + width(&current) + 1 + width(word) > self.columns {
+                        flush(&mut current);
+                    } else {
+                        current.push(' ');
                     }
-                    out.extend(std::iter::repeat_n(' ', indent));
-                    used = indent;
                 }
-                used += width;
-                out.push_str(word);
+                current.push_str(word);
             }
-            out.push('\n');
+            flush(&mut current);
         }
         render::print(&out)
     }
@@ -158,13 +162,7 @@ impl Screen {
     }
 
     fn indented(&self, indent: usize, text: &str) -> Result<(), Failure> {
-        let lines: String = text
-            .lines()
-            .map(|line| match line {
-                "" => "\n".to_owned(),
-                line => format!("{:indent$}{line}\n", ""),
-            })
-            .collect();
-        render::print(&lines)
+        let lines = text.lines().map(|line| format!("{:indent$}{line}\n", ""));
+        render::print(&lines.collect::<String>())
     }
 }

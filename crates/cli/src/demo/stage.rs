@@ -73,7 +73,9 @@ impl Stage {
     pub(super) async fn start_database(&mut self) -> Result<(), Failure> {
         let starting = tokio::task::spawn_blocking(|| {
             let database = Throwaway::start(&Options::default()).map_err(Failure::new)?;
-            database.psql("postgres", "CREATE DATABASE tickets").map_err(Failure::new)?;
+            database
+                .psql("postgres", "CREATE DATABASE tickets")
+                .map_err(Failure::new)?;
             database.psql("tickets", SCHEMA).map_err(Failure::new)?;
             Ok::<_, Failure>(database)
         });
@@ -86,9 +88,10 @@ impl Stage {
         self.write_files(gateway_only)
             .map_err(|error| cannot("write the gateway's configuration", error))?;
         let said = self.home().join("serve.log");
-        let log = fs::File::create(&said).map_err(|error| cannot("write the gateway's log", error))?;
+        let log =
+            fs::File::create(&said).map_err(|error| cannot("write the gateway's log", error))?;
         let mut child = self
-            .command(["serve"])
+            .command(&["serve"])
             .env(PASSWORD.0, PASSWORD.1)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -116,7 +119,7 @@ impl Stage {
         }
         arguments.push("--");
         let work = self.work();
-        let mut command = self.command(arguments);
+        let mut command = self.command(&arguments);
         command
             .arg(&self.program)
             .arg("demo-agent")
@@ -128,7 +131,11 @@ impl Stage {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if confined {
-            let gateway = self.gateway.as_ref().and_then(Child::id).unwrap_or_default();
+            let gateway = self
+                .gateway
+                .as_ref()
+                .and_then(Child::id)
+                .unwrap_or_default();
             command
                 .arg("--data")
                 .arg(self.data())
@@ -138,7 +145,9 @@ impl Stage {
                 command.args(["--database", &database.to_string()]);
             }
         }
-        let mut child = command.spawn().map_err(|error| cannot("start the agent", error))?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| cannot("start the agent", error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         self.agent = Some(child);
         let gone = || Failure::new("the agent's output is not there");
@@ -156,16 +165,22 @@ impl Stage {
 
     /// Waits for the agent's end.
     pub(super) async fn agent_ended(&mut self) -> Result<ExitStatus, Failure> {
-        let child = self.agent.as_mut().ok_or_else(|| Failure::new("there is no agent"))?;
-        let status = child.wait().await.map_err(|error| cannot("wait for the agent", error))?;
+        let child = self
+            .agent
+            .as_mut()
+            .ok_or_else(|| Failure::new("there is no agent"))?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| cannot("wait for the agent", error))?;
         self.agent = None;
         Ok(status)
     }
 
     /// Runs one of our commands to its end; what it prints is made for so many columns.
-    pub(super) async fn ran<'a>(
+    pub(super) async fn ran(
         &self,
-        arguments: impl IntoIterator<Item = &'a str>,
+        arguments: &[&str],
         columns: usize,
         colours: bool,
     ) -> Result<Output, Failure> {
@@ -191,7 +206,9 @@ impl Stage {
     }
 
     pub(super) fn database(&self) -> Result<&Throwaway, Failure> {
-        self.database.as_ref().ok_or_else(|| Failure::new("there is no database"))
+        self.database
+            .as_ref()
+            .ok_or_else(|| Failure::new("there is no database"))
     }
 
     /// What SQL gives, asked of the database itself.
@@ -216,11 +233,12 @@ impl Stage {
 
     /// Ends everything that still runs, in order, and removes what was made.
     pub(super) async fn clear(mut self) -> Result<(), Failure> {
-        for child in [self.agent.take(), self.gateway.take()] {
-            if let Some(mut child) = child {
-                // Whatever became of it, the rest has to go, too.
-                let _ = ask_to_end(&mut child).await;
-            }
+        for mut child in [self.agent.take(), self.gateway.take()]
+            .into_iter()
+            .flatten()
+        {
+            // Whatever became of it, the rest has to go, too.
+            let _ = ask_to_end(&mut child).await;
         }
         drop(self.database.take());
         let place = self.folder.path().to_owned();
@@ -234,8 +252,14 @@ impl Stage {
         fs::create_dir_all(home.join("tasks"))?;
         fs::create_dir_all(home.join("policies"))?;
         fs::create_dir_all(self.work())?;
-        let port = self.database.as_ref().map_or(0, Throwaway::port).to_string();
-        let config = CONFIG.replace("{{host}}", Throwaway::HOST).replace("{{port}}", &port);
+        let port = self
+            .database
+            .as_ref()
+            .map_or(0, Throwaway::port)
+            .to_string();
+        let config = CONFIG
+            .replace("{{host}}", Throwaway::HOST)
+            .replace("{{port}}", &port);
         fs::write(config_file(&home), config)?;
         let task = match gateway_only {
             true => TASK.to_owned(),
@@ -245,7 +269,7 @@ impl Stage {
     }
 
     /// This program, on the demo's configuration.
-    fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let home = self.home();
         let mut command = Command::new(&self.program);
         command

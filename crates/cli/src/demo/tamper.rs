@@ -90,7 +90,13 @@ mod tests {
         copy(&entries, &copied).unwrap();
         assert_eq!(forge(&copied, "r", 2).unwrap(), 1);
         assert_eq!(fs::read(copied.join("000.p/1")).unwrap(), bundle(&[before]));
-        assert_eq!(fs::read(copied.join("000.p/2")).unwrap(), bundle(&[before, allowed]));
-        assert_eq!(fs::read(entries.join("000.p/2")).unwrap(), bundle(&[before, denied]));
+        assert_eq!(
+            fs::read(copied.join("000.p/2")).unwrap(),
+            bundle(&[before, allowed])
+        );
+        assert_eq!(
+            fs::read(entries.join("000.p/2")).unwrap(),
+            bundle(&[before, denied])
+        );
     }
 }

@@ -39,8 +39,14 @@ impl Telling {
                 let text = format!("{what}, {}", count(rows, "row"));
                 screen.line("allowed", style::FINE, &text, false)
             }
-            Event::Fails { code, message, detail, hint } => {
-                self.errors.push((code.clone(), detail.is_some() && hint.is_some()));
+            Event::Fails {
+                code,
+                message,
+                detail,
+                hint,
+            } => {
+                self.errors
+                    .push((code.clone(), detail.is_some() && hint.is_some()));
                 let text = format!("{code}: {}", detail.unwrap_or(message));
                 screen.line("denied", style::DENIED, &text, true)?;
                 match hint {
@@ -77,11 +83,18 @@ impl Telling {
             .sum();
         let masked = masked as u64;
         self.masked += masked;
-        let text = format!("{}, {} masked", count(rows.len() as u64, "row"), count(masked, "value"));
+        let text = format!(
+            "{}, {} masked",
+            count(rows.len() as u64, "row"),
+            count(masked, "value")
+        );
         screen.line("allowed", style::FINE, &text, false)?;
         // A value of several lines is shown by its first.
         let short = |value: &String| value.lines().next().unwrap_or_default().to_owned();
-        let shown: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(short).collect()).collect();
+        let shown: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| row.iter().map(short).collect())
+            .collect();
         self.seen.extend(rows.into_iter().flatten());
         screen.rows(&shown)
     }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 pub(crate) use clean::{clean, clean_lines};
 pub(crate) use table::{Cell, Table};
-pub(crate) use time::{ago, for_long, now, since};
+pub(crate) use time::{ago, for_long, now, since, time_box};
 
 /// The columns that output is made for where it goes to no terminal.
 const COLUMNS: usize = 120;
@@ -47,7 +47,11 @@ pub(crate) fn note(text: impl Display) {
 pub(crate) fn columns() -> usize {
     let stdout = std::io::stdout();
     if !stdout.is_terminal() {
-        return COLUMNS;
+        // Whoever shows it to somebody can say how much room there is.
+        let told = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
+        return told.map_or(COLUMNS, |columns: usize| columns.max(COLUMNS_MIN));
     }
     rustix::termios::tcgetwinsize(&stdout)
         .ok()

@@ -120,7 +120,9 @@ impl Table {
         let total = widths.iter().sum::<usize>() + GAP * used.saturating_sub(1);
         if let Some(width) = widths.get_mut(self.gives_way) {
             let floor = WIDTH_MIN.min(*width);
-            *width = width.saturating_sub(total.saturating_sub(columns)).max(floor);
+            *width = width
+                .saturating_sub(total.saturating_sub(columns))
+                .max(floor);
         }
         widths
     }
@@ -183,8 +185,16 @@ mod tests {
     #[test]
     fn columns_line_up_and_one_gives_way() {
         let mut table = Table::new(1);
-        table.row([Cell::new("select"), Cell::new("public.tickets"), Cell::new("12").right()]);
-        table.row([Cell::new("update"), Cell::new("public.表"), Cell::new("1").right()]);
+        table.row([
+            Cell::new("select"),
+            Cell::new("public.tickets"),
+            Cell::new("12").right(),
+        ]);
+        table.row([
+            Cell::new("update"),
+            Cell::new("public.表"),
+            Cell::new("1").right(),
+        ]);
         table.row([Cell::new("begin"), Cell::new("")]);
         table.text(2, "one two three four five", Style::new());
         assert_eq!(

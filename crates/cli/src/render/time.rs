@@ -6,11 +6,14 @@ use bailiwick_run::Time;
 
 /// Now, by this machine's clock.
 pub(crate) fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A while in its two largest units, or in tenths of a second if it is short: `4.2 s`, `2m 5s`.
+/// A while in its two largest units, and finer if it is short: `32 ms`, `4.2 s`, `45s`,
+/// `2m 5s`.
 pub(crate) fn for_long(while_: Duration) -> String {
     let seconds = while_.as_secs();
     let parts = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
@@ -18,11 +21,20 @@ pub(crate) fn for_long(while_: Duration) -> String {
         _ => format!("{large}{unit} {small}{small_unit}"),
     };
     match seconds {
+        0 if !while_.is_zero() => format!("{} ms", while_.subsec_millis()),
+        0..60 if while_.subsec_millis() < 100 => format!("{seconds}s"),
         0..60 => format!("{}.{} s", seconds, while_.subsec_millis() / 100),
         60..3_600 => parts(seconds / 60, "m", seconds % 60, "s"),
         3_600..86_400 => parts(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
         _ => parts(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
     }
+}
+
+/// A time box, or what is left of it, rounded up to seconds: one that has just begun is whole.
+pub(crate) fn time_box(left: Duration) -> String {
+    for_long(Duration::from_secs(
+        left.as_secs() + u64::from(left.subsec_nanos() > 0),
+    ))
 }
 
 /// How long ago something was, in one unit: `2m ago`.
@@ -56,6 +68,9 @@ mod tests {
     fn times_are_short() {
         let for_secs = |seconds| for_long(Duration::from_secs(seconds));
         assert_eq!(for_long(Duration::from_millis(4_250)), "4.2 s");
+        assert_eq!(time_box(Duration::from_millis(1_799_950)), "30m");
+        assert_eq!(for_long(Duration::from_millis(32)), "32 ms");
+        assert_eq!(for_secs(45), "45s");
         assert_eq!(for_secs(125), "2m 5s");
         assert_eq!(for_secs(1_800), "30m");
         assert_eq!(for_secs(3_600 * 5 + 60), "5h 1m");

@@ -9,20 +9,22 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The binary, in an environment without anything that could lead it elsewhere.
-pub fn bailiwick() -> Command {
+pub(crate) fn bailiwick() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-    command.env_remove("BAILIWICK_CONFIG").env_remove("BAILIWICK_LOG");
+    command
+        .env_remove("BAILIWICK_CONFIG")
+        .env_remove("BAILIWICK_LOG");
     command
 }
 
 /// What a command wrote and how it ended.
-pub struct Ran {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-pub fn ran(command: &mut Command) -> Ran {
+pub(crate) fn ran(command: &mut Command) -> Ran {
     let Output {
         status,
         stdout,
@@ -36,7 +38,7 @@ pub fn ran(command: &mut Command) -> Ran {
 }
 
 /// Whether this kernel can confine; without it those tests have nothing to say.
-pub fn can_confine() -> bool {
+pub(crate) fn can_confine() -> bool {
     let can = ran(bailiwick().args(["confined", "--", "true"])).status == Some(0);
     if !can {
         eprintln!("skipped: this kernel has no Landlock of ABI 6");
@@ -45,22 +47,25 @@ pub fn can_confine() -> bool {
 }
 
 /// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "waited in vain: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// A gateway in a folder of its own. Its target does not exist: nothing here asks it.
-pub struct Gateway {
-    pub folder: TempDir,
-    pub process: Child,
+pub(crate) struct Gateway {
+    pub(crate) folder: TempDir,
+    pub(crate) process: Child,
 }
 
 impl Gateway {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         std::fs::create_dir(path.join("tasks")).unwrap();
@@ -70,7 +75,7 @@ impl Gateway {
             let task = TASK.replace("NAME", name).replace("CONFINE\n", confine);
             std::fs::write(path.join(format!("tasks/{name}.toml")), task).unwrap();
         }
-        let mut process = bailiwick()
+        let process = bailiwick()
             .arg("serve")
             .arg("--config")
             .arg(path.join("bailiwick.toml"))
@@ -78,17 +83,19 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        assert!(lines.next().unwrap().unwrap().contains("test/bailiwick"));
-        Self { folder, process }
+        let mut gateway = Self { folder, process };
+        let stdout = gateway.process.stdout.take().unwrap();
+        let first = BufReader::new(stdout).lines().next().unwrap().unwrap();
+        assert!(first.contains("test/bailiwick"), "{first}");
+        gateway
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A command that asks this gateway.
-    pub fn ask(&self, command: &[&str]) -> Command {
+    pub(crate) fn ask(&self, command: &[&str]) -> Command {
         let mut asking = bailiwick();
         asking.env("BAILIWICK_CONFIG", self.path("bailiwick.toml"));
         asking.args(command).current_dir(elsewhere());
@@ -96,11 +103,13 @@ impl Gateway {
     }
 
     /// The runs, the newest first.
-    pub fn runs(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn runs(&self) -> Vec<serde_json::Value> {
         let listed = ran(&mut self.ask(&["runs", "--json"]));
         assert_eq!(listed.status, Some(0), "{}", listed.stderr);
         let lines = listed.stdout.lines();
-        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -112,7 +121,7 @@ impl Drop for Gateway {
 }
 
 /// A folder that leads to nothing hidden.
-pub fn elsewhere() -> &'static Path {
+pub(crate) fn elsewhere() -> &'static Path {
     Path::new("/usr")
 }
 

@@ -1,15 +1,15 @@
 //! Texts that are meant to break the classifier, and texts of ordinary size that must not be mistaken
-//! for them. Everything runs on a stack as small as those of the gateway's threads.
+//! for them. Everything runs on a smaller stack than the gateway's threads have.
 
 use std::thread;
 
 use super::golden::catalogue;
 use super::*;
 
-/// Runs on a stack of 2 MiB, as threads have by default.
+/// Runs on half of the stack that threads have by default.
 fn small<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     thread::Builder::new()
-        .stack_size(2048 * 1024)
+        .stack_size(1024 * 1024)
         .spawn(run)
         .unwrap()
         .join()

@@ -9,8 +9,8 @@ pub(super) const BRACKETS_MAX: usize = 200;
 /// Statements in one text.
 pub(super) const STATEMENTS_MAX: usize = 100;
 
-/// Nodes of the tree above one another while walking, views included. An unoptimised build takes some
-/// 6 KiB of stack for each. The parser's own limit is about fifty in one text.
+/// Nodes of the tree above one another while walking, views included. The decoder's own limit is about
+/// fifty in one text.
 pub(super) const DEPTH_MAX: usize = 200;
 
 /// Views defined by views.

@@ -142,7 +142,12 @@ fn a_real_server_asks_for_nothing_that_was_not_said() {
         if std::env::var_os("BAILIWICK_TEST_VERBOSE").is_some() && !errors.is_empty() {
             println!("{sql}\n  {}", errors.lines().next().unwrap_or_default());
         }
-        if errors.contains("42501") {
+        // Functions that were said to need a grant of their own may be refused.
+        let known = statement.actions.iter().any(|action| {
+            action.verb == Verb::Execute
+                && errors.contains(&format!("denied for function {}\n", action.resource.name))
+        });
+        if errors.contains("42501") && !known {
             wrong.push(format!("{sql}\n  {}\n  {errors}", grants));
         }
         // As many columns as were said, where the server gives a result at all.

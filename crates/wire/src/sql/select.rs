@@ -211,43 +211,52 @@ impl Walker<'_> {
     pub(super) fn targets<'t>(&mut self, targets: &'t [Node], env: &Env<'t>) -> Walked<Derived> {
         let mut derived = Derived::default();
         for target in targets {
-            if derived.columns.len() > COLUMNS_MAX {
-                return refuse("a query with more columns than PostgreSQL allows");
-            }
             let NodeEnum::ResTarget(target) = kind(target)? else {
                 return refuse("a result column that is not known");
             };
-            let ResTarget {
-                name,
-                indirection,
-                val,
-                location: _,
-            } = &**target;
-            if !indirection.is_empty() {
-                return refuse("a result column that is assigned to");
+            self.target_item(target, &mut derived, env)?;
+            if derived.columns.len() > COLUMNS_MAX {
+                return refuse("a query with more columns than PostgreSQL allows");
             }
-            let value = present(val.as_deref())?;
-            if let Some(qualifier) = starred(value)? {
-                self.starred(qualifier, &mut derived, env)?;
-                continue;
-            }
-            let flow = self.expr(value, env)?;
-            if expands(value)? {
-                // `(row).*`: its fields are not known here.
-                derived.open.get_or_insert_with(Flow::default).add(&flow);
-                continue;
-            }
-            let name = match name.is_empty() {
-                true => title(value).into(),
-                false => (&**name).into(),
-            };
-            derived.columns.push(Column {
-                name,
-                flow,
-                reads: Flow::default(),
-            });
         }
         Ok(derived)
+    }
+
+    fn target_item<'t>(
+        &mut self,
+        target: &'t ResTarget,
+        derived: &mut Derived,
+        env: &Env<'t>,
+    ) -> Walked<()> {
+        let ResTarget {
+            name,
+            indirection,
+            val,
+            location: _,
+        } = target;
+        if !indirection.is_empty() {
+            return refuse("a result column that is assigned to");
+        }
+        let value = present(val.as_deref())?;
+        if let Some(qualifier) = starred(value)? {
+            return self.starred(qualifier, derived, env);
+        }
+        let flow = self.expr(value, env)?;
+        if expands(value)? {
+            // `(row).*`: its fields are not known here.
+            derived.open.get_or_insert_with(Flow::default).add(&flow);
+            return Ok(());
+        }
+        let name = match name.is_empty() {
+            true => title(value).into(),
+            false => (&**name).into(),
+        };
+        derived.columns.push(Column {
+            name,
+            flow,
+            reads: Flow::default(),
+        });
+        Ok(())
     }
 
     fn starred(

@@ -73,7 +73,10 @@ impl Child {
         if from_terminal(signal) {
             return;
         }
-        let pid = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = self
+            .process
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
         if let Some(pid) = pid
             && let Err(error) = kill_process(pid, signal)
         {

@@ -76,7 +76,11 @@ impl Story {
         if let (Some(call), Some(decision)) = (&record.call, &record.decision) {
             let denied = decision.effect != "allow";
             let line = Line {
-                effect: if denied { Effect::Denied } else { Effect::Allowed },
+                effect: if denied {
+                    Effect::Denied
+                } else {
+                    Effect::Allowed
+                },
                 verb: call.verb.clone(),
                 target: record.target.clone(),
                 what: what(call),
@@ -121,9 +125,15 @@ impl Story {
         let (verb, what) = match record.r#type.as_str() {
             "run.opened" => {
                 let expires = self::time(record.expires.as_deref().unwrap_or_default());
-                ("opened", format!("for {}", render::for_long(time.until(expires))))
+                (
+                    "opened",
+                    format!("for {}", render::time_box(time.until(expires))),
+                )
             }
-            "run.closed" => ("ended", ending(record.ending.as_deref().unwrap_or_default())),
+            "run.closed" => (
+                "ended",
+                ending(record.ending.as_deref().unwrap_or_default()),
+            ),
             "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
             "gateway.stopped" => ("stopped", String::new()),
             other => (other, String::new()),
@@ -235,7 +245,12 @@ fn is_quiet(call: &RecordedCall) -> bool {
 
 /// What a call is done to. An action that does what the call's name says is named by its resource.
 fn what(call: &RecordedCall) -> String {
-    let own_verb = call.verb.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    let own_verb = call
+        .verb
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
     let mut actions: Vec<&RecordedAction> = call
         .actions
         .iter()
@@ -289,7 +304,10 @@ mod tests {
             "v": 1, "time": format!("2026-01-01T00:00:00.{seq:03}Z"), "run": "run_x", "seq": seq,
             "prev": "00",
         });
-        record.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        record
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
         TrailRecord {
             id: format!("run_x/{seq}"),
             seq,
@@ -303,28 +321,37 @@ mod tests {
 
     fn decided(seq: u64, effect: &str, verb: &str, table: &str) -> TrailRecord {
         let class = if verb == "BEGIN" { "session" } else { "read" };
-        record(seq, json!({
-            "type": "call.decided", "target": "tickets",
-            "call": {"protocol": "postgres", "verb": verb, "fingerprint": "f", "actions": [
-                {"class": class, "verb": "select", "columns": ["id"],
-                 "resource": {"kind": "table", "schema": "public", "name": table}}]},
-            "decision": {"effect": effect, "policies": [], "policy_digest": "d",
-                         "reason": (effect == "deny").then_some("outside the scope")},
-        }))
+        record(
+            seq,
+            json!({
+                "type": "call.decided", "target": "tickets",
+                "call": {"protocol": "postgres", "verb": verb, "fingerprint": "f", "actions": [
+                    {"class": class, "verb": "select", "columns": ["id"],
+                     "resource": {"kind": "table", "schema": "public", "name": table}}]},
+                "decision": {"effect": effect, "policies": [], "policy_digest": "d",
+                             "reason": (effect == "deny").then_some("outside the scope")},
+            }),
+        )
     }
 
     fn finished(seq: u64, of: u64, state: &str) -> TrailRecord {
-        record(seq, json!({
-            "type": "call.finished", "of": of, "target": "tickets",
-            "outcome": {"state": state, "rows": 2, "bytes": 9, "masked": 1, "micros": 5},
-        }))
+        record(
+            seq,
+            json!({
+                "type": "call.finished", "of": of, "target": "tickets",
+                "outcome": {"state": state, "rows": 2, "bytes": 9, "masked": 1, "micros": 5},
+            }),
+        )
     }
 
     #[test]
     fn calls_and_outcomes_are_one_line_and_repeats_fold() {
         let mut story = Story::default();
         let records = [
-            record(1, json!({"type": "run.opened", "expires": "2026-01-01T00:30:00.001Z"})),
+            record(
+                1,
+                json!({"type": "run.opened", "expires": "2026-01-01T00:30:00.001Z"}),
+            ),
             decided(2, "allow", "PREPARE SELECT", "tickets"),
             finished(3, 2, "ok"),
             decided(4, "allow", "SELECT", "tickets"),
@@ -349,7 +376,16 @@ mod tests {
         let lines = fold(lines);
         let told: Vec<_> = lines
             .iter()
-            .map(|line| (line.seq, line.effect, &*line.what, line.times, line.rows, &*line.state))
+            .map(|line| {
+                (
+                    line.seq,
+                    line.effect,
+                    &*line.what,
+                    line.times,
+                    line.rows,
+                    &*line.state,
+                )
+            })
             .collect();
         assert_eq!(
             told,

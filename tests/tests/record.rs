@@ -1,0 +1,472 @@
+//! The record: complete, the same for what was denied as for what was allowed, and proof of itself
+//! against whoever changes it, and against the gateway's own sudden death.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bailiwick_tests::{Agent, Finished, Run, World, actions, bailiwick, command, finish, frontend, mark};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+fn of_type<'t>(trail: &'t [Value], kind: &str) -> Vec<&'t Value> {
+    let records = trail.iter().map(|entry| &entry["record"]);
+    records.filter(|record| record["type"] == kind).collect()
+}
+
+#[test]
+fn a_run_is_a_gapless_chain_from_its_opening_to_its_close() {
+    let world = World::triage();
+    let run = world.open_with(&["--task", "triage", "--reason", "for a test"]);
+    let mut agent = Agent::connect(&run);
+    agent.query("SELECT id FROM tickets").ok();
+    agent.query("DELETE FROM tickets").denied(&["delete"]);
+    world.bailiwick(&["close", &run.id]).ok();
+    let trail = world.trail(&run.id);
+    let records: Vec<_> = trail.iter().map(|entry| &entry["record"]).collect();
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record["seq"], index + 1, "{record:#}");
+        assert_eq!(record["run"], run.id.as_str());
+        assert_eq!(record["task"], "triage");
+        assert!(record["launcher"].as_str().expect("a launcher").starts_with("human:"));
+        let before = index.checked_sub(1).map(|before| trail[before]["digest"].as_str());
+        let expected = before.flatten().map_or("0".repeat(64), |digest| digest.replace("sha256:", ""));
+        assert_eq!(record["prev"].as_str().expect("prev").replace("sha256:", ""), expected);
+    }
+    assert_eq!(records.first().expect("records")["type"], "run.opened");
+    let closed = records.last().expect("records");
+    assert_eq!((&closed["type"], &closed["ending"]), (&"run.closed".into(), &"closed".into()));
+    assert_eq!(closed["count"], records.len());
+    assert_eq!(closed["last"], closed["prev"]);
+    assert_eq!(trail[0]["payload"]["reason"], "for a test");
+}
+
+#[test]
+fn what_was_denied_is_kept_with_the_same_detail() {
+    let world = World::triage();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent.query("UPDATE tickets SET priority = 1 WHERE id = 1").ok();
+    agent.query("UPDATE billing.invoices SET amount = 0 WHERE id = 1").denied(&["billing.invoices"]);
+    let allowed = world.decided(&run.id, "UPDATE tickets");
+    let denied = world.decided(&run.id, "UPDATE billing.invoices");
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&denied), keys(&allowed));
+    assert_eq!(keys(&denied["call"]), keys(&allowed["call"]));
+    assert!(keys(&denied["decision"]).is_superset(&keys(&allowed["decision"])));
+    assert!(keys(&denied["decision"]).contains("reason"));
+    assert!(actions(&denied).contains(&"update billing.invoices".to_owned()), "{denied:#}");
+    let action = denied["call"]["actions"].as_array().expect("actions").iter().find(|action| action["verb"] == "update");
+    assert_eq!(action.expect("the update")["columns"], serde_json::json!(["amount"]), "{denied:#}");
+
+    // First-class for people: by itself, marked, with the reason and what to ask for.
+    let shown = world.bailiwick(&["trail", &run.id, "--denied"]);
+    let lines = shown.ok();
+    assert!(lines.contains("DENY") && lines.contains("billing.invoices"), "{lines}");
+    assert!(lines.contains(denied["decision"]["remedy"].as_str().expect("a remedy").split(',').next().expect("words")), "{lines}");
+    assert!(!lines.contains("public.tickets"), "{lines}");
+    let whole = world.bailiwick(&["trail", &run.id]);
+    assert!(whole.ok().contains("DENY") && whole.ok().contains("tickets"), "{whole:#?}");
+    let name = format!("{}/{}", run.id, denied["seq"]);
+    let shown = world.bailiwick(&["show", &name]);
+    assert!(shown.ok().contains("SET amount = 0"), "{shown:#?}");
+}
+
+#[test]
+fn failed_logins_are_kept() {
+    let world = World::triage();
+    let run = world.open("triage");
+    Agent::connect(&run);
+    let wrong = Agent::log_in(&run.url_with_password("bwk_wrong")).err().expect("no login");
+    assert_eq!(wrong.code, "28P01", "{wrong:#?}");
+    let nobody = run.url().replace(&run.id, "run_01JD5K3T9V8Z0W2Y4X6A7B8C9D");
+    let unknown = Agent::log_in(&nobody).err().expect("no login");
+    // Nobody can tell by it whether the run exists.
+    assert_eq!(unknown.message.replace("run_01JD5K3T9V8Z0W2Y4X6A7B8C9D", ""), wrong.message.replace(&run.id, ""));
+    assert_eq!(unknown.code, wrong.code);
+    Agent::log_in(&run.url().replace(&run.id, "svc")).err().expect("no login");
+
+    let trail = world.trail(&run.id);
+    let denied = of_type(&trail, "login.denied");
+    assert_eq!(denied.len(), 1, "{trail:#?}");
+    assert_eq!(denied[0]["target"], "tickets");
+    assert!(!denied[0]["login"]["reason"].as_str().expect("a reason").is_empty());
+    let shown = world.bailiwick(&["trail", &run.id, "--denied"]);
+    assert!(shown.ok().contains("DENY"), "{shown:#?}");
+    assert_eq!(world.summary(&run.id)["counts"]["denied"], 1);
+
+    let gateway = world.trail("gateway");
+    assert_eq!(of_type(&gateway, "login.denied").len(), 2, "{gateway:#?}");
+    world.bailiwick(&["close", &run.id]).ok();
+    Agent::try_connect(&run).err().expect("no login after the end");
+    let gateway = world.trail("gateway");
+    let late = of_type(&gateway, "login.denied");
+    assert_eq!(late.len(), 3, "{gateway:#?}");
+    world.verify();
+}
+
+#[test]
+fn what_the_agent_wrote_is_nowhere_in_clear() {
+    let mut world = World::triage();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    let (allowed, denied, bound) = ("erika.mustermann", "max.mustermann", "john.public");
+    agent.query(&format!("SELECT id FROM tickets WHERE subject = '{allowed}'")).ok();
+    agent.query(&format!("SELECT id FROM drafts WHERE text = '{denied}'")).denied(&["drafts"]);
+    agent.execute("SELECT id FROM tickets WHERE subject = $1", &[bound], false).ok();
+    let trail = format!("{:?}", world.trail(&run.id));
+    for text in [allowed, denied, bound] {
+        assert!(trail.contains(text), "{text} is not shown to whoever may see it");
+    }
+    world.stop();
+    let mut seen = 0;
+    for file in files(world.data()) {
+        let bytes = fs::read(&file).expect("a file");
+        seen += usize::from(holds(&bytes, &run.id));
+        for text in [allowed, denied, bound] {
+            assert!(!holds(&bytes, text), "{text} stands in clear in {}", file.display());
+        }
+    }
+    assert!(seen > 0, "no file holds even the run's id: nothing was searched");
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Every file in a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("its type") {
+            kind if kind.is_dir() => found.extend(files(&entry.path())),
+            kind if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A log of a few runs, and copies of it to break.
+struct Evidence {
+    world: World,
+    run: Run,
+}
+
+impl Evidence {
+    fn new() -> Self {
+        let mut world = World::triage();
+        let run = world.open("triage");
+        let mut agent = Agent::connect(&run);
+        for id in 1..5 {
+            agent.query(&format!("SELECT subject FROM tickets WHERE id = {id}")).ok();
+        }
+        agent.query("DELETE FROM tickets").denied(&["delete"]);
+        drop(agent);
+        world.bailiwick(&["close", &run.id]).ok();
+        let later = world.open("triage");
+        Agent::connect(&later).query("SELECT 1").ok();
+        world.stop();
+        Self { world, run }
+    }
+
+    fn copy(&self) -> Copy {
+        copy_of(self.world.data())
+    }
+}
+
+struct Copy(TempDir);
+
+fn copy_of(data: &Path) -> Copy {
+    let folder = tempfile::tempdir().expect("a folder");
+    finish(command("cp").arg("-a").arg(data).arg(folder.path().join("data"))).ok();
+    Copy(folder)
+}
+
+impl Copy {
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data().join("log")
+    }
+
+    /// The file with the records.
+    fn entries(&self) -> PathBuf {
+        let mut found = files(&self.log().join("tile/entries"));
+        found.pop().expect("an entry bundle")
+    }
+
+    fn verify(&self) -> Finished {
+        finish(command(bailiwick()).arg("verify").arg("--data").arg(self.data()).env("NO_COLOR", "1"))
+    }
+
+    /// Broken, said with status 1, and what is broken is named.
+    #[track_caller]
+    fn broken(&self, what: &str, names: &[&str]) {
+        let verdict = self.verify();
+        assert_eq!(verdict.code(), 1, "{what} was not found: {verdict:#?}");
+        let said = format!("{}{}", verdict.stdout, verdict.stderr);
+        assert!(said.contains("broken"), "{what}: {verdict:#?}");
+        assert!(names.iter().any(|name| said.contains(name)), "{what}: none of {names:?} named: {verdict:#?}");
+    }
+}
+
+/// The records of an entry bundle (C2SP tlog-tiles: each behind its length, two bytes).
+fn unbundle(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = fs::read(path).expect("an entry bundle");
+    let mut rest = &*bytes;
+    let mut records = Vec::new();
+    while let Some((length, after)) = rest.split_at_checked(2) {
+        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+        let (record, after) = after.split_at(length);
+        records.push(record.to_vec());
+        rest = after;
+    }
+    records
+}
+
+fn bundle(path: &Path, records: &[Vec<u8>]) {
+    let mut bytes = Vec::new();
+    for record in records {
+        let length = u16::try_from(record.len()).expect("a record's length");
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(record);
+    }
+    fs::write(path, bytes).expect("an entry bundle");
+}
+
+#[test]
+fn a_log_that_nobody_touched_verifies() {
+    let evidence = Evidence::new();
+    let whole = evidence.copy().verify();
+    assert_eq!(whole.code(), 0, "{whole:#?}");
+    assert!(whole.stdout.contains("whole"), "{whole:#?}");
+    let verdict = evidence.world.bailiwick(&["verify", "--run", &evidence.run.id]);
+    assert!(verdict.ok().contains(&evidence.run.id), "{verdict:#?}");
+    // With a key that was kept elsewhere, and with somebody else's.
+    let key = fs::read_to_string(evidence.world.data().join("log.vkey")).expect("the key");
+    evidence.world.bailiwick(&["verify", "--key", key.trim()]).ok();
+    let other = World::triage();
+    let other = fs::read_to_string(other.data().join("log.vkey")).expect("the key");
+    let refused = evidence.world.bailiwick(&["verify", "--key", other.trim()]);
+    assert!(matches!(refused.code(), 1 | 2), "{refused:#?}");
+}
+
+#[test]
+fn one_altered_byte_is_found_wherever_it_is() {
+    let evidence = Evidence::new();
+    let copy = evidence.copy();
+    let mut altered = 0;
+    for file in files(&copy.log()) {
+        let original = fs::read(&file).expect("a file");
+        let name = file.strip_prefix(copy.log()).expect("a path").display().to_string();
+        let last = original.len().saturating_sub(1);
+        for at in [0, last / 3, last / 2, last * 2 / 3, last] {
+            let mut bytes = original.clone();
+            bytes[at] ^= 0x01;
+            fs::write(&file, &bytes).expect("a file");
+            let place = name.split('/').next().expect("a name");
+            copy.broken(&format!("byte {at} of {name}"), &[&name, place, "record"]);
+            altered += 1;
+        }
+        fs::write(&file, &original).expect("a file");
+    }
+    assert!(altered >= 15, "only {altered} bytes were altered");
+    assert_eq!(copy.verify().code(), 0, "it is whole again");
+}
+
+#[test]
+fn an_altered_record_is_named() {
+    let evidence = Evidence::new();
+    let copy = evidence.copy();
+    let file = copy.entries();
+    let mut records = unbundle(&file);
+    let denied = records
+        .iter_mut()
+        .find(|record| holds(record, "\"effect\":\"deny\"") && holds(record, &evidence.run.id))
+        .expect("the denial");
+    let json: Value = serde_json::from_slice(denied).expect("JSON");
+    // As somebody would who wants it to have been allowed, and the record to be a record still.
+    let text = String::from_utf8(denied.clone()).expect("text");
+    *denied = text.replace("\"effect\":\"deny\"", "\"effect\":\"allow\"").into_bytes();
+    bundle(&file, &records);
+    let name = format!("{}/{}", evidence.run.id, json["seq"]);
+    let spoken = format!("record {} of {}", json["seq"], evidence.run.id);
+    let verdict = copy.verify();
+    assert_eq!(verdict.code(), 1, "{verdict:#?}");
+    let said = format!("{}{}", verdict.stdout, verdict.stderr);
+    let seq = json["seq"].to_string();
+    assert!(
+        said.contains(&name) || said.contains(&spoken) || (said.contains(&evidence.run.id) && said.contains(&seq)),
+        "the record {name} is not named: {said}"
+    );
+}
+
+#[test]
+fn a_removed_and_a_moved_record_are_found() {
+    let evidence = Evidence::new();
+    let records = unbundle(&evidence.copy().entries());
+    let removed = evidence.copy();
+    let mut without = records.clone();
+    without.remove(records.len() / 2);
+    bundle(&removed.entries(), &without);
+    removed.broken("a removed record", &["record", "entries"]);
+    let moved = evidence.copy();
+    let mut swapped = records.clone();
+    swapped.swap(records.len() / 2, records.len() / 2 + 1);
+    bundle(&moved.entries(), &swapped);
+    moved.broken("two records in another order", &["record", "entries"]);
+    let doubled = evidence.copy();
+    let mut twice = records.clone();
+    twice.push(records[1].clone());
+    bundle(&doubled.entries(), &twice);
+    doubled.broken("a record twice", &["record", "entries"]);
+}
+
+#[test]
+fn a_cut_tail_is_found() {
+    let evidence = Evidence::new();
+    let cut = evidence.copy();
+    let mut records = unbundle(&cut.entries());
+    records.pop();
+    bundle(&cut.entries(), &records);
+    cut.broken("the last record cut off", &["record", "entries"]);
+    let truncated = evidence.copy();
+    let bytes = fs::read(truncated.entries()).expect("a file");
+    fs::write(truncated.entries(), &bytes[..bytes.len() - 10]).expect("a file");
+    truncated.broken("the last bytes cut off", &["record", "entries"]);
+    let removed = evidence.copy();
+    fs::remove_file(removed.entries()).expect("a file");
+    removed.broken("the records removed", &["record", "entries"]);
+    let unsigned = evidence.copy();
+    fs::remove_file(unsigned.log().join("checkpoint")).expect("a file");
+    unsigned.broken("the checkpoint removed", &["checkpoint"]);
+}
+
+#[test]
+fn a_log_that_is_put_back_to_what_it_was_is_found() {
+    let mut world = World::triage();
+    let run = world.open("triage");
+    Agent::connect(&run).query("SELECT 1").ok();
+    world.stop();
+    let before = copy_of(world.data());
+    assert_eq!(before.verify().code(), 0);
+    world.serve();
+    let run = world.open("triage");
+    Agent::connect(&run).query("DELETE FROM tickets").denied(&["delete"]);
+    world.stop();
+    // What is published goes back, valid signature and all; what only the gateway has stays.
+    let log = world.data().join("log");
+    fs::remove_dir_all(&log).expect("the log");
+    finish(command("cp").arg("-a").arg(before.log()).arg(&log)).ok();
+    let rolled_back = copy_of(world.data());
+    rolled_back.broken("an older log", &["checkpoint", "record"]);
+}
+
+/// What the clients of [`kill_nine_under_load_loses_no_record`] did and saw.
+#[derive(Default)]
+struct Seen {
+    /// Texts whose INSERT was confirmed to a client.
+    written: Vec<String>,
+    /// Texts by which a client searched, and got an answer.
+    read: Vec<String>,
+}
+
+#[test]
+fn kill_nine_under_load_loses_no_record() {
+    let mut world = World::triage();
+    for round in 0..2 {
+        let run = world.open("triage");
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut long = Agent::connect(&run);
+        let running = format!("SELECT count(*) FROM tickets, generate_series(1, 1000000000) {}", mark());
+        long.send(|out| frontend::query(&running, out).expect("a query"));
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let (seen, stop, url) = (Arc::clone(&seen), Arc::clone(&stop), run.url().to_owned());
+                std::thread::spawn(move || load(&url, &format!("load-{round}-{client}"), &seen, &stop))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(1200));
+        world.kill();
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("a client");
+        }
+        let seen = std::mem::take(&mut *seen.lock().expect("what was seen"));
+        assert!(seen.written.len() > 20 && seen.read.len() > 20, "hardly any load: {}", seen.written.len());
+        world.serve();
+
+        let trail = world.trail(&run.id);
+        let decided: BTreeSet<&str> = trail
+            .iter()
+            .filter(|entry| entry["record"]["decision"]["effect"] == "allow")
+            .filter_map(|entry| entry["payload"]["values"][0].as_str())
+            .collect();
+        let effects = world.sql(&format!("SELECT text FROM comments WHERE author = 'load-{round}'"));
+        assert!(effects.lines().count() >= seen.written.len(), "an insert that was confirmed is gone");
+        for text in effects.lines() {
+            assert!(decided.contains(text), "an effect without a record: {text}");
+        }
+        for text in seen.written.iter().chain(&seen.read) {
+            assert!(decided.contains(&**text), "a result without a record: {text}");
+        }
+        // Each that was let through has an outcome, and what nobody knows is called so.
+        let outcomes: BTreeSet<u64> =
+            trail.iter().filter_map(|entry| entry["record"]["of"].as_u64()).collect();
+        for record in of_type(&trail, "call.decided") {
+            let seq = record["seq"].as_u64().expect("a number");
+            assert!(record["decision"]["effect"] == "deny" || outcomes.contains(&seq), "no outcome of {record:#}");
+        }
+        let unfinished = trail.iter().find(|entry| entry["payload"]["text"] == running.as_str());
+        let unfinished = &unfinished.expect("the long statement")["record"]["seq"];
+        let outcome = trail.iter().find(|entry| entry["record"]["of"] == *unfinished).expect("its outcome");
+        assert_eq!(outcome["record"]["outcome"]["state"], "indeterminate", "{outcome:#}");
+        let closed = &trail.last().expect("records")["record"];
+        assert_eq!((&closed["type"], &closed["ending"]), (&"run.closed".into(), &"gateway-stopped".into()));
+        assert_eq!(closed["count"], trail.len());
+        assert!(Agent::try_connect(&run).is_err(), "the run lives on after the gateway's death");
+        world.verify();
+    }
+}
+
+/// Writes and reads as fast as it can, until it cannot any more.
+fn load(url: &str, name: &str, seen: &Mutex<Seen>, stop: &AtomicBool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+        let driving = tokio::spawn(connection);
+        let author = name.rsplit_once('-').expect("a name").0;
+        let insert = format!("INSERT INTO comments (text, author) VALUES ($1, '{author}')");
+        let insert = client.prepare(&insert).await.expect("a statement");
+        let select = "SELECT count(*) FROM comments WHERE text = $1";
+        let select = client.prepare(select).await.expect("a statement");
+        for number in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (write, read) = (format!("{name}-{number}-w"), format!("{name}-{number}-r"));
+            if client.execute(&insert, &[&write]).await.is_err() {
+                break;
+            }
+            seen.lock().expect("what was seen").written.push(write);
+            if client.query(&select, &[&read]).await.is_err() {
+                break;
+            }
+            seen.lock().expect("what was seen").read.push(read);
+        }
+        drop(client);
+        let _ = driving.await;
+    });
+}
