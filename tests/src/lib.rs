@@ -5,11 +5,13 @@
 //! The gateway is used only as its users use it: by the program, its files and its ports.
 
 mod agent;
+mod certificate;
 mod programs;
 mod store;
 mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
+pub use certificate::{Certified, certificate};
 pub use programs::{Finished, bailiwick, command, finish, java, node, psql, python};
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};

@@ -154,9 +154,7 @@ fn an_agent_that_does_not_read_is_cut_too() {
     thread::sleep(Duration::from_millis(500));
     assert_eq!(sessions(&world, &run), "1");
     world.bailiwick(&["revoke", &run.id]).ok();
-    let t = Instant::now();
-    eventually("the target is left in peace", WITHIN + SLACK + Duration::from_secs(15), || {
-        if sessions(&world, &run) == "0" { eprintln!("TOOK {:?}", t.elapsed()); }
+    eventually("the target is left in peace", Duration::from_secs(3), || {
         (sessions(&world, &run) == "0").then_some(())
     });
 }

@@ -2,6 +2,7 @@
 //! gateway, the agent's client and its confinement are what they are elsewhere. Whatever the demo
 //! says is checked.
 
+mod acts;
 mod agent;
 mod checks;
 mod event;
@@ -13,37 +14,21 @@ mod telling;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bailiwick_control::api::{RunState, Summary, Which};
-use bailiwick_control::client::Client;
-use bailiwick_run::{Confinement, Ending};
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::gateway;
-use crate::confine;
 use crate::failure::Failure;
-use crate::render::{for_long, style};
+use crate::render::for_long;
 pub(crate) use agent::DemoAgent;
-use checks::Checks;
 use screen::Screen;
 use stage::Stage;
-use telling::Telling;
 
 /// How long it may take.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The exit status if anything was not as told.
 const DIFFERENT: u8 = 1;
-
-/// How many orders the ticket gives. All of them are denied.
-const ORDERS: usize = 3;
-
-/// How the statements begin that were allowed to change something.
-const UPDATES: &str = "UPDATE tickets SET priority";
-
-/// What a denial has as its SQLSTATE: insufficient_privilege.
-const DENIED: &str = "42501";
 
 /// See an agent being led astray, and what is on record
 ///
@@ -66,11 +51,14 @@ async fn perform() -> Result<ExitCode, Failure> {
     let mut screen = Screen::new();
     let mut stage = Stage::new()?;
     let played = tokio::select! {
-        played = play(&mut stage, &mut screen) => played,
-        () = tokio::time::sleep(TIME_MAX) => Err(Failure::new(format!(
-            "the demo did not end within {}", for_long(TIME_MAX)
-        ))),
-        number = interrupted => Err(Failure::new("interrupted: the demo has cleared up and ends here").status(number)),
+        played = acts::play(&mut stage, &mut screen) => played,
+        () = tokio::time::sleep(TIME_MAX) => {
+            let words = format!("the demo did not end within {}", for_long(TIME_MAX));
+            Err(Failure::new(words))
+        }
+        status = interrupted => {
+            Err(Failure::new("interrupted: the demo has cleared up and ends here").status(status))
+        }
     };
     let checks = match (played, stage.clear().await) {
         (Ok(checks), Ok(())) => checks,
@@ -97,363 +85,6 @@ async fn perform() -> Result<ExitCode, Failure> {
         .map(|what| format!("not as told: {what}\n"));
     let words: String = different.collect();
     Err(Failure::new(words).status(DIFFERENT))
-}
-
-async fn play(stage: &mut Stage, screen: &mut Screen) -> Result<Checks, Failure> {
-    let mut checks = Checks::default();
-    let confinement = Kernel::ask();
-    screen.title("Bailiwick: an agent is led astray by a ticket")?;
-    set_up(stage, screen, &confinement, &mut checks).await?;
-    let telling = work(stage, screen, &confinement, &mut checks).await?;
-    check_agent(stage, &confinement, &telling, &mut checks)?;
-    let denied = trail(stage, screen, &confinement, &telling, &mut checks).await?;
-    prove(stage, screen, &denied, &mut checks).await?;
-    Ok(checks)
-}
-
-/// How this kernel can confine the agent.
-struct Kernel {
-    /// Why it cannot at all.
-    unable: Option<String>,
-    /// Whether it can keep the agent to the gateway's port.
-    gateway_only: bool,
-}
-
-impl Kernel {
-    fn ask() -> Self {
-        Self {
-            unable: confine::supported(false)
-                .err()
-                .map(|error| error.to_string()),
-            gateway_only: confine::supported(true).is_ok(),
-        }
-    }
-
-    fn confined(&self) -> bool {
-        self.unable.is_none()
-    }
-
-    fn expected(&self) -> Confinement {
-        match (self.confined(), self.gateway_only) {
-            (false, _) => Confinement::Unconfined,
-            (true, false) => Confinement::Landlock,
-            (true, true) => Confinement::GatewayOnly,
-        }
-    }
-}
-
-async fn set_up(
-    stage: &mut Stage,
-    screen: &mut Screen,
-    kernel: &Kernel,
-    checks: &mut Checks,
-) -> Result<(), Failure> {
-    screen.act("The stage").await?;
-    stage.start_database().await?;
-    let version = stage.look("SHOW server_version")?;
-    let version = version.split_whitespace().next().unwrap_or_default();
-    let words = format!(
-        "a throwaway PostgreSQL {version}: public.tickets, public.comments, billing.cards, \
-         billing.invoices"
-    );
-    screen.line("database", style::HEADING, &words, false)?;
-    let address = stage.start_gateway(kernel.gateway_only).await?;
-    let words = format!(
-        "bailiwick serve, on {address}; the database itself would let it do all that follows: what \
-         stops the agent is the gateway alone"
-    );
-    screen.line("gateway", style::HEADING, &words, false)?;
-    screen.line(
-        "agent",
-        style::HEADING,
-        "a script that believes what it reads; its task:",
-        false,
-    )?;
-    screen.blank()?;
-    let checked = show(stage, screen, &["task", "check", "triage-tickets"]).await?;
-    checks.equal(checked.status, Some(0), "the exit status of `task check`");
-    Ok(())
-}
-
-/// The agent at work, until it ends.
-async fn work(
-    stage: &mut Stage,
-    screen: &mut Screen,
-    kernel: &Kernel,
-    checks: &mut Checks,
-) -> Result<Telling, Failure> {
-    screen.act("The agent does its work").await?;
-    let unconfined = if kernel.confined() {
-        ""
-    } else {
-        "--unconfined "
-    };
-    screen.command(&format!(
-        "bailiwick run --task triage-tickets {unconfined}-- bailiwick demo-agent"
-    ))?;
-    let mut agent = stage.start_agent(kernel.confined(), kernel.gateway_only, screen.pace())?;
-    let mut telling = Telling::default();
-    loop {
-        let mut line = Vec::new();
-        let limited = &mut agent.says;
-        let read = limited
-            .take(event::LINE_MAX)
-            .read_until(b'\n', &mut line)
-            .await;
-        if read.map_err(Failure::new)? == 0 {
-            break;
-        }
-        let event = serde_json::from_slice(&line)
-            .map_err(|error| Failure::new(format!("the agent said what is no event: {error}")))?;
-        telling.tell(screen, event).await?;
-    }
-    let status = stage.agent_ended().await?;
-    let notes = agent.notes.await.map_err(Failure::new)?;
-    if !status.success() {
-        return Err(Failure::new(format!(
-            "the agent failed, {status}\n{}",
-            notes.trim_end()
-        )));
-    }
-    checks.that(telling.obeyed, "the agent is led astray");
-    if let Some(unable) = &kernel.unable {
-        screen.act("The record of all this").await?;
-        screen.line("note", style::NOTE, unable, false)?;
-        screen.tell(
-            "So the agent ran unconfined, which its record says: as the same user it could reach the \
-             record here. In production the gateway runs as another user or on another machine.",
-        )?;
-    }
-    Ok(telling)
-}
-
-/// What the agent got and did, and what became of the database.
-fn check_agent(
-    stage: &Stage,
-    kernel: &Kernel,
-    telling: &Telling,
-    checks: &mut Checks,
-) -> Result<(), Failure> {
-    let secrets = stage.look(
-        "SELECT email FROM tickets UNION SELECT number FROM billing.cards \
-         UNION SELECT unnest(regexp_matches(body, '\\S+@\\S+\\w')) FROM tickets",
-    )?;
-    let seen = telling.seen.join("\n");
-    let shown: Vec<&str> = secrets
-        .lines()
-        .filter(|secret| seen.contains(secret))
-        .collect();
-    checks.equal(
-        shown,
-        Vec::new(),
-        "addresses and card numbers that the agent saw",
-    );
-    for kind in [
-        "[masked]",
-        "[masked:card]",
-        "[masked:email]",
-        "[masked:phone]",
-    ] {
-        checks.that(seen.contains(kind), &format!("the agent sees {kind}"));
-    }
-    let denied = |(code, explained): &&(String, bool)| code == DENIED && *explained;
-    checks.equal(telling.errors.len(), ORDERS, "errors that the agent got");
-    let explained = telling.errors.iter().filter(denied).count();
-    checks.equal(
-        explained,
-        ORDERS,
-        "denials with SQLSTATE 42501, detail and hint",
-    );
-    checks.equal(telling.changed, 5, "priorities that the agent set");
-    let tries = match (kernel.confined(), kernel.gateway_only) {
-        (false, _) => 0,
-        (true, false) => 5,
-        (true, true) => 6,
-    };
-    checks.equal(
-        telling.tried.len(),
-        tries,
-        "things that the agent tried beside the gateway",
-    );
-    let reached: Vec<&str> = telling
-        .tried
-        .iter()
-        .filter(|(_, stopped)| !stopped)
-        .map(|(what, _)| what.as_str())
-        .collect();
-    checks.equal(
-        reached,
-        Vec::new(),
-        "what the agent could do beside the gateway",
-    );
-    let state = stage.look(
-        "SELECT (SELECT count(*) FROM tickets WHERE priority IS NULL), \
-         (SELECT count(*) FROM tickets WHERE status = 'closed'), \
-         (SELECT count(*) FROM billing.cards), (SELECT count(*) FROM billing.invoices)",
-    )?;
-    checks.equal(
-        state.as_str(),
-        "0|1|3|4",
-        "tickets without priority, closed tickets, cards and invoices in the database",
-    );
-    Ok(())
-}
-
-/// What of all that has arrived at the database, by its own log. Whether it is what it should be.
-fn check_arrived(stage: &Stage, checks: &mut Checks) -> Result<bool, Failure> {
-    let log = stage.database()?.statement_log().map_err(Failure::new)?;
-    let arrived: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("bailiwick@tickets"))
-        .collect();
-    let about = |what: &str| arrived.iter().filter(|line| line.contains(what)).count();
-    let (updates, denied) = (about(UPDATES), about("billing.") + about("status ="));
-    checks.that(
-        updates >= 5,
-        "PostgreSQL's own log has the statements that were allowed",
-    );
-    checks.equal(
-        denied,
-        0,
-        "statements that were denied, in PostgreSQL's own log",
-    );
-    Ok(updates >= 5 && denied == 0)
-}
-
-/// A denied call.
-struct Denied {
-    run: String,
-    seq: u64,
-}
-
-/// The trail of the run, and the first call in it that was denied.
-async fn trail(
-    stage: &Stage,
-    screen: &mut Screen,
-    kernel: &Kernel,
-    telling: &Telling,
-    checks: &mut Checks,
-) -> Result<Denied, Failure> {
-    screen.act("The trail of that run").await?;
-    let client = Client::connect(&stage.data()).await?;
-    let runs = client.runs(Which::All, 2).await?.runs;
-    let [run] = runs.as_slice() else {
-        return Err(Failure::new(format!(
-            "there should be one run, there are {}",
-            runs.len()
-        )));
-    };
-    check_run(run, kernel, telling, checks);
-    let shown = show(stage, screen, &["trail", "last"]).await?;
-    checks.equal(shown.status, Some(0), "the exit status of `trail`");
-    if check_arrived(stage, checks)? {
-        let log = "The database's own log agrees: nothing of what was denied ever arrived there.";
-        screen.tell(log)?;
-    }
-    let records = client.trail(&run.run, 0).await?.records;
-    let denied: Vec<u64> = records
-        .iter()
-        .filter(|record| record.record.get().contains(tamper::FROM))
-        .map(|record| record.seq)
-        .collect();
-    checks.equal(denied.len(), ORDERS, "denied calls on record");
-    let seq = denied.first().copied();
-    Ok(Denied {
-        run: run.run.to_string(),
-        seq: seq.ok_or_else(|| Failure::new("no denied call is on record"))?,
-    })
-}
-
-fn check_run(run: &Summary, kernel: &Kernel, telling: &Telling, checks: &mut Checks) {
-    checks.that(
-        run.state == RunState::Ended,
-        "the run has ended with its agent",
-    );
-    checks.equal(run.ending, Some(Ending::Closed), "how the run ended");
-    checks.equal(
-        run.confinement,
-        kernel.expected(),
-        "how the agent was confined",
-    );
-    checks.equal(
-        run.counts.denied,
-        ORDERS as u64,
-        "denied calls by the gateway's count",
-    );
-    checks.equal(
-        run.counts.masked,
-        telling.masked,
-        "masked values by the gateway's count",
-    );
-    checks.that(
-        run.counts.allowed >= telling.allowed,
-        "every allowed call is counted",
-    );
-}
-
-/// The verification, and a forgery that it finds.
-async fn prove(
-    stage: &mut Stage,
-    screen: &mut Screen,
-    denied: &Denied,
-    checks: &mut Checks,
-) -> Result<(), Failure> {
-    screen.act("The proof").await?;
-    let stopped = stage.stop_gateway().await?;
-    checks.that(stopped, "the gateway stops in order");
-    screen.tell("The gateway is stopped; the record stands for itself.")?;
-    let verified = show(stage, screen, &["verify"]).await?;
-    checks.equal(verified.status, Some(0), "the exit status of `verify`");
-    screen.blank()?;
-    let Denied { run, seq } = denied;
-    screen.tell(&format!(
-        "In a copy, somebody who owns the disk makes the first denied call look allowed: record {seq} \
-         of the run, {} becomes {}.",
-        tamper::FROM,
-        tamper::TO,
-    ))?;
-    let copy = stage.home().join("copy");
-    let forging = |error| {
-        Failure::new(format!(
-            "the record could not be copied and forged: {error}"
-        ))
-    };
-    tamper::copy(&stage.data(), &copy).map_err(forging)?;
-    let forged = tamper::forge(&copy.join("log/tile/entries"), run, *seq).map_err(forging)?;
-    checks.that(forged > 0, "the published log has the denied call");
-    let verified = show(stage, screen, &["verify", "--data", "copy"]).await?;
-    checks.equal(
-        verified.status,
-        Some(1),
-        "the exit status of `verify` on the forged copy",
-    );
-    checks.that(
-        verified.said.contains(&format!("{run}/{seq}")),
-        "`verify` names the record that was forged",
-    );
-    Ok(())
-}
-
-/// What one of our commands did.
-struct Shown {
-    status: Option<i32>,
-    said: String,
-}
-
-/// Runs one of our commands for everyone to see.
-async fn show(stage: &Stage, screen: &Screen, arguments: &[&str]) -> Result<Shown, Failure> {
-    screen.command(&format!("bailiwick {}", arguments.join(" ")))?;
-    let output = stage
-        .ran(arguments, screen.room(), screen.is_terminal())
-        .await?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    screen.output(&said)?;
-    screen.output(&String::from_utf8_lossy(&output.stderr))?;
-    tokio::time::sleep(screen.pace() * 2).await;
-    Ok(Shown {
-        status: output.status.code(),
-        said,
-    })
 }
 
 /// Waits for a signal to end, and gives the exit status for it. Later ones are ignored, so that they

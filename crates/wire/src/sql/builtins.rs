@@ -42,12 +42,22 @@ pub(super) fn returns_set(name: &str) -> bool {
 /// column that is named after its alias or itself.
 pub(super) fn columns(name: &str) -> Option<&'static [&'static str]> {
     Some(match name {
-        "generate_series" | "generate_subscripts" | "json_object_keys" | "jsonb_object_keys"
-        | "jsonb_path_query" | "jsonb_path_query_tz" | "pg_listening_channels"
-        | "pg_snapshot_xip" | "pg_tablespace_databases" | "regexp_matches"
-        | "regexp_split_to_table" | "string_to_table" => &[],
+        "generate_series"
+        | "generate_subscripts"
+        | "json_object_keys"
+        | "jsonb_object_keys"
+        | "jsonb_path_query"
+        | "jsonb_path_query_tz"
+        | "pg_listening_channels"
+        | "pg_snapshot_xip"
+        | "pg_tablespace_databases"
+        | "regexp_matches"
+        | "regexp_split_to_table"
+        | "string_to_table" => &[],
         "aclexplode" => &["grantor", "grantee", "privilege_type", "is_grantable"],
-        "json_array_elements" | "json_array_elements_text" | "jsonb_array_elements"
+        "json_array_elements"
+        | "json_array_elements_text"
+        | "jsonb_array_elements"
         | "jsonb_array_elements_text" => &["value"],
         "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => &["key", "value"],
         "pg_options_to_table" => &["option_name", "option_value"],
@@ -62,21 +72,27 @@ pub(super) fn columns(name: &str) -> Option<&'static [&'static str]> {
 pub(super) fn is_field(name: &str) -> bool {
     matches!(
         name,
-        "grantor" | "grantee" | "privilege_type" | "is_grantable" | "key" | "value" | "lexeme"
-            | "positions" | "weights" | "option_name" | "option_value" | "n"
+        "grantor"
+            | "grantee"
+            | "privilege_type"
+            | "is_grantable"
+            | "key"
+            | "value"
+            | "lexeme"
+            | "positions"
+            | "weights"
+            | "option_name"
+            | "option_value"
+            | "n"
     )
 }
 
 static HARMLESS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| HARMLESS_NAMES.split_whitespace().collect());
-static READ: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| READ_NAMES.split_whitespace().collect());
-static WRITE: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| WRITE_NAMES.split_whitespace().collect());
-static ADMIN: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| ADMIN_NAMES.split_whitespace().collect());
-static SETS: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| SET_NAMES.split_whitespace().collect());
+static READ: LazyLock<HashSet<&str>> = LazyLock::new(|| READ_NAMES.split_whitespace().collect());
+static WRITE: LazyLock<HashSet<&str>> = LazyLock::new(|| WRITE_NAMES.split_whitespace().collect());
+static ADMIN: LazyLock<HashSet<&str>> = LazyLock::new(|| ADMIN_NAMES.split_whitespace().collect());
+static SETS: LazyLock<HashSet<&str>> = LazyLock::new(|| SET_NAMES.split_whitespace().collect());
 
 /// Includes the names of types, which PostgreSQL takes as casts when they are called, and what a
 /// connection pool calls between two users.
@@ -328,7 +344,10 @@ mod tests {
     #[test]
     fn no_name_is_on_two_lists() {
         let lists = [HARMLESS_NAMES, READ_NAMES, WRITE_NAMES, ADMIN_NAMES];
-        let all: Vec<_> = lists.iter().flat_map(|list| list.split_whitespace()).collect();
+        let all: Vec<_> = lists
+            .iter()
+            .flat_map(|list| list.split_whitespace())
+            .collect();
         let distinct: HashSet<_> = all.iter().collect();
         assert_eq!(all.len(), distinct.len());
     }

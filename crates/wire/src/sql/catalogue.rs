@@ -37,8 +37,7 @@ pub const QUERIES: [&str; 6] = [
       ORDER BY a.attrelid USING OPERATOR(pg_catalog.<), a.attnum USING OPERATOR(pg_catalog.<)",
     // Functions that are not the system's own.
     "SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text, \
-            p.prokind::pg_catalog.text, p.provolatile::pg_catalog.text, \
-            p.prosecdef::pg_catalog.text, l.lanname::pg_catalog.text, \
+            p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, \
             p.proretset::pg_catalog.text, \
             EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
                      WHERE d.classid OPERATOR(pg_catalog.=) \
@@ -171,10 +170,6 @@ pub enum Volatility {
 pub struct Function {
     /// What it may do.
     pub volatility: Volatility,
-    /// Whether it is a procedure.
-    pub procedure: bool,
-    /// Whether it runs with its owner's rights.
-    pub definer: bool,
     /// Whether it returns a set of rows.
     pub set: bool,
     /// Whether it is an extension's, or compiled code: made by someone who administers the target.
@@ -216,10 +211,10 @@ impl Catalogue {
             });
         };
         let bad = |query| move |row| BadRow { query, row };
-        each(session, bad(0), |row: [Option<&str>; 3]| {
-            catalogue.database = row[0]?.to_owned();
-            catalogue.user = row[1]?.to_owned();
-            catalogue.temporary = row[2].map(str::to_owned);
+        each(session, bad(0), |[database, user, temporary]| {
+            catalogue.database = database?.to_owned();
+            catalogue.user = user?.to_owned();
+            catalogue.temporary = temporary.map(str::to_owned);
             Some(())
         })?;
         each(path, bad(1), |[schema]| {
@@ -236,26 +231,28 @@ impl Catalogue {
                 });
             Some(())
         })?;
-        each(relations, bad(2), |[oid, schema, name, kind, definition]| {
-            let oid = oid?.parse().ok()?;
-            catalogue.add(Relation {
-                oid,
-                schema: schema?.to_owned(),
-                name: name?.to_owned(),
-                kind: relation_kind(kind?)?,
-                columns: built_columns.remove(&oid).unwrap_or_default(),
-                definition: definition.map(str::to_owned),
-            });
-            Some(())
-        })?;
+        each(
+            relations,
+            bad(2),
+            |[oid, schema, name, kind, definition]| {
+                let oid = oid?.parse().ok()?;
+                catalogue.add(Relation {
+                    oid,
+                    schema: schema?.to_owned(),
+                    name: name?.to_owned(),
+                    kind: relation_kind(kind?)?,
+                    columns: built_columns.remove(&oid).unwrap_or_default(),
+                    definition: definition.map(str::to_owned),
+                });
+                Some(())
+            },
+        )?;
         each(
             functions,
             bad(4),
-            |[schema, name, kind, volatility, definer, language, set, extension]| {
+            |[schema, name, volatility, language, set, extension]| {
                 let function = Function {
                     volatility: self::volatility(volatility?)?,
-                    procedure: kind? == "p",
-                    definer: boolean(definer?)?,
                     set: boolean(set?)?,
                     installed: compiled(language?) || boolean(extension?)?,
                 };
@@ -283,7 +280,8 @@ impl Catalogue {
     pub fn add(&mut self, relation: Relation) {
         let at = self.relations.len();
         let columns = relation.columns.iter();
-        self.column_names.extend(columns.map(|column| column.name.clone()));
+        self.column_names
+            .extend(columns.map(|column| column.name.clone()));
         self.by_oid.insert(relation.oid, at);
         self.by_name
             .entry(relation.schema.clone())
@@ -300,8 +298,6 @@ impl Catalogue {
             .entry(schema.to_owned())
             .and_modify(|known| {
                 known.volatility = known.volatility.max(function.volatility);
-                known.procedure |= function.procedure;
-                known.definer |= function.definer;
                 known.set |= function.set;
                 known.installed &= function.installed;
             })
@@ -367,9 +363,7 @@ impl Catalogue {
     pub(super) fn creation_schema(&self) -> Option<&str> {
         self.path
             .iter()
-            .find(|schema| {
-                *schema != "pg_catalog" && Some(*schema) != self.temporary.as_ref()
-            })
+            .find(|schema| *schema != "pg_catalog" && Some(*schema) != self.temporary.as_ref())
             .map(|schema| &**schema)
     }
 
@@ -415,7 +409,9 @@ impl Catalogue {
             .into_iter()
             .flatten()
             .map(|(schema, operator)| (&**schema, *operator))
-            .filter(|(schema, _)| self.path.iter().any(|on| on == schema) || *schema == "pg_catalog")
+            .filter(|(schema, _)| {
+                self.path.iter().any(|on| on == schema) || *schema == "pg_catalog"
+            })
     }
 
     /// Whether any relation or composite type has a column of this name.

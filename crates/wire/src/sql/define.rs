@@ -71,25 +71,49 @@ impl Walker<'_> {
                 Ok("ALTER FUNCTION")
             }
             NodeEnum::CreateTrigStmt(create) => {
-                self.on_table("trigger", &create.trigname, create.relation.as_ref(), Verb::Create)?;
+                self.on_table(
+                    "trigger",
+                    &create.trigname,
+                    create.relation.as_ref(),
+                    Verb::Create,
+                )?;
                 self.function(&strings(&create.funcname)?)?;
                 Ok("CREATE TRIGGER")
             }
             NodeEnum::RuleStmt(create) => {
-                self.on_table("rule", &create.rulename, create.relation.as_ref(), Verb::Create)?;
+                self.on_table(
+                    "rule",
+                    &create.rulename,
+                    create.relation.as_ref(),
+                    Verb::Create,
+                )?;
                 Ok("CREATE RULE")
             }
             NodeEnum::CreatePolicyStmt(create) => {
-                self.on_table("policy", &create.policy_name, create.table.as_ref(), Verb::Create)?;
+                self.on_table(
+                    "policy",
+                    &create.policy_name,
+                    create.table.as_ref(),
+                    Verb::Create,
+                )?;
                 Ok("CREATE POLICY")
             }
             NodeEnum::AlterPolicyStmt(alter) => {
-                self.on_table("policy", &alter.policy_name, alter.table.as_ref(), Verb::Alter)?;
+                self.on_table(
+                    "policy",
+                    &alter.policy_name,
+                    alter.table.as_ref(),
+                    Verb::Alter,
+                )?;
                 Ok("ALTER POLICY")
             }
             NodeEnum::CompositeTypeStmt(create) => {
                 let name = self.created(present(create.typevar.as_ref())?)?;
-                self.object(Verb::Create, "type", &format!("{}.{}", name.schema, name.name));
+                self.object(
+                    Verb::Create,
+                    "type",
+                    &format!("{}.{}", name.schema, name.name),
+                );
                 Ok("CREATE TYPE")
             }
             NodeEnum::CreateEnumStmt(create) => {
@@ -370,9 +394,7 @@ impl Walker<'_> {
 
     fn named_object(&mut self, verb: Verb, what: &str, name: &[Node]) -> Walked<&'static str> {
         let name = match strings(name)?.as_slice() {
-            [name] if verb == Verb::Create => {
-                dotted(self.catalogue.creation_schema(), name)
-            }
+            [name] if verb == Verb::Create => dotted(self.catalogue.creation_schema(), name),
             names => names.join("."),
         };
         Ok(self.coarse(verb, what, &name))
@@ -396,9 +418,13 @@ impl Walker<'_> {
     /// A function that is made, changed or dropped.
     fn made_function(&mut self, verb: Verb, names: &[&str]) -> Walked<()> {
         let (schema, name) = match names {
-            [name] if verb == Verb::Create => {
-                (self.catalogue.creation_schema().unwrap_or_default().to_owned(), *name)
-            }
+            [name] if verb == Verb::Create => (
+                self.catalogue
+                    .creation_schema()
+                    .unwrap_or_default()
+                    .to_owned(),
+                *name,
+            ),
             [name] => {
                 let mut found = self.catalogue.visible_functions(name);
                 match (found.next(), found.next()) {

@@ -3,10 +3,10 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AArrayExpr, AExpr, AExprKind, AIndices, AIndirection, BoolExpr, BooleanTest, CaseExpr, CaseWhen,
-    CoalesceExpr, CollateClause, CurrentOfExpr, GroupingFunc, MinMaxExpr, MultiAssignRef,
-    NamedArgExpr, Node, NullTest, RowExpr, SubLink, SubLinkType, TypeCast, TypeName, XmlExpr,
-    XmlSerialize, ResTarget,
+    AArrayExpr, AExpr, AExprKind, AIndices, AIndirection, BoolExpr, BooleanTest, CaseExpr,
+    CaseWhen, CoalesceExpr, CollateClause, CurrentOfExpr, GroupingFunc, MinMaxExpr, MultiAssignRef,
+    NamedArgExpr, Node, NullTest, ResTarget, RowExpr, SubLink, SubLinkType, TypeCast, TypeName,
+    XmlExpr, XmlSerialize,
 };
 
 use super::flow::Flow;
@@ -24,8 +24,11 @@ impl Walker<'_> {
             NodeEnum::AConst(_)
             | NodeEnum::ParamRef(_)
             | NodeEnum::SetToDefault(_)
-            | NodeEnum::SqlvalueFunction(_)
-            | NodeEnum::MergeSupportFunc(_) => Ok(Flow::default()),
+            | NodeEnum::SqlvalueFunction(_) => Ok(Flow::default()),
+            NodeEnum::MergeSupportFunc(_) => {
+                self.spelt("merge_action");
+                Ok(Flow::default())
+            }
             NodeEnum::ColumnRef(reference) => self.column_ref(reference, env),
             NodeEnum::AExpr(expr) => self.operation(expr, env),
             NodeEnum::BoolExpr(expr) => self.boolean(expr, env),
@@ -170,7 +173,12 @@ impl Walker<'_> {
             | NodeEnum::JsonArrayAgg(_)
             | NodeEnum::JsonFuncExpr(_)
             | NodeEnum::JsonIsPredicate(_)
-            | NodeEnum::JsonValueExpr(_) => self.json(node, env),
+            | NodeEnum::JsonValueExpr(_) => {
+                for name in JSON_FUNCTIONS {
+                    self.spelt(name);
+                }
+                self.json(node, env)
+            }
             _ => refuse("an expression of a kind that is not known"),
         }
     }
@@ -417,6 +425,20 @@ impl Walker<'_> {
         Ok(flow)
     }
 }
+
+/// What the SQL/JSON expressions are called.
+const JSON_FUNCTIONS: [&str; 10] = [
+    "json",
+    "json_array",
+    "json_arrayagg",
+    "json_exists",
+    "json_object",
+    "json_objectagg",
+    "json_query",
+    "json_scalar",
+    "json_serialize",
+    "json_value",
+];
 
 /// The parser leaves some fields for later stages of the server to fill in.
 pub(super) fn raw(unfilled: bool) -> Walked<()> {

@@ -16,30 +16,30 @@ use super::walk::{Walked, Walker, kind, present, refuse, strings};
 
 impl Walker<'_> {
     /// The items of a FROM list.
-    pub(super) fn from_list<'t>(&mut self, list: &'t [Node], env: &Env<'t>) -> Walked<Items> {
+    pub(super) fn items_of<'t>(&mut self, list: &'t [Node], env: &Env<'t>) -> Walked<Items> {
         let mut items = Items::default();
         for node in list {
-            let more = self.from_item(node, env, &items)?;
+            let more = self.item(node, env, &items)?;
             items.extend(more);
         }
         Ok(items)
     }
 
     /// One item of FROM; `before` is what stands left of it, which LATERAL can see.
-    pub(super) fn from_item<'t>(
+    pub(super) fn item<'t>(
         &mut self,
         node: &'t Node,
         env: &Env<'t>,
         before: &Items,
     ) -> Walked<Items> {
         self.deeper(|walker| match kind(node)? {
-            NodeEnum::RangeVar(named) => walker.from_relation(named, env),
-            NodeEnum::RangeSubselect(query) => walker.from_query(query, env, before),
-            NodeEnum::RangeFunction(function) => walker.from_function(function, env, before),
-            NodeEnum::RangeTableFunc(table) => walker.from_xml(table, env, before),
-            NodeEnum::JsonTable(table) => walker.from_json(table, env, before),
-            NodeEnum::RangeTableSample(sample) => walker.from_sample(sample, env, before),
-            NodeEnum::JoinExpr(join) => walker.from_join(join, env, before),
+            NodeEnum::RangeVar(named) => walker.table_item(named, env),
+            NodeEnum::RangeSubselect(query) => walker.query_item(query, env, before),
+            NodeEnum::RangeFunction(function) => walker.function_item(function, env, before),
+            NodeEnum::RangeTableFunc(table) => walker.xml_item(table, env, before),
+            NodeEnum::JsonTable(table) => walker.json_item(table, env, before),
+            NodeEnum::RangeTableSample(sample) => walker.sample_item(sample, env, before),
+            NodeEnum::JoinExpr(join) => walker.join_item(join, env, before),
             _ => refuse("something in FROM that is not known"),
         })
     }
@@ -54,7 +54,7 @@ impl Walker<'_> {
     }
 
     /// A table, view or query named by WITH.
-    fn from_relation<'t>(&mut self, named: &'t RangeVar, env: &Env<'t>) -> Walked<Items> {
+    fn table_item<'t>(&mut self, named: &'t RangeVar, env: &Env<'t>) -> Walked<Items> {
         let (schema, name) = self.named(named)?;
         if schema.is_none()
             && named.catalogname.is_empty()
@@ -91,7 +91,7 @@ impl Walker<'_> {
         Ok(Items::one(entry))
     }
 
-    fn from_query<'t>(
+    fn query_item<'t>(
         &mut self,
         query: &'t RangeSubselect,
         env: &Env<'t>,
@@ -114,7 +114,7 @@ impl Walker<'_> {
     }
 
     /// Functions in FROM see what stands before them, LATERAL or not.
-    fn from_function<'t>(
+    fn function_item<'t>(
         &mut self,
         function: &'t RangeFunction,
         env: &Env<'t>,
@@ -166,12 +166,11 @@ impl Walker<'_> {
                     entry.columns.push(column(name));
                 }
                 Shape::Named(names) => {
-                    entry.columns.extend(names.iter().map(|name| column((*name).into())));
+                    entry
+                        .columns
+                        .extend(names.iter().map(|name| column((*name).into())));
                 }
-                Shape::Unknown => entry
-                    .open
-                    .get_or_insert_with(Flow::default)
-                    .add(&flow),
+                Shape::Unknown => entry.open.get_or_insert_with(Flow::default).add(&flow),
             }
         }
         let definitions = self.definitions(coldeflist)?;
@@ -234,7 +233,7 @@ impl Walker<'_> {
     }
 
     /// XMLTABLE.
-    fn from_xml<'t>(
+    fn xml_item<'t>(
         &mut self,
         table: &'t RangeTableFunc,
         env: &Env<'t>,
@@ -303,7 +302,7 @@ impl Walker<'_> {
         Ok(Items::one(entry))
     }
 
-    fn from_sample<'t>(
+    fn sample_item<'t>(
         &mut self,
         sample: &'t RangeTableSample,
         env: &Env<'t>,
@@ -316,7 +315,7 @@ impl Walker<'_> {
             repeatable,
             location: _,
         } = sample;
-        let items = self.from_item(present(relation.as_deref())?, env, before)?;
+        let items = self.item(present(relation.as_deref())?, env, before)?;
         match strings(method)?.as_slice() {
             ["bernoulli" | "system"] | ["pg_catalog", "bernoulli" | "system"] => {}
             names => {
@@ -330,7 +329,7 @@ impl Walker<'_> {
         Ok(items)
     }
 
-    fn from_join<'t>(
+    fn join_item<'t>(
         &mut self,
         join: &'t JoinExpr,
         env: &Env<'t>,
@@ -349,19 +348,16 @@ impl Walker<'_> {
         } = join;
         match JoinType::try_from(*jointype) {
             Ok(
-                JoinType::JoinInner
-                | JoinType::JoinLeft
-                | JoinType::JoinFull
-                | JoinType::JoinRight,
+                JoinType::JoinInner | JoinType::JoinLeft | JoinType::JoinFull | JoinType::JoinRight,
             ) => {}
             _ => return refuse("a kind of join that is not known"),
         }
-        let left = self.from_item(present(larg.as_deref())?, env, before)?;
+        let left = self.item(present(larg.as_deref())?, env, before)?;
         let right = {
             self.charge(before.columns.len() + left.columns.len())?;
             let mut sees = before.clone();
             sees.extend(left.clone());
-            self.from_item(present(rarg.as_deref())?, env, &sees)?
+            self.item(present(rarg.as_deref())?, env, &sees)?
         };
         let mut shared: Vec<Rc<str>> = strings(using_clause)?.into_iter().map(Into::into).collect();
         if *is_natural {
@@ -392,7 +388,11 @@ impl Walker<'_> {
         if let Some(alias) = alias {
             // The alias hides the names within.
             let mut entry = Entry {
-                locks: items.entries.iter().flat_map(|entry| entry.locks.clone()).collect(),
+                locks: items
+                    .entries
+                    .iter()
+                    .flat_map(|entry| entry.locks.clone())
+                    .collect(),
                 open: items.open(),
                 columns: std::mem::take(&mut items.columns),
                 ..Entry::default()
@@ -459,6 +459,10 @@ impl Walker<'_> {
 
     /// One output column more, for items that name a list.
     pub(super) fn renamed(&mut self, derived: &mut Derived, names: &[Node]) -> Walked<()> {
-        rename(&mut derived.columns, derived.open.as_ref(), &strings(names)?)
+        rename(
+            &mut derived.columns,
+            derived.open.as_ref(),
+            &strings(names)?,
+        )
     }
 }

@@ -90,6 +90,13 @@ impl Walker<'_> {
         } else {
             self.function(&names)?
         };
+        if let (["pg_catalog", name @ "system_user"], []) = (names.as_slice(), args.as_slice())
+            && self.catalogue.is_column(name)
+        {
+            // A word without parentheses; before PostgreSQL 16 it is a column.
+            let column = self.bare(name, env)?;
+            self.join(&mut flow, &column)?;
+        }
         if traits.set {
             // How many rows there are tells of the arguments.
             self.expose(&flow)?;
@@ -211,6 +218,15 @@ impl Walker<'_> {
         }
     }
 
+    /// A function that has its own grammar here. To a target that does not know that grammar yet it is
+    /// a plain call, and may mean a function that someone has made in its stead.
+    pub(super) fn spelt(&mut self, name: &str) {
+        let others: Vec<_> = self.catalogue.visible_functions(name).collect();
+        for (schema, function) in others {
+            self.runs(schema, name, function);
+        }
+    }
+
     /// `(value).name`: a field of the value, or a function called with it.
     pub(super) fn call_by_field(&mut self, name: &str) -> Walked<()> {
         if self.is_function(name) {
@@ -257,7 +273,10 @@ impl Walker<'_> {
         if installed && volatility == Volatility::Immutable {
             return;
         }
-        self.act(Action::execute(class(volatility), Resource::function(schema, name)));
+        self.act(Action::execute(
+            class(volatility),
+            Resource::function(schema, name),
+        ));
     }
 
     fn runs(&mut self, schema: &str, name: &str, function: Function) {
@@ -269,7 +288,10 @@ impl Walker<'_> {
 
     fn granted(&mut self, own: Builtin, name: &str) {
         if let Builtin::Granted(class) = own {
-            self.act(Action::execute(class, Resource::function("pg_catalog", name)));
+            self.act(Action::execute(
+                class,
+                Resource::function("pg_catalog", name),
+            ));
         }
     }
 

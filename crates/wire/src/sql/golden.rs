@@ -33,16 +33,28 @@ pub(super) fn catalogue() -> Catalogue {
     };
     use RelationKind::{Composite, Foreign, Materialised, Sequence, Table, View};
     for (schema, name, columns) in [
-        ("public", "tickets", "id subject body email priority status created_at"),
+        (
+            "public",
+            "tickets",
+            "id subject body email priority status created_at",
+        ),
         ("public", "comments", "id ticket_id author body"),
         ("public", "drafts", "id body"),
         ("public", "customers", "id name email phone"),
         ("public", "Odd Name", "id \"quoted\""),
         ("billing", "cards", "id holder number cvc"),
         ("billing", "invoices", "id customer_id total"),
-        ("pg_catalog", "pg_class", "oid relname relnamespace relkind relowner"),
+        (
+            "pg_catalog",
+            "pg_class",
+            "oid relname relnamespace relkind relowner",
+        ),
         ("pg_catalog", "pg_namespace", "oid nspname"),
-        ("pg_catalog", "pg_attribute", "attrelid attname atttypid attnum attisdropped"),
+        (
+            "pg_catalog",
+            "pg_attribute",
+            "attrelid attname atttypid attnum attisdropped",
+        ),
         ("pg_catalog", "pg_settings", "name setting"),
         ("information_schema", "tables", "table_schema table_name"),
     ] {
@@ -66,7 +78,13 @@ pub(super) fn catalogue() -> Catalogue {
         ),
     );
     relation("public", "broken", View, "id", Some("SELECT"));
-    relation("public", "unreadable", View, "id", Some("DROP TABLE tickets"));
+    relation(
+        "public",
+        "unreadable",
+        View,
+        "id",
+        Some("DROP TABLE tickets"),
+    );
     relation(
         "public",
         "ticket_stats",
@@ -74,13 +92,17 @@ pub(super) fn catalogue() -> Catalogue {
         "status n",
         Some("SELECT status, count(*) AS n FROM tickets GROUP BY status;"),
     );
-    relation("public", "tickets_id_seq", Sequence, "last_value log_cnt is_called", None);
+    relation(
+        "public",
+        "tickets_id_seq",
+        Sequence,
+        "last_value log_cnt is_called",
+        None,
+    );
     relation("public", "remote", Foreign, "id payload", None);
     relation("public", "address", Composite, "street city", None);
     let function = |volatility, set, installed| Function {
         volatility,
-        procedure: false,
-        definer: false,
         set,
         installed,
     };
@@ -141,7 +163,12 @@ fn describe(statement: &Statement, out: &mut String) {
     out.push('\n');
     let mut shown = BTreeSet::new();
     for action in &statement.actions {
-        write!(out, "  {} {} {}", action.class, action.verb, action.resource).unwrap();
+        write!(
+            out,
+            "  {} {} {}",
+            action.class, action.verb, action.resource
+        )
+        .unwrap();
         if action.resource.schema.as_deref() == Some("") {
             out.push_str(" UNKNOWN");
         }
@@ -165,7 +192,11 @@ fn describe(statement: &Statement, out: &mut String) {
         }
         out.push('\n');
     }
-    let behind: BTreeSet<_> = statement.exposed_sources.difference(&shown).cloned().collect();
+    let behind: BTreeSet<_> = statement
+        .exposed_sources
+        .difference(&shown)
+        .cloned()
+        .collect();
     if !behind.is_empty() {
         writeln!(out, "  exposed behind views: {}", sources(&behind)).unwrap();
     }
@@ -173,7 +204,10 @@ fn describe(statement: &Statement, out: &mut String) {
         Outputs::None => {}
         Outputs::Unknown => writeln!(out, "  -> any of {}", sources(&statement.touched)).unwrap(),
         Outputs::Columns(columns) => {
-            let columns: Vec<_> = columns.iter().map(|column| sources(&column.sources)).collect();
+            let columns: Vec<_> = columns
+                .iter()
+                .map(|column| sources(&column.sources))
+                .collect();
             writeln!(out, "  -> {}", columns.join(" | ")).unwrap();
         }
     }
@@ -229,5 +263,7 @@ fn every_statement_is_understood_as_written_down() {
             );
         }
     }
-    panic!("golden.txt has more or fewer lines than before; run with BAILIWICK_BLESS=1 if it is meant");
+    panic!(
+        "golden.txt has more or fewer lines than before; run with BAILIWICK_BLESS=1 if it is meant"
+    );
 }

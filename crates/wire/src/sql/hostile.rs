@@ -38,8 +38,16 @@ fn depth_is_refused() {
             format!("select {}1{}", "(".repeat(times), ")".repeat(times)),
             format!("select {}1{}", "array[".repeat(times), "]".repeat(times)),
             format!("select {}1{}", "(select ".repeat(times), ")".repeat(times)),
-            format!("{}select 1{}", "select * from (".repeat(times), ") x".repeat(times)),
-            format!("select {}1{}", "case when true then ".repeat(times), " end".repeat(times)),
+            format!(
+                "{}select 1{}",
+                "select * from (".repeat(times),
+                ") x".repeat(times)
+            ),
+            format!(
+                "select {}1{}",
+                "case when true then ".repeat(times),
+                " end".repeat(times)
+            ),
             format!("select {}1", "- ".repeat(times)),
             format!("select {}true", "not ".repeat(times)),
             format!("select {}{}", "upper(".repeat(times), ")".repeat(times)),
@@ -53,7 +61,11 @@ fn depth_is_refused() {
             repeated("select (a)", ".a", times),
             repeated("explain ", "explain ", times),
             repeated("prepare a as ", "prepare a as ", times),
-            format!("{}select 1{}", "with x as (".repeat(times), ") select 1".repeat(times)),
+            format!(
+                "{}select 1{}",
+                "with x as (".repeat(times),
+                ") select 1".repeat(times)
+            ),
         ] {
             // Whatever is small enough may be understood; nothing may end the process.
             let what = sql.chars().take(60).collect::<String>();
@@ -69,7 +81,10 @@ fn depth_is_refused() {
 fn size_is_refused() {
     assert!(reason(repeated("select 1 --", "x", 256 * 1024)).contains("256 KiB"));
     assert!(reason(repeated("", "select 1;", 101)).contains("100 statements"));
-    assert_eq!(classified(repeated("", "select 1;", 100)).unwrap().len(), 100);
+    assert_eq!(
+        classified(repeated("", "select 1;", 100)).unwrap().len(),
+        100
+    );
 }
 
 #[test]
@@ -78,13 +93,18 @@ fn work_is_refused() {
     assert!(reason(format!("select {rows} 1 from tickets")).contains("more columns"));
     let array = format!("select array[{rows} 1] from tickets");
     assert!(reason(array).contains("too much work"));
-    let from = (0..2_000).map(|n| format!("tickets t{n}")).collect::<Vec<_>>().join(",");
+    let from = (0..2_000)
+        .map(|n| format!("tickets t{n}"))
+        .collect::<Vec<_>>()
+        .join(",");
     assert!(reason(format!("select * from {from}")).contains("more columns"));
     // Each doubles the columns of the one before.
     let mut with = "with x0 as (select * from tickets)".to_owned();
     for n in 1..40 {
         let before = n - 1;
-        with.push_str(&format!(", x{n} as (select * from x{before} a, x{before} b)"));
+        with.push_str(&format!(
+            ", x{n} as (select * from x{before} a, x{before} b)"
+        ));
     }
     assert!(reason(format!("{with} select 1 from x39")).contains("more columns"));
     // Recursive queries within recursive queries start over and over.
@@ -102,19 +122,31 @@ fn work_is_refused() {
 fn ordinary_texts_are_understood() {
     let and = repeated("select 1 from tickets where id = 1", " and id = 1", 2_000);
     let or = repeated("select 1 from tickets where id = 1", " or id = 1", 2_000);
-    let list = format!("select 1 from tickets where id in (1{})", ",1".repeat(5_000));
+    let list = format!(
+        "select 1 from tickets where id in (1{})",
+        ",1".repeat(5_000)
+    );
     let row = format!("(1{})", ",'x'".repeat(49));
-    let rows = format!("insert into drafts values {row}{}", format!(",{row}").repeat(999));
+    let rows = format!(
+        "insert into drafts values {row}{}",
+        format!(",{row}").repeat(999)
+    );
     let columns = format!("select id{} from tickets", ",id".repeat(1_600));
     let case = format!("select case{} end", " when true then 1".repeat(1_000));
     let concat = repeated("select 'a'", "||'a'", 40);
     let union = repeated("select 1", " union all select 1", 40);
-    let nested = format!("{}select 1{}", "select * from (".repeat(15), ") x".repeat(15));
+    let nested = format!(
+        "{}select 1{}",
+        "select * from (".repeat(15),
+        ") x".repeat(15)
+    );
     let joins = (0..30)
         .map(|n| format!(" join comments c{n} on c{n}.id = t.id"))
         .collect::<String>();
     let joins = format!("select t.* from tickets t{joins}");
-    for sql in [and, or, list, rows, columns, case, concat, union, nested, joins] {
+    for sql in [
+        and, or, list, rows, columns, case, concat, union, nested, joins,
+    ] {
         let what = sql.chars().take(60).collect::<String>();
         let answer = classified(sql);
         assert!(answer.is_ok(), "{what}: {:?}", answer.err());

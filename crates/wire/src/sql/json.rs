@@ -2,10 +2,10 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    JsonAggConstructor, JsonArgument, JsonArrayAgg, JsonArrayConstructor, JsonArrayQueryConstructor,
-    JsonBehavior, JsonFuncExpr, JsonIsPredicate, JsonKeyValue, JsonObjectAgg, JsonObjectConstructor,
-    JsonParseExpr, JsonScalarExpr, JsonSerializeExpr, JsonTable, JsonTableColumn, JsonTablePathSpec,
-    JsonValueExpr, Node,
+    JsonAggConstructor, JsonArgument, JsonArrayAgg, JsonArrayConstructor,
+    JsonArrayQueryConstructor, JsonBehavior, JsonFuncExpr, JsonIsPredicate, JsonKeyValue,
+    JsonObjectAgg, JsonObjectConstructor, JsonParseExpr, JsonScalarExpr, JsonSerializeExpr,
+    JsonTable, JsonTableColumn, JsonTablePathSpec, JsonValueExpr, Node,
 };
 
 use super::expr::raw;
@@ -229,7 +229,7 @@ impl Walker<'_> {
     }
 
     /// JSON_TABLE.
-    pub(super) fn from_json<'t>(
+    pub(super) fn json_item<'t>(
         &mut self,
         table: &'t JsonTable,
         env: &Env<'t>,

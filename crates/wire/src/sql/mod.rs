@@ -23,6 +23,8 @@ mod names;
 #[cfg(test)]
 mod oracle;
 mod parse;
+#[cfg(test)]
+mod resolve;
 mod scope;
 mod select;
 mod settings;

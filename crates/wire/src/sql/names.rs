@@ -39,12 +39,17 @@ impl Walker<'_> {
         };
         if schema.is_none() && relation.is_some_and(|found| self.catalogue.hides(found)) {
             // The temporary one may be gone by then, with its transaction.
-            return refuse("a table that a temporary one hides; write pg_temp or its schema before it");
+            return refuse(
+                "a table that a temporary one hides; write pg_temp or its schema before it",
+            );
         }
         match relation {
             Some(relation) => {
                 let columns = self.columns(relation)?;
-                Ok(Found::Known(full(&relation.schema, &relation.name), columns))
+                Ok(Found::Known(
+                    full(&relation.schema, &relation.name),
+                    columns,
+                ))
             }
             None => Ok(Found::Unknown(Name {
                 schema: "".into(),
@@ -110,9 +115,8 @@ impl Walker<'_> {
         self.charge(definition.len())?;
         let query = parse_view(definition)?;
         self.views += 1;
-        let walked = self.aside(|walker| {
-            walker.touching(|walker| walker.select(&query, &Env::default()))
-        });
+        let walked =
+            self.aside(|walker| walker.touching(|walker| walker.select(&query, &Env::default())));
         self.views -= 1;
         let (derived, touched) = walked?;
         if derived.open.is_some() {
@@ -121,7 +125,11 @@ impl Walker<'_> {
         if derived.columns.len() != columns {
             return refuse("a view whose definition does not fit its columns");
         }
-        Ok(derived.columns.into_iter().map(|column| column.flow).collect())
+        Ok(derived
+            .columns
+            .into_iter()
+            .map(|column| column.flow)
+            .collect())
     }
 
     /// A column of a relation as a source.
@@ -228,7 +236,11 @@ impl Walker<'_> {
     pub(super) fn reads_open(&mut self, open: &Flow) -> Walked<Flow> {
         let mut unknown = Flow::default();
         for id in open.ids() {
-            if self.sources.get(id).is_some_and(|source| source.schema.is_empty()) {
+            if self
+                .sources
+                .get(id)
+                .is_some_and(|source| source.schema.is_empty())
+            {
                 unknown.add(&Flow::of(id));
             }
         }
@@ -236,13 +248,18 @@ impl Walker<'_> {
     }
 
     /// A name alone: a column of the nearest query that has one, else a whole row.
-    fn bare(&mut self, name: &str, env: &Env<'_>) -> Walked<Flow> {
+    pub(super) fn bare(&mut self, name: &str, env: &Env<'_>) -> Walked<Flow> {
         let mut flow = Flow::default();
         let mut maybe = false;
         let mut found = false;
         for level in levels(env) {
             self.charge(level.items.columns.len())?;
-            for column in level.items.columns.iter().filter(|column| &*column.name == name) {
+            for column in level
+                .items
+                .columns
+                .iter()
+                .filter(|column| &*column.name == name)
+            {
                 let read = self.reads(column)?;
                 self.join(&mut flow, &read)?;
                 found = true;
@@ -250,7 +267,12 @@ impl Walker<'_> {
             if found {
                 return Ok(flow);
             }
-            for entry in level.items.entries.iter().filter(|entry| !entry.qualified_only) {
+            for entry in level
+                .items
+                .entries
+                .iter()
+                .filter(|entry| !entry.qualified_only)
+            {
                 if let Some(open) = &entry.open {
                     let read = self.reads_open(open)?;
                     self.join(&mut flow, &read)?;
@@ -283,7 +305,12 @@ impl Walker<'_> {
         // The catalogue does not know such a column. The server will, or will say so; until then it may
         // be any relation's.
         for level in levels(env) {
-            for entry in level.items.entries.iter().filter(|entry| !entry.qualified_only) {
+            for entry in level
+                .items
+                .entries
+                .iter()
+                .filter(|entry| !entry.qualified_only)
+            {
                 let read = self.reads_unknown(entry, name)?;
                 self.join(&mut flow, &read)?;
             }
@@ -344,13 +371,10 @@ impl Walker<'_> {
                 .iter()
                 .filter(|entry| match (schema, &entry.full) {
                     (None, _) => entry.name.as_deref() == Some(name),
-                    (Some(schema), Some(full)) => {
-                        &*full.schema == schema && &*full.name == name
-                    }
+                    (Some(schema), Some(full)) => &*full.schema == schema && &*full.name == name,
                     // A relation that is not known is refused by every grant already.
                     (Some(schema), None) => entry.relation.as_ref().is_some_and(|relation| {
-                        relation.schema.is_empty()
-                            && *relation.name == *format!("{schema}.{name}")
+                        relation.schema.is_empty() && *relation.name == *format!("{schema}.{name}")
                     }),
                 })
                 .cloned()
@@ -359,7 +383,9 @@ impl Walker<'_> {
                 return Ok(found);
             }
         }
-        refuse("a column of a table that is not in FROM where it is named; add the table, or correct the name")
+        refuse(
+            "a column of a table that is not in FROM where it is named; add the table, or correct the name",
+        )
     }
 
     /// A column of a relation by its name, known or not.
@@ -391,12 +417,21 @@ impl Walker<'_> {
         self.reads_all(&Flow::default(), flow).map(drop)
     }
 
-    /// Whether any relation in scope has a column of this name.
+    /// Whether any relation in scope has a column of this name. Names that the statement gives itself do
+    /// not count.
     pub(super) fn is_column_in_scope(&mut self, name: &str, env: &Env<'_>) -> Walked<bool> {
         for level in levels(env) {
-            for entry in &level.items.entries {
-                self.charge(entry.columns.len())?;
-                if entry.columns.iter().any(|column| &*column.name == name) {
+            self.charge(level.items.entries.len())?;
+            for relation in level
+                .items
+                .entries
+                .iter()
+                .filter_map(|entry| entry.relation.as_ref())
+            {
+                let known = self.catalogue.relation(&relation.schema, &relation.name);
+                let columns = known.map_or(&[][..], |relation| &relation.columns);
+                self.charge(columns.len())?;
+                if columns.iter().any(|column| column.name == name) {
                     return Ok(true);
                 }
             }
@@ -417,7 +452,10 @@ impl Walker<'_> {
 
     /// Takes down a verb on a relation.
     pub(super) fn does(&mut self, verb: Verb, relation: &Name) {
-        self.act(Action::new(verb, Resource::table(&*relation.schema, &*relation.name)));
+        self.act(Action::new(
+            verb,
+            Resource::table(&*relation.schema, &*relation.name),
+        ));
     }
 
     /// Takes down a verb on the relation that a statement names.

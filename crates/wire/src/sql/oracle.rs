@@ -40,14 +40,30 @@ CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
 
 fn psql(server: &str, sql: &str) -> (String, String) {
     let mut child = Command::new("psql")
-        .args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose", "-F", "\u{1}", "-R", "\u{2}"])
+        .args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "VERBOSITY=verbose",
+            "-F",
+            "\u{1}",
+            "-R",
+            "\u{2}",
+        ])
         .args(["-P", "null=\u{3}", "-d", server, "-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(sql.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr))
@@ -73,14 +89,21 @@ fn grant(action: &Action) -> Option<String> {
     if action.resource.kind != Kind::Table {
         return None;
     }
-    let schema = action.resource.schema.as_deref().filter(|schema| !schema.is_empty())?;
+    let schema = action
+        .resource
+        .schema
+        .as_deref()
+        .filter(|schema| !schema.is_empty())?;
     let table = format!("{}.{}", quoted(schema), quoted(&action.resource.name));
     let columns: Vec<_> = action.columns.iter().map(|column| quoted(column)).collect();
     let columns = match columns.is_empty() {
         true => String::new(),
         false => format!(" ({})", columns.join(", ")),
     };
-    let system = action.columns.iter().any(|column| scope::SYSTEM_COLUMNS.contains(&&**column));
+    let system = action
+        .columns
+        .iter()
+        .any(|column| scope::SYSTEM_COLUMNS.contains(&&**column));
     Some(match action.verb {
         // System columns come with any right to read the table.
         Verb::Select if system || columns.is_empty() => {
@@ -98,11 +121,14 @@ fn grant(action: &Action) -> Option<String> {
 }
 
 #[test]
-fn a_real_server_asks_for_nothing_that_was_not_said() {
+fn a_real_server_asks_for_and_returns_nothing_that_was_not_said() {
     let Ok(server) = std::env::var("BAILIWICK_TEST_POSTGRES") else {
         return;
     };
-    psql(&server, "DROP DATABASE IF EXISTS bailiwick_oracle; CREATE DATABASE bailiwick_oracle;");
+    psql(
+        &server,
+        "DROP DATABASE IF EXISTS bailiwick_oracle; CREATE DATABASE bailiwick_oracle;",
+    );
     let server = format!("{server} dbname=bailiwick_oracle");
     let (_, errors) = psql(&server, SETUP);
     assert_eq!(errors, "");
@@ -160,7 +186,9 @@ fn a_real_server_asks_for_nothing_that_was_not_said() {
                  ROLLBACK;"
             );
             let (out, errors) = psql(&server, &count);
-            if errors.is_empty() && out.trim_end_matches(['\n', '\u{2}']) != columns.len().to_string() {
+            if errors.is_empty()
+                && out.trim_end_matches(['\n', '\u{2}']) != columns.len().to_string()
+            {
                 wrong.push(format!("{sql}\n  has {out} columns, not {}", columns.len()));
             }
         }

@@ -92,8 +92,12 @@ impl Walker<'_> {
                 (derived, inner)
             }
             Ok(SetOperation::SetopNone) => {
-                let items = self.from_list(from_clause, env)?;
-                let locks = items.entries.iter().flat_map(|entry| entry.locks.clone()).collect();
+                let items = self.items_of(from_clause, env)?;
+                let locks = items
+                    .entries
+                    .iter()
+                    .flat_map(|entry| entry.locks.clone())
+                    .collect();
                 let inner = env.within(items);
                 self.condition(where_clause.as_deref(), &inner)?;
                 let mut derived = self.targets(target_list, &inner)?;
@@ -144,7 +148,11 @@ impl Walker<'_> {
     }
 
     /// A condition: what it is made of shows in which rows there are.
-    pub(super) fn condition<'t>(&mut self, condition: Option<&'t Node>, env: &Env<'t>) -> Walked<()> {
+    pub(super) fn condition<'t>(
+        &mut self,
+        condition: Option<&'t Node>,
+        env: &Env<'t>,
+    ) -> Walked<()> {
         let flow = self.maybe(condition, env)?;
         self.expose(&flow)
     }
@@ -259,12 +267,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn starred(
-        &mut self,
-        qualifier: &[Node],
-        derived: &mut Derived,
-        env: &Env<'_>,
-    ) -> Walked<()> {
+    fn starred(&mut self, qualifier: &[Node], derived: &mut Derived, env: &Env<'_>) -> Walked<()> {
         let star = self.star(qualifier, env)?;
         for column in star.columns {
             let flow = self.reads(&column)?;
@@ -289,7 +292,9 @@ impl Walker<'_> {
                 location: _,
             } = set;
             return self.deeper(|walker| {
-                content.iter().try_for_each(|item| walker.group(item, derived, env))
+                content
+                    .iter()
+                    .try_for_each(|item| walker.group(item, derived, env))
             });
         }
         self.by(item, derived, env, Prefers::Table)
@@ -324,7 +329,9 @@ impl Walker<'_> {
         match kind(item)? {
             NodeEnum::AConst(constant) => {
                 if let Some(protobuf::a_const::Val::Ival(number)) = &constant.val {
-                    let place = usize::try_from(number.ival).ok().and_then(|n| n.checked_sub(1));
+                    let place = usize::try_from(number.ival)
+                        .ok()
+                        .and_then(|n| n.checked_sub(1));
                     match place.and_then(|place| derived.columns.get(place)) {
                         Some(column) if derived.open.is_none() => self.expose(&column.flow)?,
                         _ => self.expose(&derived.whole())?,
@@ -338,7 +345,11 @@ impl Walker<'_> {
                 {
                     let name = &*name.sval;
                     let table = env.level.as_ref().is_some_and(|level| {
-                        level.items.columns.iter().any(|column| &*column.name == name)
+                        level
+                            .items
+                            .columns
+                            .iter()
+                            .any(|column| &*column.name == name)
                     });
                     let mut found = false;
                     if prefers == Prefers::Result || !table {
@@ -418,10 +429,18 @@ impl Walker<'_> {
                 _ => return refuse("a locking clause that is not known"),
             }
         }
-        let entries = env.level.iter().flat_map(|level| level.items.entries.clone());
+        let entries = env
+            .level
+            .iter()
+            .flat_map(|level| level.items.entries.clone());
         for entry in entries {
             // A name that hides another, such as a join's, is taken to mean both.
-            if names.is_empty() || entry.name.as_ref().is_none_or(|name| names.contains(&&**name)) {
+            if names.is_empty()
+                || entry
+                    .name
+                    .as_ref()
+                    .is_none_or(|name| names.contains(&&**name))
+            {
                 for relation in entry.locks.clone() {
                     self.does(Verb::Lock, &relation);
                 }
@@ -572,9 +591,9 @@ impl Walker<'_> {
                 });
                 Ok(so_far)
             }
-            State::Running { .. } => {
-                refuse("queries of a WITH RECURSIVE that refer to each other, or begin with themselves")
-            }
+            State::Running { .. } => refuse(
+                "queries of a WITH RECURSIVE that refer to each other, or begin with themselves",
+            ),
             State::Waiting => {
                 set(running(None));
                 let mut so_far = match self.base(query, &env)? {

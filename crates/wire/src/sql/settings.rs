@@ -3,7 +3,7 @@
 /// Whether setting `name` to `value` is mere housekeeping.
 pub fn harmless_setting(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let value = value.trim().to_ascii_lowercase();
+    let value = value.trim().trim_matches('\'').to_ascii_lowercase();
     match &*name {
         "application_name"
         | "bytea_output"

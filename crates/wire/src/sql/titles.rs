@@ -1,7 +1,9 @@
 //! What PostgreSQL calls a result column that has no name given: the rules of its `FigureColname`.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExprKind, JsonExprOp, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp};
+use pg_query::protobuf::{
+    AExprKind, JsonExprOp, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp,
+};
 
 /// The column's name.
 pub(super) fn title(value: &Node) -> &str {
@@ -30,15 +32,11 @@ fn named(value: &Node) -> Option<(&str, bool)> {
             SubLinkType::ExistsSublink => good("exists"),
             SubLinkType::ArraySublink => good("array"),
             SubLinkType::ExprSublink => match link.subselect.as_deref()?.node.as_ref()? {
-                NodeEnum::SelectStmt(select) => {
-                    match select.target_list.first()?.node.as_ref()? {
-                        NodeEnum::ResTarget(target) if !target.name.is_empty() => {
-                            good(&target.name)
-                        }
-                        NodeEnum::ResTarget(target) => named(target.val.as_deref()?),
-                        _ => None,
-                    }
-                }
+                NodeEnum::SelectStmt(select) => match select.target_list.first()?.node.as_ref()? {
+                    NodeEnum::ResTarget(target) if !target.name.is_empty() => good(&target.name),
+                    NodeEnum::ResTarget(target) => named(target.val.as_deref()?),
+                    _ => None,
+                },
                 _ => None,
             },
             _ => None,

@@ -263,7 +263,11 @@ impl Walker<'_> {
                 if rels.is_empty() {
                     self.object(Verb::Maintain, "database", self.catalogue.database());
                 }
-                Ok(What::plain(if *is_vacuumcmd { "VACUUM" } else { "ANALYZE" }))
+                Ok(What::plain(if *is_vacuumcmd {
+                    "VACUUM"
+                } else {
+                    "ANALYZE"
+                }))
             }
             NodeEnum::ClusterStmt(ClusterStmt {
                 relation,
@@ -325,12 +329,7 @@ impl Walker<'_> {
     }
 
     /// The result of a write.
-    fn written(
-        &mut self,
-        verb: &'static str,
-        returning: bool,
-        derived: &Derived,
-    ) -> Walked<What> {
+    fn written(&mut self, verb: &'static str, returning: bool, derived: &Derived) -> Walked<What> {
         Ok(match returning {
             true => What::rows(verb, self.outputs(derived)?),
             false => What::plain(verb),
@@ -400,7 +399,10 @@ impl Walker<'_> {
             // A prepared transaction outlives its session, and with it its run.
             Ok(TransactionStmtKind::TransStmtPrepare) => {
                 self.object(Verb::Maintain, "prepared transaction", "");
-                ("PREPARE TRANSACTION", StatementKind::Commit { chain: false })
+                (
+                    "PREPARE TRANSACTION",
+                    StatementKind::Commit { chain: false },
+                )
             }
             Ok(TransactionStmtKind::TransStmtCommitPrepared) => {
                 self.object(Verb::Maintain, "prepared transaction", "");
@@ -464,7 +466,10 @@ impl Walker<'_> {
             }
             // Back to what the gateway has started the session with.
             Ok(VariableSetKind::VarSetDefault | VariableSetKind::VarReset) => {
-                if !["", "on", "utf8", "notice"].into_iter().any(|v| harmless_setting(name, v)) {
+                if !["", "on", "utf8", "notice"]
+                    .into_iter()
+                    .any(|v| harmless_setting(name, v))
+                {
                     self.sets(name);
                 }
                 done("RESET")
@@ -510,7 +515,14 @@ impl Walker<'_> {
         }
         // A plan shows how many rows meet a condition, and conditions show themselves anyway.
         let outputs = Outputs::Columns(vec![Lineage::default()]);
-        Ok(What::rows(if analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" }, outputs))
+        Ok(What::rows(
+            if analyze {
+                "EXPLAIN ANALYZE"
+            } else {
+                "EXPLAIN"
+            },
+            outputs,
+        ))
     }
 
     fn prepare(&mut self, statement: &PrepareStmt) -> Walked<What> {

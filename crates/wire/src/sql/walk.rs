@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use bailiwick_action::{Action, Class, Resource, Verb};
-use pg_query::protobuf::Node;
 use pg_query::NodeEnum;
+use pg_query::protobuf::Node;
 
 use super::flow::{Flow, Sources};
 use super::limits::{DEPTH_MAX, WORK_MAX};

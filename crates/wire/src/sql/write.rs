@@ -206,7 +206,7 @@ impl Walker<'_> {
             let mut sees = before.clone();
             sees.extend(items.clone());
             self.charge(sees.columns.len())?;
-            let more = self.from_item(node, env, &sees)?;
+            let more = self.item(node, env, &sees)?;
             items.extend(more);
         }
         Ok(items)
@@ -223,11 +223,7 @@ impl Walker<'_> {
         } = merge;
         let env = &self.with(with_clause.as_ref(), env)?;
         let target = self.target(present(relation.as_ref())?)?;
-        let source = self.from_item(
-            present(source_relation.as_deref())?,
-            env,
-            &Items::default(),
-        )?;
+        let source = self.item(present(source_relation.as_deref())?, env, &Items::default())?;
         let alone = Items::one(target.entry.clone());
         let mut items = alone.clone();
         items.extend(source.clone());
@@ -296,9 +292,10 @@ impl Walker<'_> {
         let resource = Resource::table(&*name.schema, &*name.name);
         let columns: Vec<String> = match (columns, &target.found) {
             (Some(columns), _) => columns.into_iter().map(str::to_owned).collect(),
-            (None, Found::Known(_, columns)) => {
-                columns.iter().map(|column| column.name.to_string()).collect()
-            }
+            (None, Found::Known(_, columns)) => columns
+                .iter()
+                .map(|column| column.name.to_string())
+                .collect(),
             (None, Found::Unknown(_)) => vec!["*".to_owned()],
         };
         self.act(Action::new(verb, resource).with_columns(columns));
@@ -335,7 +332,11 @@ impl Walker<'_> {
 
     /// A column of the target, by its name.
     fn target_column(&mut self, target: &Target, name: &str) -> Walked<Flow> {
-        let column = target.entry.columns.iter().find(|column| &*column.name == name);
+        let column = target
+            .entry
+            .columns
+            .iter()
+            .find(|column| &*column.name == name);
         match column {
             Some(column) => self.reads(column),
             None => self.reads_named(target.found.name(), name),
