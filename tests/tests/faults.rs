@@ -515,7 +515,7 @@ impl Drop for Disk {
 
 #[test]
 fn a_full_disk() {
-    let disk = match Disk::new(96) {
+    let disk = match Disk::new(160) {
         Ok(disk) => disk,
         Err(why) => {
             eprintln!("SKIPPED: a full disk takes a file system of its own, which this user cannot make ({why})");

@@ -39,11 +39,11 @@ pub(crate) async fn connect(
         }
     };
     let (target, session_open) = open_session;
-    let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil {
-        target: target.name.clone(),
-        scope: Arc::clone(&admission.scope),
-        detectors: Arc::clone(&gateway.detectors),
-    });
+    let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::new(
+        &target.name,
+        Arc::clone(&admission.scope),
+        Arc::clone(&gateway.detectors),
+    ));
     let label = format!("bailiwick {}", admission.run.id);
     let mut ended = admission.ended.clone();
     let opened = tokio::select! {

@@ -19,5 +19,5 @@ mod veil;
 pub use directory::{Admission, Directory};
 pub use gateway::Gateway;
 pub use listen::serve;
-pub use target::Target;
+pub use target::{Target, survey};
 pub use tls::{AgentTls, TlsError};

@@ -13,9 +13,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::gate::Way;
+use crate::gateway::Gateway;
 use crate::limits::{KNOWLEDGE_TIME_MAX, READ_BYTES, TARGET_LOGIN_TIME_MAX};
 use crate::stream::Stream;
 use crate::tls;
+use crate::veil::Veil;
 
 /// A system behind the gateway.
 #[derive(Clone)]
@@ -85,6 +87,23 @@ impl Targets {
             .unwrap_or_else(PoisonError::into_inner);
         known.insert(name.to_owned(), (Instant::now(), knowledge));
     }
+}
+
+/// Logs in to a target without an agent, and learns what it has.
+///
+/// # Errors
+/// If the target cannot be opened; the text says why.
+pub async fn survey(target: &Target) -> Result<Knowledge, String> {
+    let seed = Gateway::seed().map_err(|error| error.to_string())?;
+    let mut session = (target.protocol.survey)(seed);
+    let targets = Targets::new([target.clone()]);
+    let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::of_nobody(&target.name));
+    open(&mut *session, target, &targets, "bailiwick survey", &veil)
+        .await
+        .map_err(|error| error.to_string())?;
+    targets
+        .known(&target.name)
+        .ok_or_else(|| "it did not say what it has".to_owned())
 }
 
 /// A target that is ready for calls.

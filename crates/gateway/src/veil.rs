@@ -7,21 +7,47 @@ use bailiwick_policy::Scope;
 
 /// What `wire` asks while it reads results.
 pub(crate) struct Veil {
-    pub(crate) target: String,
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) detectors: Arc<Detectors>,
+    target: String,
+    /// Nothing where no agent is there to see anything.
+    scope: Option<Arc<Scope>>,
+    detectors: Arc<Detectors>,
+}
+
+impl Veil {
+    /// For a session of a run of this scope.
+    pub(crate) fn new(target: &str, scope: Arc<Scope>, detectors: Arc<Detectors>) -> Self {
+        Self {
+            target: target.to_owned(),
+            scope: Some(scope),
+            detectors,
+        }
+    }
+
+    /// For a session of the gateway's own, in which no call goes through.
+    pub(crate) fn of_nobody(target: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            scope: None,
+            detectors: Arc::default(),
+        }
+    }
+
+    fn masked(&self) -> impl Iterator<Item = &(String, String)> {
+        let scope = self.scope.iter();
+        scope.flat_map(|scope| scope.masked(&self.target))
+    }
 }
 
 impl bailiwick_wire::Veil for Veil {
     fn masks(&self, schema: &str, table: &str, column: &str) -> bool {
-        let name = (format!("{schema}.{table}"), column.to_owned());
-        self.scope.masked(&self.target).contains(&name)
+        let table = format!("{schema}.{table}");
+        self.masked()
+            .any(|(of, name)| *of == table && name == column)
     }
 
     fn masks_any(&self, schema: &str, table: &str) -> bool {
         let table = format!("{schema}.{table}");
-        let masked = self.scope.masked(&self.target);
-        masked.iter().any(|(name, _)| *name == table)
+        self.masked().any(|(of, _)| *of == table)
     }
 
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use bailiwick_action::{Denial, Held};
+use bailiwick_action::{Denial, Held, Kind};
 use bailiwick_run::{Verified, Verifier};
 use bytes::Bytes;
 
@@ -23,6 +23,24 @@ pub struct Protocol {
     pub tls_request: &'static [u8],
     /// A new session, for a connection that was just accepted.
     pub session: fn(seed: Seed) -> Box<dyn Session>,
+    /// A session without an agent, to learn of a target: it starts at [`Session::connected`], and
+    /// nothing goes through it.
+    pub survey: fn(seed: Seed) -> Box<dyn Session>,
+    /// What of this a target does not have, in words; nothing if it has it all.
+    pub lacks: fn(knowledge: &Knowledge, named: &Named<'_>) -> Vec<String>,
+}
+
+/// Something that a task names on a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// What sort of thing it is.
+    pub kind: Kind,
+    /// The schema it lives in.
+    pub schema: &'a str,
+    /// Its name; nothing for everything in the schema.
+    pub name: Option<&'a str>,
+    /// The columns it should have.
+    pub columns: &'a [&'a str],
 }
 
 /// What goes into an agent's URL.

@@ -2,6 +2,8 @@
 
 mod wiring;
 
+pub(super) use wiring::targets;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -1,11 +1,15 @@
 //! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use bailiwick_gateway::{Target, survey};
 use bailiwick_policy::{Confine, Engine, Sort, Task as TaskFile};
+use bailiwick_wire::{Knowledge, Named};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::{gateway, serve};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, for_long, style};
@@ -25,12 +29,16 @@ enum Command {
 
 /// Check task files and guardrails, and say in words what a task allows
 ///
+/// Also asks the targets whether they have what the tasks name, and warns of what they have not.
 /// Exits with 0 if all are valid, and with 1 and every problem if not.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bailiwick task check triage-tickets")]
 struct Check {
     /// The task to describe; all of them if none is named
     task: Option<String>,
+    /// Do not ask the targets
+    #[arg(long)]
+    offline: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -68,9 +76,17 @@ impl Check {
             Some(name) => vec![find(&engine, name)?],
             None => engine.tasks().collect(),
         };
+        let warnings = if self.offline {
+            Vec::new()
+        } else {
+            ask_targets(&self.config, &tasks)?
+        };
         if self.json {
             for task in tasks {
-                render::print_json(&Described::new(&engine, task))?;
+                let mut described = Described::new(&engine, task);
+                let own = warnings.iter().filter(|(of, _)| *of == task.name);
+                described.warnings = own.map(|(_, text)| text.clone()).collect();
+                render::print_json(&described)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -83,8 +99,55 @@ impl Check {
             }
             render::print(&describe(&engine, task))?;
         }
+        for (_, warning) in &warnings {
+            render::note(warning);
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the tasks name and the targets do not have, by task.
+fn ask_targets(
+    config: &ConfigArg,
+    tasks: &[&TaskFile],
+) -> Result<Vec<(String, String)>, Failure> {
+    let targets = serve::targets(&config.load()?)?;
+    let mut known: BTreeMap<&str, Result<(&Target, Knowledge), String>> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    let runtime = gateway::runtime()?;
+    for task in tasks {
+        for reference in task.references() {
+            let Some(target) = targets.iter().find(|target| target.name == reference.target) else {
+                continue;
+            };
+            let answer = known.entry(&target.name).or_insert_with(|| {
+                let knowledge = runtime.block_on(survey(target)).map_err(|why| {
+                    format!(
+                        "target {} could not be asked whether it has what the tasks name: {why}",
+                        target.name
+                    )
+                });
+                if let Err(why) = &knowledge {
+                    warnings.push((task.name.clone(), why.clone()));
+                }
+                knowledge.map(|knowledge| (target, knowledge))
+            });
+            let (Ok((target, knowledge)), Some(schema)) = (answer, reference.schema) else {
+                continue;
+            };
+            let named = Named {
+                kind: reference.kind,
+                schema,
+                name: reference.name,
+                columns: &reference.columns,
+            };
+            for lack in (target.protocol.lacks)(knowledge, &named) {
+                let text = format!("{}: {lack} on target {}", reference.place, target.name);
+                warnings.push((task.name.clone(), text));
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 impl List {
@@ -122,6 +185,9 @@ struct Described<'a> {
     gateway_only: bool,
     digest: &'a str,
     words: Vec<Words>,
+    /// What its targets do not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +207,7 @@ impl<'a> Described<'a> {
             env: &task.env,
             gateway_only: task.confine == Confine::GatewayOnly,
             digest: &task.digest,
+            warnings: Vec::new(),
             words: words
                 .into_iter()
                 .map(|line| Words {

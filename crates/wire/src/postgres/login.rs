@@ -20,7 +20,7 @@ const GSS_REQUEST: u32 = 80_877_104;
 const PROTOCOL_3_0: u32 = 3 << 16;
 
 /// What the agent asked for in its startup packet, once it is all acceptable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Startup {
     pub(crate) user: String,
     pub(crate) database: String,
@@ -157,11 +157,7 @@ impl Login {
 
     fn start_up(&mut self, mut packet: Reader, version: u32) -> Result<Progress> {
         let short = || Fault::Agent("a startup packet that ends too early".into());
-        let mut startup = Startup {
-            user: String::new(),
-            database: String::new(),
-            settings: Vec::new(),
-        };
+        let mut startup = Startup::default();
         let mut unknown = Vec::new();
         let mut refused = None;
         loop {

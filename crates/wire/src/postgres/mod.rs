@@ -7,6 +7,7 @@ mod calls;
 mod endpoint;
 mod expect;
 mod frame;
+mod lacks;
 mod learn;
 mod login;
 mod message;
@@ -42,6 +43,8 @@ pub const PROTOCOL: Protocol = Protocol {
     agent_jdbc_url: endpoint::agent_jdbc_url,
     tls_request: &target_login::TLS_REQUEST,
     session: |seed| Box::new(Postgres::new(seed)),
+    survey: |seed| Box::new(Postgres::survey(seed)),
+    lacks: lacks::lacks,
 };
 
 /// Steps on their way out, in order.
@@ -100,6 +103,14 @@ impl Postgres {
             from_agent: BytesMut::new(),
             from_target: BytesMut::new(),
             out: Outbox::default(),
+        }
+    }
+
+    /// A session that has no agent and goes to its target at once.
+    fn survey(seed: Seed) -> Self {
+        Self {
+            phase: Phase::Connecting(Startup::default()),
+            ..Self::new(seed)
         }
     }
 

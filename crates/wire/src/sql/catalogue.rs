@@ -327,6 +327,11 @@ impl Catalogue {
         &self.user
     }
 
+    /// Every relation.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.iter()
+    }
+
     /// The relation with this object id.
     pub fn relation_by_oid(&self, oid: u32) -> Option<&Relation> {
         self.relations.get(*self.by_oid.get(&oid)?)
@@ -373,7 +378,7 @@ impl Catalogue {
     }
 
     /// The function with exactly this name.
-    pub(super) fn function(&self, schema: &str, name: &str) -> Option<Function> {
+    pub(crate) fn function(&self, schema: &str, name: &str) -> Option<Function> {
         self.functions.get(name)?.get(schema).copied()
     }
 

@@ -32,7 +32,7 @@ impl Directory for Runs {
 }
 
 /// The targets, with the secrets that reach them.
-pub(super) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
+pub(in crate::commands) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
     let target = |target: &crate::config::Target| {
         Ok(Target {
             name: target.name.clone(),
