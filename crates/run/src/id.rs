@@ -71,7 +71,13 @@ mod tests {
         let text = id.to_string();
         assert_eq!(text.len(), 30);
         assert_eq!(text.parse(), Ok(id));
-        for wrong in ["", "run_", "postgres", &text.to_lowercase(), text.trim_start_matches("run_")] {
+        for wrong in [
+            "",
+            "run_",
+            "postgres",
+            &text.to_lowercase(),
+            text.trim_start_matches("run_"),
+        ] {
             assert_eq!(wrong.parse::<RunId>(), Err(InvalidRunId), "{wrong}");
         }
     }

@@ -43,10 +43,11 @@ pub(crate) struct Spec {
 pub(crate) enum ConfineError {
     #[error(
         "this kernel ({kernel}) cannot confine the agent: that takes Landlock ABI 6, which is \
-         Linux 6.12 or later with `landlock` among its security modules ({error})"
+         Linux 6.12 or later with `landlock` among its security modules"
     )]
     Unsupported {
         kernel: String,
+        #[source]
         error: landlock::RulesetError,
     },
     #[error("cannot look at `{}`: {error}", path.display())]

@@ -13,13 +13,19 @@ pub(super) fn lacks(knowledge: &Knowledge, named: &Named<'_>) -> Vec<String> {
     match (named.kind, named.name) {
         (Kind::Table, Some(name)) => table(catalogue, named, name),
         (Kind::Table, None) => {
-            let any = catalogue.relations().any(|relation| relation.schema == named.schema);
-            missing(any, || format!("there is no table in schema {}", named.schema))
+            let any = catalogue
+                .relations()
+                .any(|relation| relation.schema == named.schema);
+            missing(any, || {
+                format!("there is no table in schema {}", named.schema)
+            })
         }
         // The system's own functions are not in the catalogue one by one.
         (Kind::Function, Some(name)) if named.schema != "pg_catalog" => {
             let any = catalogue.function(named.schema, name).is_some();
-            missing(any, || format!("there is no function {}.{name}", named.schema))
+            missing(any, || {
+                format!("there is no function {}.{name}", named.schema)
+            })
         }
         _ => Vec::new(),
     }
@@ -32,18 +38,24 @@ fn missing(is_there: bool, words: impl FnOnce() -> String) -> Vec<String> {
 fn table(catalogue: &Catalogue, named: &Named<'_>, name: &str) -> Vec<String> {
     let Some(relation) = catalogue.relation(named.schema, name) else {
         let wanted = format!("{}.{name}", named.schema);
-        let all = catalogue.relations().filter(|relation| !is_system(relation));
+        let all = catalogue
+            .relations()
+            .filter(|relation| !is_system(relation));
         let all = all.map(|relation| format!("{}.{}", relation.schema, relation.name));
         let nearest = nearest(&wanted, all);
         return vec![format!("there is no table {wanted}{nearest}")];
     };
-    let unknown = named.columns.iter().filter(|column| {
-        !relation.columns.iter().any(|known| known.name == **column)
-    });
+    let unknown = named
+        .columns
+        .iter()
+        .filter(|column| !relation.columns.iter().any(|known| known.name == **column));
     unknown
         .map(|column| {
             let nearest = nearest(column, relation.columns.iter().map(|known| &known.name));
-            format!("table {}.{name} has no column {column}{nearest}", named.schema)
+            format!(
+                "table {}.{name} has no column {column}{nearest}",
+                named.schema
+            )
         })
         .collect()
 }
@@ -104,7 +116,10 @@ mod tests {
             "table public.tickets has no column prio table public.tickets has no column priorty; \
              did you mean priority?"
         );
-        assert_eq!(ask(table, "sales", None, &[]), "there is no table in schema sales");
+        assert_eq!(
+            ask(table, "sales", None, &[]),
+            "there is no table in schema sales"
+        );
         assert_eq!(
             ask(Kind::Function, "public", Some("f"), &[]),
             "there is no function public.f"

@@ -184,9 +184,9 @@ impl Login {
         }
         // Always UTF-8 towards the target: the statement is parsed here, and must not read otherwise
         // there.
-        startup
-            .settings
-            .retain(|(name, value)| !(name.eq_ignore_ascii_case("client_encoding") && is_utf8(value)));
+        startup.settings.retain(|(name, value)| {
+            !(name.eq_ignore_ascii_case("client_encoding") && is_utf8(value))
+        });
         for (name, value) in &startup.settings {
             if !harmless_setting(name, value) {
                 refused = Some(format!(
