@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bailiwick_tests::{Agent, Finished, Run, World, actions, bailiwick, command, finish, frontend, mark};
+use bailiwick_tests::{Agent, Finished, Run, World, actions, bailiwick, command, eventually, finish, frontend, mark};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
@@ -398,14 +398,16 @@ fn kill_nine_under_load_loses_no_record() {
                 std::thread::spawn(move || load(&url, &format!("load-{round}-{client}"), &seen, &stop))
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(1200));
+        eventually("there is load", Duration::from_secs(20), || {
+            let seen = seen.lock().expect("what was seen");
+            (seen.written.len() > 100 && seen.read.len() > 100).then_some(())
+        });
         world.kill();
         stop.store(true, Ordering::Relaxed);
         for client in clients {
             client.join().expect("a client");
         }
         let seen = std::mem::take(&mut *seen.lock().expect("what was seen"));
-        assert!(seen.written.len() > 20 && seen.read.len() > 20, "hardly any load: {}", seen.written.len());
         world.serve();
 
         let trail = world.trail(&run.id);

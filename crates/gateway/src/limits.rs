@@ -29,6 +29,9 @@ pub(crate) const READ_BYTES: usize = 32 * 1024;
 /// How long what was learned of a target serves new sessions.
 pub(crate) const KNOWLEDGE_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How long it serves the session that learned it.
+pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
 /// Text of a call that is kept as its payload, in bytes; what is longer is cut.
 pub(crate) const PAYLOAD_TEXT_BYTES_MAX: usize = 64 * 1024;
 

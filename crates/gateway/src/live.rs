@@ -13,12 +13,12 @@ use bailiwick_wire::{Answer, End, Fault, Refused, Session, Step, Ticket};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::directory::Admission;
 use crate::gate::{Permit, Way, write_all};
 use crate::gateway::{Cancellable, Gateway, payload};
-use crate::limits::{FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES};
+use crate::limits::{FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, REFRESH_EVERY};
 use crate::stream::Stream;
 use crate::target::{Open, Target, cancel};
 
@@ -130,6 +130,8 @@ impl<'g> Live<'g> {
         let mut ended = self.admission.ended.clone();
         let mut from_agent = BytesMut::with_capacity(READ_BYTES);
         let mut from_target = BytesMut::with_capacity(READ_BYTES);
+        let mut refresh = interval(REFRESH_EVERY);
+        refresh.reset();
         loop {
             match self.steps() {
                 Ok(true) => return Over::Done,
@@ -157,6 +159,7 @@ impl<'g> Live<'g> {
                     }
                 }
                 () = cancellable.wake.notified() => self.cancel(),
+                _ = refresh.tick() => self.session.refresh(),
                 written = write_all(&mut self.to_agent, &mut self.for_agent),
                     if !self.for_agent.is_empty() =>
                 {

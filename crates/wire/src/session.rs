@@ -295,6 +295,10 @@ pub trait Session: Send {
     /// Answers [`Step::Ask`].
     fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<()>;
 
+    /// What was learned of the target may be out of date: it is learned again before the next call
+    /// that allows it.
+    fn refresh(&mut self);
+
     /// Ends the session with the protocol's own words for it.
     fn refuse(&mut self, refused: &Refused);
 

@@ -32,6 +32,8 @@ pub(super) struct Active {
     pub(super) catalogue: Arc<Catalogue>,
     /// The catalogue may have changed since it was read.
     pub(super) stale: bool,
+    /// The agent has begun a pipeline and not ended it with its Sync.
+    pub(super) in_pipeline: bool,
     /// The catalogue is being read again.
     pub(super) learning: Option<Learning>,
     pub(super) names: Names,
@@ -112,6 +114,7 @@ impl Active {
             veil,
             catalogue,
             stale: false,
+            in_pipeline: false,
             learning: None,
             names: Names::default(),
             expected: VecDeque::new(),
@@ -143,8 +146,8 @@ impl Active {
     /// Reads as many of the agent's messages as can be acted on now.
     pub(super) fn agent(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<()> {
         while self.wants_agent() {
-            if self.stale && self.expected.is_empty() && self.status != b'E' && self.stash.is_none()
-            {
+            // Between two segments nothing of the agent's is on its way.
+            if self.stale && !self.in_pipeline && self.expected.is_empty() && self.status != b'E' {
                 let (learning, first) = Learning::start();
                 self.learning = Some(learning);
                 out.relay(first);
@@ -181,6 +184,7 @@ impl Active {
 
     /// Acts on one message; says whether to go on with the next.
     fn message(&mut self, frame: Frame, out: &mut Outbox) -> Result<bool> {
+        self.in_pipeline = !matches!(frame.tag, b'Q' | b'S' | b'F');
         match frame.tag {
             b'Q' => self.query(&frame, out)?,
             b'P' => self.parse(&frame, out)?,

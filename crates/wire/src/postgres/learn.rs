@@ -1,6 +1,7 @@
-//! Reading the target's catalogue, with statements of the gateway's own.
+//! Reading the target's catalogue, with statements of the gateway's own. They go by the extended
+//! protocol under a name of their own, which leaves the agent's unnamed statement alone.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Outbox;
 use super::frame::{Frame, Sender, take};
@@ -9,6 +10,34 @@ use super::rows::report_field;
 use crate::limits::{CATALOGUE_ROWS_MAX, COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
 use crate::sql::{Catalogue, QUERIES, Row};
 use crate::{Fault, Result};
+
+/// The name of the statement and of its portal.
+const NAME: &str = "bailiwick learns";
+
+/// Asks one query, and leaves nothing behind.
+fn ask(sql: &str) -> Bytes {
+    let mut bytes = BytesMut::new();
+    message::append(&mut bytes, b'P', |body| {
+        message::put_c_string(body, NAME);
+        message::put_c_string(body, sql);
+        body.put_u16(0);
+    });
+    message::append(&mut bytes, b'B', |body| {
+        message::put_c_string(body, NAME);
+        message::put_c_string(body, NAME);
+        // No formats, no values, no result formats: all is text.
+        body.put_bytes(0, 6);
+    });
+    bytes.extend_from_slice(&message::execute(NAME));
+    for what in [b'P', b'S'] {
+        message::append(&mut bytes, b'C', |body| {
+            body.put_u8(what);
+            message::put_c_string(body, NAME);
+        });
+    }
+    bytes.extend_from_slice(&message::sync());
+    bytes.freeze()
+}
 
 /// A catalogue that is being read: one query after the other.
 #[derive(Default)]
@@ -23,10 +52,7 @@ impl Learning {
     pub(super) fn start() -> (Self, Bytes) {
         (
             Self::default(),
-            QUERIES
-                .first()
-                .map(|sql| message::query(sql))
-                .unwrap_or_default(),
+            QUERIES.first().map(|sql| ask(sql)).unwrap_or_default(),
         )
     }
 
@@ -42,7 +68,7 @@ impl Learning {
                 b'Z' => {
                     self.answers.push(std::mem::take(&mut self.rows));
                     match QUERIES.get(self.answers.len()) {
-                        Some(sql) => out.relay(message::query(sql)),
+                        Some(sql) => out.relay(ask(sql)),
                         None => {
                             return Catalogue::from_rows(&self.answers)
                                 .map(Some)
@@ -52,8 +78,8 @@ impl Learning {
                         }
                     }
                 }
-                // Descriptions, completions, notices and settings say nothing new.
-                b'T' | b'C' | b'N' | b'S' => {}
+                // Completions, notices and settings say nothing new.
+                b'1' | b'2' | b'3' | b'C' | b'N' | b'S' => {}
                 b'E' => {
                     let code = report_field(&frame, b'C').unwrap_or_default();
                     let text = report_field(&frame, b'M').unwrap_or_default();

@@ -328,6 +328,12 @@ impl Session for Postgres {
         self.active()
     }
 
+    fn refresh(&mut self) {
+        if let Phase::Active(active) = &mut self.phase {
+            active.stale = true;
+        }
+    }
+
     fn refuse(&mut self, refused: &Refused) {
         self.out.agent(message::fatal(refused));
         if matches!(self.phase, Phase::Active(_)) {

@@ -554,6 +554,32 @@ fn the_end_of_a_run_is_said_in_the_protocols_words() {
 }
 
 #[test]
+fn the_catalogue_is_read_again_between_pipelines_and_nowhere_else() {
+    let mut test = Test::ready();
+    let asked = test.agent(&parse("", "SELECT id FROM tickets"));
+    test.allow(&asked);
+    test.target(&all(&[
+        message(b'1', |_| {}),
+        message(b't', |body| body.put_u16(0)),
+        row_description(&[(1000, 1, 23)]),
+    ]));
+    test.session.refresh();
+    // Nothing is on its way, but the pipeline is not over.
+    let asked = test.agent(&all(&[bind(""), message::execute(""), message::sync()]));
+    assert_eq!(asked.asked.len(), 1);
+    test.allow(&asked);
+    let did = test.target(&all(&[
+        message(b'2', |_| {}),
+        row(&["7"]),
+        complete("SELECT 1"),
+        message::ready(b'I'),
+    ]));
+    assert_eq!(tags(&did.relayed), "PBECCS");
+    let did = test.agent(&message::query("SELECT id FROM tickets"));
+    assert!(did.asked.is_empty(), "not before the catalogue is read");
+}
+
+#[test]
 fn housekeeping_is_a_call_too() {
     let mut test = Test::ready();
     let asked = test.agent(&message::query("BEGIN"));
