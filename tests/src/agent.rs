@@ -66,24 +66,28 @@ impl Agent {
     }
 
     /// Tries to.
-    pub fn try_connect(run: &Run) -> Result<Self, Report> {
+    pub fn try_connect(run: &Run) -> Result<Self, Box<Report>> {
         Self::log_in(run.url())
     }
 
     /// Logs in with a URL such as `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
-    pub fn log_in(url: &str) -> Result<Self, Report> {
+    pub fn log_in(url: &str) -> Result<Self, Box<Report>> {
         let (user, password, address, database) = parts(url);
-        let mut agent = Self::dial(address).map_err(|error| Report {
-            message: format!("no connection: {error}"),
-            ..Report::default()
+        let mut agent = Self::dial(address).map_err(|error| {
+            Box::new(Report {
+                message: format!("no connection: {error}"),
+                ..Report::default()
+            })
         })?;
         let parameters = [("user", user), ("database", database)];
         agent.send(|out| frontend::startup_message(parameters, out).expect("a startup packet"));
         let mut scram: Option<ScramSha256> = None;
         loop {
-            let message = agent.message().ok_or_else(|| Report {
-                message: "the connection was closed".into(),
-                ..Report::default()
+            let message = agent.message().ok_or_else(|| {
+                Box::new(Report {
+                    message: "the connection was closed".into(),
+                    ..Report::default()
+                })
             })?;
             let body = &message.body;
             match (message.tag, kind(body), &mut scram) {
@@ -111,7 +115,7 @@ impl Agent {
                     agent.key = (number(0), number(4));
                 }
                 (b'Z', ..) => return Ok(agent),
-                (b'E', ..) => return Err(Report::read(body)),
+                (b'E', ..) => return Err(Box::new(Report::read(body))),
                 _ => panic!("an unexpected message at login: {message:?}"),
             }
         }
@@ -119,7 +123,10 @@ impl Agent {
 
     /// Opens a connection and says nothing.
     pub fn dial(address: &str) -> io::Result<Self> {
-        let address = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+        let address = address
+            .to_socket_addrs()?
+            .next()
+            .ok_or(io::ErrorKind::NotFound)?;
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -141,7 +148,9 @@ impl Agent {
     /// Sends whatever these bytes are.
     #[track_caller]
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the gateway still reads");
+        self.stream
+            .write_all(bytes)
+            .expect("the gateway still reads");
     }
 
     /// Sends them if anybody still reads.
@@ -272,8 +281,9 @@ fn parts(url: &str) -> (&str, &str, &str, &str) {
 
 /// The kind of an Authentication message.
 fn kind(body: &[u8]) -> u32 {
-    body.get(..4)
-        .map_or(u32::MAX, |kind| u32::from_be_bytes(kind.try_into().expect("four bytes")))
+    body.get(..4).map_or(u32::MAX, |kind| {
+        u32::from_be_bytes(kind.try_into().expect("four bytes"))
+    })
 }
 
 impl Report {
@@ -324,19 +334,26 @@ impl Answer {
     pub fn tags(&self) -> Vec<String> {
         self.of(b'C')
             .map(|message| {
-                String::from_utf8_lossy(&message.body).trim_end_matches('\0').to_owned()
+                String::from_utf8_lossy(&message.body)
+                    .trim_end_matches('\0')
+                    .to_owned()
             })
             .collect()
     }
 
     /// The types of its messages, as letters.
     pub fn kinds(&self) -> String {
-        self.messages.iter().map(|message| char::from(message.tag)).collect()
+        self.messages
+            .iter()
+            .map(|message| char::from(message.tag))
+            .collect()
     }
 
     /// The error, if there is one.
     pub fn error(&self) -> Option<Report> {
-        self.of(b'E').next().map(|message| Report::read(&message.body))
+        self.of(b'E')
+            .next()
+            .map(|message| Report::read(&message.body))
     }
 
     /// Fails the test if there is an error.
@@ -351,11 +368,16 @@ impl Answer {
     /// Fails the test unless it is a denial whose DETAIL names all of this, with a HINT.
     #[track_caller]
     pub fn denied(&self, names: &[&str]) -> Report {
-        let error = self.error().unwrap_or_else(|| panic!("it was not denied: {self:#?}"));
+        let error = self
+            .error()
+            .unwrap_or_else(|| panic!("it was not denied: {self:#?}"));
         assert_eq!(error.code, "42501", "{error:#?}");
         assert_eq!(error.severity, "ERROR", "{error:#?}");
         for name in names {
-            assert!(error.detail.contains(name), "DETAIL does not name {name}: {error:#?}");
+            assert!(
+                error.detail.contains(name),
+                "DETAIL does not name {name}: {error:#?}"
+            );
         }
         assert!(!error.hint.is_empty(), "no HINT: {error:#?}");
         assert!(self.rows().is_empty(), "a denied call has rows: {self:#?}");
@@ -365,12 +387,17 @@ impl Answer {
     /// Whether these bytes stand anywhere in it.
     pub fn holds(&self, text: &str) -> bool {
         self.messages.iter().any(|message| {
-            message.body.windows(text.len()).any(|window| window == text.as_bytes())
+            message
+                .body
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
         })
     }
 
     fn of(&self, tag: u8) -> impl Iterator<Item = &Message> {
-        self.messages.iter().filter(move |message| message.tag == tag)
+        self.messages
+            .iter()
+            .filter(move |message| message.tag == tag)
     }
 }
 

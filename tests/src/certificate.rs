@@ -15,9 +15,13 @@ pub struct Certified {
 pub fn certificate(host: &str) -> Certified {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(DnType::CommonName, "a test's authority");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "a test's authority");
     let authority_key = KeyPair::generate().expect("a key");
-    let authority_certificate = authority.self_signed(&authority_key).expect("a certificate");
+    let authority_certificate = authority
+        .self_signed(&authority_key)
+        .expect("a certificate");
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().expect("a key");
     let server = CertificateParams::new([host.to_owned()]).expect("a host");

@@ -12,11 +12,21 @@ mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
 pub use certificate::{Certified, certificate};
-pub use programs::{Finished, bailiwick, command, finish, java, node, psql, python};
+pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
 
 use std::time::{Duration, Instant};
+
+/// Says that a test could not be made here, and why. Also where the output of tests that pass is kept
+/// back: nothing is skipped in silence.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let test = std::thread::current();
+    let test = test.name().unwrap_or_default();
+    // If nobody can be told there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
 
 /// Waits until something holds, and fails the test if it does not within the time.
 #[track_caller]

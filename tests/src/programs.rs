@@ -71,7 +71,9 @@ pub fn java(program: &str) -> Command {
 }
 
 fn source(program: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(program)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("clients")
+        .join(program)
 }
 
 /// A command without the settings for PostgreSQL that the environment may hold.
@@ -84,6 +86,43 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// Whether this machine's kernel can confine a process. Where it cannot, that is said, the refusal
+/// is checked, and the flag without which `bailiwick run` does not start a command is the answer.
+#[track_caller]
+pub fn confinement() -> Result<(), &'static str> {
+    let tried = finish(command(bailiwick()).args(["confined", "--hide", "/root", "--", "true"]));
+    if tried.status.success() {
+        return Ok(());
+    }
+    assert_eq!(tried.code(), 125, "{tried:#?}");
+    assert!(
+        tried.stderr.contains("cannot confine the agent"),
+        "{tried:#?}"
+    );
+    assert!(
+        tried.stderr.contains("6.12"),
+        "it does not say what it takes: {tried:#?}"
+    );
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.trim().parse::<u32>().ok());
+    let version = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    assert!(
+        version < (6, 12) || std::env::var_os("BAILIWICK_TEST_WITHOUT_LANDLOCK").is_some(),
+        "this kernel should be able to confine a process, and is not: {tried:#?}\n\
+         If Landlock is switched off here on purpose, set BAILIWICK_TEST_WITHOUT_LANDLOCK=1"
+    );
+    let release = release.trim();
+    crate::skipped(&format!(
+        "this machine's kernel {release} has no Landlock ABI 6 (Linux 6.12)"
+    ));
+    Err("--unconfined")
 }
 
 /// What a program did.
@@ -117,9 +156,14 @@ impl Finished {
 /// does, it must not make anybody hang.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Finished {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let child = child.unwrap_or_else(|error| {
-        panic!("cannot start {command:?}: {error}; run scripts/test, which installs what is missing")
+        panic!(
+            "cannot start {command:?}: {error}; run scripts/test, which installs what is missing"
+        )
     });
     wait(child, &format!("{command:?}"))
 }

@@ -130,7 +130,9 @@ impl Store {
 
     /// Starts it again.
     pub fn resume(&mut self) {
-        self.server.resume().unwrap_or_else(|error| panic!("{error}"));
+        self.server
+            .resume()
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -108,7 +108,9 @@ impl Builder {
              [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n"
         );
         for (name, url) in &self.targets {
-            config.push_str(&format!("[targets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n"));
+            config.push_str(&format!(
+                "[targets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n"
+            ));
         }
         fs::write(gateway.join("bailiwick.toml"), config).expect("the configuration");
         for (name, text) in &self.tasks {
@@ -154,7 +156,9 @@ pub struct Run {
 impl Run {
     /// Its `DATABASE_URL`.
     pub fn url(&self) -> &str {
-        self.env.get("DATABASE_URL").expect("the task's DATABASE_URL")
+        self.env
+            .get("DATABASE_URL")
+            .expect("the task's DATABASE_URL")
     }
 
     /// Its URL of another target.
@@ -208,7 +212,10 @@ impl World {
     #[track_caller]
     pub fn serve(&mut self) {
         assert!(self.gateway.is_none(), "it runs");
-        let log = File::options().create(true).append(true).open(self.log_file());
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file());
         let mut gateway = self
             .command(&["serve"])
             .env(PASSWORD_VARIABLE, SERVICE_PASSWORD)
@@ -224,7 +231,9 @@ impl World {
             for line in stdout.lines().map_while(Result::ok) {
                 let mut words = line.split_whitespace();
                 if words.next() == Some("postgres") {
-                    let port = words.next().and_then(|address| address.rsplit(':').next()?.parse().ok());
+                    let port = words
+                        .next()
+                        .and_then(|address| address.rsplit(':').next()?.parse().ok());
                     let _ = found.send(port);
                 }
             }
@@ -276,7 +285,11 @@ impl World {
         let status = crate::eventually("the gateway stops", READY_WITHIN, || {
             gateway.try_wait().expect("a child of ours")
         });
-        assert!(status.success(), "it stopped with {status}:\n{}", self.said());
+        assert!(
+            status.success(),
+            "it stopped with {status}:\n{}",
+            self.said()
+        );
     }
 
     /// What the gateway has said on stderr.
@@ -330,7 +343,9 @@ impl World {
     pub fn trail(&self, run: &str) -> Vec<Value> {
         let finished = self.bailiwick(&["trail", run, "--json"]);
         let lines = finished.ok().lines();
-        lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
     }
 
     /// What the trail says of the call whose statement holds this text: its decision.
@@ -338,7 +353,9 @@ impl World {
     pub fn decided(&self, run: &str, text: &str) -> Value {
         let trail = self.trail(run);
         let found = trail.iter().find(|entry| {
-            entry["payload"]["text"].as_str().is_some_and(|statement| statement.contains(text))
+            entry["payload"]["text"]
+                .as_str()
+                .is_some_and(|statement| statement.contains(text))
         });
         let entry = found.unwrap_or_else(|| panic!("no record of {text} in {trail:#?}"));
         entry["record"].clone()
@@ -386,21 +403,35 @@ impl Drop for World {
 /// Sends a signal by its name.
 #[track_caller]
 pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
+    let sent = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "kill -s {name} {pid}"
+    );
 }
 
 /// The actions of a record's call, as `verb schema.name`.
 pub fn actions(record: &Value) -> Vec<String> {
-    let actions = record["call"]["actions"].as_array().cloned().unwrap_or_default();
+    let actions = record["call"]["actions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     actions
         .iter()
         .map(|action| {
             let resource = &action["resource"];
             let name = [text(&resource["schema"]), text(&resource["name"])];
-            let name = name.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>();
-            format!("{} {}", text(&action["verb"]), name.join(".")).trim_end().to_owned()
+            let name = name
+                .iter()
+                .filter(|part| !part.is_empty())
+                .cloned()
+                .collect::<Vec<_>>();
+            format!("{} {}", text(&action["verb"]), name.join("."))
+                .trim_end()
+                .to_owned()
         })
         .collect()
 }

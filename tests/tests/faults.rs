@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bailiwick_tests::{
     Agent, Report, Run, SERVICE, SERVICE_PASSWORD, Store, TRIAGE, World, certificate, eventually,
-    finish, frontend, mark, psql, task,
+    finish, frontend, mark, psql, skipped, task,
 };
 use bytes::BufMut;
 use tempfile::TempDir;
@@ -21,7 +21,10 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// A world in front of a target with this URL.
 fn in_front_of(url: &str) -> World {
-    World::builder().target("tickets", url).task(task("triage", TRIAGE)).start()
+    World::builder()
+        .target("tickets", url)
+        .task(task("triage", TRIAGE))
+        .start()
 }
 
 /// The login is refused, at once, in words that name the target and keep its secrets; the trail
@@ -32,16 +35,32 @@ fn cannot_be_opened(world: &World, says: &[&str]) -> String {
     let start = Instant::now();
     let refused = Agent::try_connect(&run).err().expect("no connection");
     assert!(start.elapsed() < AT_ONCE, "it took {:?}", start.elapsed());
-    assert_eq!((&*refused.severity, &*refused.code), ("FATAL", "08001"), "{refused:#?}");
+    assert_eq!(
+        (&*refused.severity, &*refused.code),
+        ("FATAL", "08001"),
+        "{refused:#?}"
+    );
     assert!(refused.message.contains("tickets"), "{refused:#?}");
     assert!(!refused.hint.is_empty(), "{refused:#?}");
-    assert!(!refused.whole.contains(SERVICE) && !refused.whole.contains("127.0.0.1"), "{refused:#?}");
+    assert!(
+        !refused.whole.contains(SERVICE) && !refused.whole.contains("127.0.0.1"),
+        "{refused:#?}"
+    );
     let trail = world.trail(&run.id);
-    let denied = trail.iter().map(|entry| &entry["record"]).find(|record| record["type"] == "login.denied");
+    let denied = trail
+        .iter()
+        .map(|entry| &entry["record"])
+        .find(|record| record["type"] == "login.denied");
     let denied = denied.unwrap_or_else(|| panic!("no record of it: {trail:#?}"));
     assert_eq!(denied["target"], "tickets");
-    let reason = denied["login"]["reason"].as_str().expect("a reason").to_owned();
-    assert!(says.iter().any(|says| reason.contains(says)), "none of {says:?} in: {reason}");
+    let reason = denied["login"]["reason"]
+        .as_str()
+        .expect("a reason")
+        .to_owned();
+    assert!(
+        says.iter().any(|says| reason.contains(says)),
+        "none of {says:?} in: {reason}"
+    );
     assert!(!reason.contains(SERVICE_PASSWORD), "{reason}");
     reason
 }
@@ -63,7 +82,9 @@ fn a_target_that_refuses_the_login() {
     let port = store.port();
     let world = in_front_of(&format!("postgres://svc:wrong@127.0.0.1:{port}/{database}"));
     cannot_be_opened(&world, &["password authentication failed"]);
-    let world = in_front_of(&format!("postgres://svc:PASSWORD@127.0.0.1:{port}/no_such_database"));
+    let world = in_front_of(&format!(
+        "postgres://svc:PASSWORD@127.0.0.1:{port}/no_such_database"
+    ));
     cannot_be_opened(&world, &["no_such_database"]);
     // The same, rightly.
     let world = in_front_of(&World::url(store, &database));
@@ -80,7 +101,9 @@ fn a_target_that_is_something_else() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let world = in_front_of(&format!("postgres://svc:PASSWORD@127.0.0.1:{port}/store?sslmode=disable"));
+    let world = in_front_of(&format!(
+        "postgres://svc:PASSWORD@127.0.0.1:{port}/store?sslmode=disable"
+    ));
     cannot_be_opened(&world, &["does not accept", "login"]);
 }
 
@@ -98,18 +121,30 @@ fn a_target_that_dies_in_the_middle() {
     store.stop();
     for (what, agent) in [("idle", &mut idle), ("running", &mut running)] {
         let start = Instant::now();
-        let last = agent.last_words().unwrap_or_else(|| panic!("{what}: no last word"));
+        let last = agent
+            .last_words()
+            .unwrap_or_else(|| panic!("{what}: no last word"));
         assert!(start.elapsed() < AT_ONCE, "{what}");
         assert_eq!(last.severity, "FATAL", "{what}: {last:#?}");
-        assert!(["57P01", "57P02", "08006"].contains(&&*last.code), "{what}: {last:#?}");
+        assert!(
+            ["57P01", "57P02", "08006"].contains(&&*last.code),
+            "{what}: {last:#?}"
+        );
     }
     let trail = world.trail(&run.id);
     let decided = trail.iter().find(|entry| {
-        entry["payload"]["text"].as_str().is_some_and(|text| text.contains(&mark))
+        entry["payload"]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains(&mark))
     });
     let seq = &decided.expect("the record")["record"]["seq"];
-    let outcome = trail.iter().find(|entry| entry["record"]["of"] == *seq).expect("its outcome");
-    let state = outcome["record"]["outcome"]["state"].as_str().expect("a state");
+    let outcome = trail
+        .iter()
+        .find(|entry| entry["record"]["of"] == *seq)
+        .expect("its outcome");
+    let state = outcome["record"]["outcome"]["state"]
+        .as_str()
+        .expect("a state");
     assert!(["cut", "error"].contains(&state), "{outcome:#}");
     // And back again, in the same run.
     assert!(Agent::try_connect(&run).is_err());
@@ -137,13 +172,23 @@ fn of_length(tag: u8, length: u32) -> Vec<u8> {
 fn a_length_of_a_gigabyte() {
     let world = World::triage();
     let run = world.open("triage");
-    for (tag, length) in [(b'Q', 1 << 30), (b'P', u32::MAX), (b'B', 0), (b'd', 1 << 30), (b'S', 3)] {
+    for (tag, length) in [
+        (b'Q', 1 << 30),
+        (b'P', u32::MAX),
+        (b'B', 0),
+        (b'd', 1 << 30),
+        (b'S', 3),
+    ] {
         let mut agent = Agent::connect(&run);
         let start = Instant::now();
         agent.send_bytes(&of_length(tag, length));
         let last = agent.last_words().expect("a last word");
         assert!(start.elapsed() < AT_ONCE);
-        assert_eq!((&*last.severity, &*last.code), ("FATAL", "08P01"), "{tag} {length}: {last:#?}");
+        assert_eq!(
+            (&*last.severity, &*last.code),
+            ("FATAL", "08P01"),
+            "{tag} {length}: {last:#?}"
+        );
     }
     // Before anybody has logged in.
     for length in [1u32 << 30, u32::MAX, 0, 4, 7] {
@@ -154,7 +199,8 @@ fn a_length_of_a_gigabyte() {
     // In place of the password.
     let mut stranger = Agent::dial(&world.address()).expect("a connection");
     stranger.send(|out| {
-        frontend::startup_message([("user", &*run.id), ("database", "tickets")], out).expect("a startup");
+        frontend::startup_message([("user", &*run.id), ("database", "tickets")], out)
+            .expect("a startup");
     });
     assert_eq!(stranger.message().expect("a challenge").tag, b'R');
     stranger.send_bytes(&of_length(b'p', 1 << 30));
@@ -167,7 +213,9 @@ fn a_length_of_a_gigabyte() {
 fn garbage() {
     let world = World::triage();
     let run = world.open("triage");
-    let noise: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..4096u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     let openings: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -189,11 +237,21 @@ fn garbage() {
         agent.send_bytes(&of_length(tag, 104));
         let _ = agent.try_send_bytes(&unread[..100]);
         let last = agent.last_words().expect("a last word");
-        assert_eq!((&*last.severity, &*last.code), ("FATAL", "08P01"), "{tag}: {last:#?}");
+        assert_eq!(
+            (&*last.severity, &*last.code),
+            ("FATAL", "08P01"),
+            "{tag}: {last:#?}"
+        );
     }
     let gateway = world.trail("gateway");
-    let denied = gateway.iter().filter(|entry| entry["record"]["type"] == "login.denied").count();
-    assert!(denied >= 3, "what is no login is not on record: {gateway:#?}");
+    let denied = gateway
+        .iter()
+        .filter(|entry| entry["record"]["type"] == "login.denied")
+        .count();
+    assert!(
+        denied >= 3,
+        "what is no login is not on record: {gateway:#?}"
+    );
     is_well(&world);
 }
 
@@ -204,7 +262,11 @@ fn half_a_message() {
     let mut agent = Agent::connect(&run);
     let mark = mark();
     let mut whole = bytes::BytesMut::new();
-    frontend::query(&format!("UPDATE tickets SET priority = 9 WHERE id = 1 {mark}"), &mut whole).expect("a query");
+    frontend::query(
+        &format!("UPDATE tickets SET priority = 9 WHERE id = 1 {mark}"),
+        &mut whole,
+    )
+    .expect("a query");
     agent.send_bytes(&whole[..whole.len() - 1]);
     std::thread::sleep(Duration::from_millis(200));
     assert!(!Store::shared().saw(&mark), "half a message was sent on");
@@ -232,7 +294,8 @@ fn a_client_that_says_nothing_is_not_waited_for_for_ever() {
     let mut silent = Agent::dial(&world.address()).expect("a connection");
     let mut halfway = Agent::dial(&world.address()).expect("a connection");
     halfway.send(|out| {
-        frontend::startup_message([("user", &*run.id), ("database", "tickets")], out).expect("a startup");
+        frontend::startup_message([("user", &*run.id), ("database", "tickets")], out)
+            .expect("a startup");
     });
     // `message` fails the test if nothing comes for twenty seconds, not even the end.
     while halfway.message().is_some() {}
@@ -253,18 +316,28 @@ fn a_client_that_vanishes_in_the_middle() {
     };
     eventually("it runs", AT_ONCE, || (active() == "1").then_some(()));
     drop(agent);
-    eventually("the target stops working for it", AT_ONCE, || (active() == "0").then_some(()));
+    eventually("the target stops working for it", AT_ONCE, || {
+        (active() == "0").then_some(())
+    });
     let outcome = eventually("its outcome is on record", AT_ONCE, || {
         let trail = world.trail(&run.id);
         let seq = trail.iter().find(|entry| {
-            entry["payload"]["text"].as_str().is_some_and(|text| text.contains(&mark))
-        })?["record"]["seq"].clone();
-        trail.iter().find(|entry| entry["record"]["of"] == seq).cloned()
+            entry["payload"]["text"]
+                .as_str()
+                .is_some_and(|text| text.contains(&mark))
+        })?["record"]["seq"]
+            .clone();
+        trail
+            .iter()
+            .find(|entry| entry["record"]["of"] == seq)
+            .cloned()
     });
     assert_eq!(outcome["record"]["outcome"]["state"], "cut", "{outcome:#}");
     // An open transaction of one that vanishes is no transaction any more.
     let mut agent = Agent::connect(&run);
-    agent.query("BEGIN; UPDATE tickets SET priority = 9 WHERE id = 1").ok();
+    agent
+        .query("BEGIN; UPDATE tickets SET priority = 9 WHERE id = 1")
+        .ok();
     drop(agent);
     eventually("its lock is gone", AT_ONCE, || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()";
@@ -279,16 +352,22 @@ fn more_sessions_than_a_run_may_have() {
     let world = World::triage();
     let run = world.open("triage");
     let mut open = Vec::new();
-    let refused: Report = loop {
+    let refused: Box<Report> = loop {
         match Agent::try_connect(&run) {
             Ok(agent) => open.push(agent),
             Err(report) => break report,
         }
         assert!(open.len() < 100, "there is no limit");
     };
-    assert_eq!((&*refused.severity, &*refused.code), ("FATAL", "53300"), "{refused:#?}");
+    assert_eq!(
+        (&*refused.severity, &*refused.code),
+        ("FATAL", "53300"),
+        "{refused:#?}"
+    );
     open.pop();
-    eventually("there is room for one again", AT_ONCE, || Agent::try_connect(&run).ok());
+    eventually("there is room for one again", AT_ONCE, || {
+        Agent::try_connect(&run).ok()
+    });
     is_well(&world);
 }
 
@@ -321,21 +400,40 @@ fn wrong_tasks_and_configurations_stop_the_start() {
     };
     assert_eq!(check("fine", "", "").code(), 0);
     for (from, to, names) in [
-        ("tables =", "tabels =", &["wrong.toml:", "tabels", "did you mean `tables`"][..]),
-        ("target = \"tickets\"\ntables", "target = \"tickts\"\ntables", &["tickts", "did you mean `tickets`"]),
+        (
+            "tables =",
+            "tabels =",
+            &["wrong.toml:", "tabels", "did you mean `tables`"][..],
+        ),
+        (
+            "target = \"tickets\"\ntables",
+            "target = \"tickts\"\ntables",
+            &["tickts", "did you mean `tickets`"],
+        ),
         ("\"update\"", "\"delete\"", &["delete", "[[destroy]]"]),
-        ("ttl = \"10m\"", "ttl = \"soon\"", &["wrong.toml:4:", "ttl", "not a duration"]),
+        (
+            "ttl = \"10m\"",
+            "ttl = \"soon\"",
+            &["wrong.toml:4:", "ttl", "not a duration"],
+        ),
     ] {
         let wrong = check("wrong", from, to);
         assert_eq!(wrong.code(), 1, "{wrong:#?}");
         for name in names {
-            assert!(wrong.stderr.contains(name), "{name} is not named: {}", wrong.stderr);
+            assert!(
+                wrong.stderr.contains(name),
+                "{name} is not named: {}",
+                wrong.stderr
+            );
         }
     }
     fs::write(tasks.join("wrong.toml"), "task = \"wrong\"\n").expect("a task file");
     let refused = world.bailiwick(&["serve"]);
     assert!(!refused.status.success(), "{refused:#?}");
-    assert!(refused.stderr.contains("TARGET_PASSWORD") || refused.stderr.contains("wrong.toml"), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("TARGET_PASSWORD") || refused.stderr.contains("wrong.toml"),
+        "{refused:#?}"
+    );
 }
 
 #[test]
@@ -357,11 +455,20 @@ fn agents_may_use_tls() {
         finish(psql().args([&*url, "-c", "\\conninfo", "-Atc", "SELECT 42"]))
     };
     let plain = with("sslmode=disable");
-    assert!(plain.ok().contains("42") && !plain.stdout.contains("TLS"), "{plain:#?}");
+    assert!(
+        plain.ok().contains("42") && !plain.stdout.contains("TLS"),
+        "{plain:#?}"
+    );
     let secured = with("sslmode=require");
-    assert!(secured.ok().contains("42") && secured.stdout.contains("TLS"), "{secured:#?}");
+    assert!(
+        secured.ok().contains("42") && secured.stdout.contains("TLS"),
+        "{secured:#?}"
+    );
     let own = world.data().join("keys/tls.crt");
-    let checked = with(&format!("sslmode=verify-full&sslrootcert={}", own.display()));
+    let checked = with(&format!(
+        "sslmode=verify-full&sslrootcert={}",
+        own.display()
+    ));
     assert!(checked.ok().contains("42"), "{checked:#?}");
     let other = certificate("127.0.0.1");
     let file = world.work().join("other.pem");
@@ -427,9 +534,14 @@ impl Secured {
         let world = in_front_of(url);
         let run = world.open("triage");
         let mut agent = Agent::connect(&run);
-        assert_eq!(agent.query("SELECT count(*) FROM tickets").ok().value(), "20");
+        assert_eq!(
+            agent.query("SELECT count(*) FROM tickets").ok().value(),
+            "20"
+        );
         let id = &run.id;
-        let sql = format!("SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE '%{id}%'");
+        let sql = format!(
+            "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE '%{id}%'"
+        );
         self.store.sql("postgres", &sql) == "t"
     }
 }
@@ -438,11 +550,16 @@ impl Secured {
 fn every_way_to_log_in_to_a_target() {
     let secured = secured();
     for user in ["svc_md5", "svc_cleartext", "svc_trust", "svc_plain"] {
-        assert!(!secured.is_encrypted(&secured.url(user, "127.0.0.1", "sslmode=disable")), "{user}");
+        assert!(
+            !secured.is_encrypted(&secured.url(user, "127.0.0.1", "sslmode=disable")),
+            "{user}"
+        );
         if user == "svc_trust" {
             continue;
         }
-        let wrong = secured.url(user, "127.0.0.1", "sslmode=disable").replace("PASSWORD", "wrong");
+        let wrong = secured
+            .url(user, "127.0.0.1", "sslmode=disable")
+            .replace("PASSWORD", "wrong");
         cannot_be_opened(&in_front_of(&wrong), &["password authentication failed"]);
     }
 }
@@ -456,7 +573,10 @@ fn tls_towards_a_target_is_what_sslmode_says() {
     let strangers = format!("&sslrootcert={}", other.path().display());
     let url = |host: &str, options: &str| secured.url("svc_tls", host, options);
     for options in ["sslmode=require", "sslmode=prefer", "sslmode=allow", ""] {
-        assert!(secured.is_encrypted(&url("127.0.0.1", options)), "{options}");
+        assert!(
+            secured.is_encrypted(&url("127.0.0.1", options)),
+            "{options}"
+        );
     }
     for mode in ["verify-ca", "verify-full"] {
         let fine = format!("sslmode={mode}{authority}");
@@ -466,9 +586,18 @@ fn tls_towards_a_target_is_what_sslmode_says() {
     }
     // The certificate is for the address, not for this name.
     assert!(secured.is_encrypted(&url("localhost", &format!("sslmode=verify-ca{authority}"))));
-    cannot_be_opened(&in_front_of(&url("localhost", &format!("sslmode=verify-full{authority}"))), &["ertificate"]);
+    cannot_be_opened(
+        &in_front_of(&url(
+            "localhost",
+            &format!("sslmode=verify-full{authority}"),
+        )),
+        &["ertificate"],
+    );
     // Without TLS where it is asked for.
-    cannot_be_opened(&in_front_of(&url("127.0.0.1", "sslmode=disable")), &["pg_hba.conf", "no encryption"]);
+    cannot_be_opened(
+        &in_front_of(&url("127.0.0.1", "sslmode=disable")),
+        &["pg_hba.conf", "no encryption"],
+    );
     let store = Store::shared();
     let plain = World::url(store, &store.database()).replace("disable", "require");
     cannot_be_opened(&in_front_of(&plain), &["TLS"]);
@@ -483,7 +612,13 @@ impl Disk {
     fn new(megabytes: u32) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m,mode=0700"), "tmpfs"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={megabytes}m,mode=0700"),
+                "tmpfs",
+            ])
             .arg(folder.path())
             .output();
         match mounted {
@@ -509,7 +644,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.path())
+            .status();
     }
 }
 
@@ -518,7 +656,8 @@ fn a_full_disk() {
     let disk = match Disk::new(160) {
         Ok(disk) => disk,
         Err(why) => {
-            eprintln!("SKIPPED: a full disk takes a file system of its own, which this user cannot make ({why})");
+            let takes = "it takes a file system of its own, which this user cannot make";
+            skipped(&format!("{takes} ({why})"));
             return;
         }
     };
@@ -528,12 +667,16 @@ fn a_full_disk() {
         .start();
     let run = world.open("triage");
     let mut agent = Agent::connect(&run);
-    agent.query("UPDATE tickets SET priority = 1 WHERE id = 1").ok();
+    agent
+        .query("UPDATE tickets SET priority = 1 WHERE id = 1")
+        .ok();
     let ballast = disk.fill();
     // Large values fill what room the log has kept for itself.
     let value = "x".repeat(1_000);
     let values = [&*value; 250];
-    let uses: String = (1..=values.len()).map(|n| format!(" AND ${n}::text <> ''")).collect();
+    let uses: String = (1..=values.len())
+        .map(|n| format!(" AND ${n}::text <> ''"))
+        .collect();
     let mut refused = None;
     let start = Instant::now();
     for number in 0..2_000 {
@@ -543,11 +686,17 @@ fn a_full_disk() {
             refused = Some((number, error));
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "the disk does not fill");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "the disk does not fill"
+        );
     }
     let (number, error) = refused.expect("an error once the disk is full");
     assert_eq!(error.code, "58030", "{error:#?}");
-    assert!(!error.detail.is_empty() && !error.hint.is_empty(), "{error:#?}");
+    assert!(
+        !error.detail.is_empty() && !error.hint.is_empty(),
+        "{error:#?}"
+    );
     let done = world.sql("SELECT priority FROM tickets WHERE id = 2");
     assert_eq!(done, (number - 1).to_string(), "an effect without a record");
     // Nor is anything read, once not even the record of that fits, and nobody waits.
@@ -561,10 +710,14 @@ fn a_full_disk() {
     // A run can still be closed, and its record with it.
     world.bailiwick(&["close", &run.id]).ok();
     fs::remove_file(ballast).expect("a file");
-    eventually("it works again once there is room", Duration::from_secs(10), || {
-        let run = world.bailiwick(&["open", "--task", "triage"]);
-        run.status.success().then_some(())
-    });
+    eventually(
+        "it works again once there is room",
+        Duration::from_secs(10),
+        || {
+            let run = world.bailiwick(&["open", "--task", "triage"]);
+            run.status.success().then_some(())
+        },
+    );
     assert_closed(&world, &run);
     is_well(&world);
     let before = world.summary(&run.id);
@@ -573,8 +726,15 @@ fn a_full_disk() {
     assert_closed(&world, &run);
     is_well(&world);
     let after = world.summary(&run.id);
-    assert_eq!((&after["state"], &after["ending"]), (&"ended".into(), &"closed".into()), "{after:#}");
-    assert_eq!(before["state"], "ended", "the list of runs was wrong up to a restart: {before:#}");
+    assert_eq!(
+        (&after["state"], &after["ending"]),
+        (&"ended".into(), &"closed".into()),
+        "{after:#}"
+    );
+    assert_eq!(
+        before["state"], "ended",
+        "the list of runs was wrong up to a restart: {before:#}"
+    );
 }
 
 #[track_caller]

@@ -33,7 +33,9 @@ fn stays_out(agent: &mut Agent, sql: &str, names: &str) {
 fn a_masked_column_is_masked_whatever_it_is_called_and_made_into() {
     let (_world, _run, mut agent) = triage();
     // The other columns of the same rows come as they are.
-    let answer = agent.query("SELECT subject, email FROM tickets WHERE id = 1").ok();
+    let answer = agent
+        .query("SELECT subject, email FROM tickets WHERE id = 1")
+        .ok();
     assert_eq!(answer.values(), ["subject 1", MASKED]);
     for sql in [
         "SELECT * FROM tickets WHERE id = 1",
@@ -80,7 +82,10 @@ fn a_masked_column_is_masked_whatever_it_is_called_and_made_into() {
             // Where masking cannot reach, a denial is right too; silence is not.
             assert_eq!(error.code, "42501", "{sql}: {error:#?}");
             assert!(!error.whole.contains("customer"), "{sql}: {error:#?}");
-            panic!("{sql}: it could be masked, and was denied: {}", error.detail);
+            panic!(
+                "{sql}: it could be masked, and was denied: {}",
+                error.detail
+            );
         }
         assert!(!answer.rows().is_empty(), "{sql}: no rows");
         assert!(!answer.holds(SECRET), "{sql}: {answer:#?}");
@@ -90,24 +95,34 @@ fn a_masked_column_is_masked_whatever_it_is_called_and_made_into() {
         assert!(answer.holds("[masked") || nulls, "{sql}: {answer:#?}");
     }
     // What stands beside it is not masked.
-    let answer = agent.query("SELECT id, priority, subject FROM tickets WHERE id = 3").ok();
+    let answer = agent
+        .query("SELECT id, priority, subject FROM tickets WHERE id = 3")
+        .ok();
     assert_eq!(answer.values(), ["3", "0", "subject 3"]);
 }
 
 #[test]
 fn what_is_masked_is_counted() {
     let (world, run, mut agent) = triage();
-    agent.query("SELECT id, email FROM tickets WHERE id <= 3").ok();
+    agent
+        .query("SELECT id, email FROM tickets WHERE id <= 3")
+        .ok();
     let trail = world.trail(&run.id);
     let masked = |entry: &serde_json::Value| entry["record"]["outcome"]["masked"].as_u64();
-    assert_eq!(trail.iter().filter_map(masked).sum::<u64>(), 3, "{trail:#?}");
+    assert_eq!(
+        trail.iter().filter_map(masked).sum::<u64>(),
+        3,
+        "{trail:#?}"
+    );
     assert_eq!(world.summary(&run.id)["counts"]["masked"], 3);
 }
 
 #[test]
 fn a_masked_column_cannot_be_searched_through() {
     let (_world, _run, mut agent) = triage();
-    agent.query("SELECT id FROM tickets WHERE subject = 'subject 1' ORDER BY subject").ok();
+    agent
+        .query("SELECT id FROM tickets WHERE subject = 'subject 1' ORDER BY subject")
+        .ok();
     for sql in [
         "SELECT id FROM tickets WHERE email = 'customer1@shop.example'",
         "SELECT id FROM tickets WHERE email LIKE 'c%'",
@@ -152,13 +167,19 @@ fn a_masked_column_cannot_be_searched_through() {
 fn detectors_find_what_nobody_thought_to_name() {
     let (_world, _run, mut agent) = triage();
     let mut body = |id: u32| {
-        agent.query(&format!("SELECT body FROM tickets WHERE id = {id}")).ok().value()
+        agent
+            .query(&format!("SELECT body FROM tickets WHERE id = {id}"))
+            .ok()
+            .value()
     };
     let text = body(7);
     assert_eq!(text, "Write to [masked:email] or charge [masked:card].");
     assert_eq!(body(8), "Order 4111 1111 1111 1112 is no card.");
     let secrets = body(9);
-    assert!(!secrets.contains("hunter2") && !secrets.contains("AKIA"), "{secrets}");
+    assert!(
+        !secrets.contains("hunter2") && !secrets.contains("AKIA"),
+        "{secrets}"
+    );
     assert!(secrets.contains("[masked:secret]"), "{secrets}");
     // In what wraps it, too.
     for sql in [
@@ -193,11 +214,19 @@ fn an_error_does_not_tell_what_is_masked() {
         }
     }
     // It is the target that would have told.
-    let told = psql().args([&told_by(&world), "-c", "SELECT email::int FROM tickets"]).output();
+    let told = psql()
+        .args([&told_by(&world), "-c", "SELECT email::int FROM tickets"])
+        .output();
     let told = told.expect("psql");
-    assert!(String::from_utf8_lossy(&told.stderr).contains(SECRET), "{told:?}");
+    assert!(
+        String::from_utf8_lossy(&told.stderr).contains(SECRET),
+        "{told:?}"
+    );
     // And errors about nothing masked are as useful as ever.
-    let error = agent.query("SELECT subject::int FROM tickets WHERE id = 1").error().expect("an error");
+    let error = agent
+        .query("SELECT subject::int FROM tickets WHERE id = 1")
+        .error()
+        .expect("an error");
     assert_eq!(error.code, "22P02");
     assert!(error.message.contains("subject 1"), "{error:#?}");
 }
@@ -212,7 +241,9 @@ fn told_by(world: &World) -> String {
 #[test]
 fn a_placeholder_is_never_written_back() {
     let (world, _run, mut agent) = triage();
-    agent.query("INSERT INTO comments (author, text) VALUES ('agent', 'masked')").ok();
+    agent
+        .query("INSERT INTO comments (author, text) VALUES ('agent', 'masked')")
+        .ok();
     for sql in [
         "INSERT INTO comments (author, text) VALUES ('agent', '[masked]')",
         "INSERT INTO comments (author, text) VALUES ('agent', 'write to [masked:email]')",
@@ -221,7 +252,9 @@ fn a_placeholder_is_never_written_back() {
     }
     let mark = mark();
     let sql = format!("INSERT INTO comments (author, text) VALUES ('agent', $1) {mark}");
-    agent.execute(&sql, &["to [masked:email]"], false).denied(&["placeholder"]);
+    agent
+        .execute(&sql, &["to [masked:email]"], false)
+        .denied(&["placeholder"]);
     agent.execute(&sql, &["to nobody"], false).ok();
     let copied = "COPY comments (author, text) FROM STDIN";
     agent.send(|out| bailiwick_tests::frontend::query(copied, out).expect("a query"));
@@ -234,18 +267,27 @@ fn a_placeholder_is_never_written_back() {
         }
         copy_done(out);
     });
-    assert!(agent.answer().error().is_some(), "a placeholder was copied in");
+    assert!(
+        agent.answer().error().is_some(),
+        "a placeholder was copied in"
+    );
     agent.query("SELECT 1").ok();
-    let written = world.sql("SELECT string_agg(text, '|' ORDER BY id) FROM comments WHERE author = 'agent'");
+    let written =
+        world.sql("SELECT string_agg(text, '|' ORDER BY id) FROM comments WHERE author = 'agent'");
     assert_eq!(written, "masked|to nobody");
     // Reading one is no harm.
-    agent.query("SELECT id FROM comments WHERE text = '[masked]'").ok();
+    agent
+        .query("SELECT id FROM comments WHERE text = '[masked]'")
+        .ok();
 }
 
 #[test]
 fn binary_results_are_masked_in_their_own_format() {
     let (_world, run, _agent) = triage();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let (client, connection) = tokio_postgres::connect(run.url(), NoTls).await.expect("a connection");
         let driving = tokio::spawn(connection);
@@ -286,8 +328,16 @@ fn binary_results_are_masked_in_their_own_format() {
 #[test]
 fn psql_shows_what_is_masked_as_masked() {
     let (_world, run, _agent) = triage();
-    let shown = finish(psql().args([run.url(), "-At", "-c", "SELECT id, email, body FROM tickets WHERE id = 7"]));
-    assert_eq!(shown.ok().trim_end(), "7|[masked]|Write to [masked:email] or charge [masked:card].");
+    let shown = finish(psql().args([
+        run.url(),
+        "-At",
+        "-c",
+        "SELECT id, email, body FROM tickets WHERE id = 7",
+    ]));
+    assert_eq!(
+        shown.ok().trim_end(),
+        "7|[masked]|Write to [masked:email] or charge [masked:card]."
+    );
     let prepared = "PREPARE p AS SELECT email FROM tickets WHERE id = $1; EXECUTE p (7)";
     let shown = finish(psql().args([run.url(), "-Atq", "-c", prepared]));
     assert_eq!(shown.ok().trim_end(), MASKED);
@@ -296,7 +346,15 @@ fn psql_shows_what_is_masked_as_masked() {
     assert_eq!(shown.ok().trim_end(), MASKED);
     // A column that psql fetches in pieces, by a cursor of its own.
     let mut pieces = command("psql");
-    pieces.args(["--no-psqlrc", run.url(), "-Atq", "-v", "FETCH_COUNT=5", "-c", "SELECT email FROM tickets"]);
+    pieces.args([
+        "--no-psqlrc",
+        run.url(),
+        "-Atq",
+        "-v",
+        "FETCH_COUNT=5",
+        "-c",
+        "SELECT email FROM tickets",
+    ]);
     let shown = finish(&mut pieces);
     assert_eq!(shown.ok().trim_end(), [MASKED; 20].join("\n"));
 }
@@ -309,7 +367,9 @@ fn a_notice_does_not_tell_what_is_masked() {
          $$ BEGIN RAISE NOTICE 'ticket of %, priority %', NEW.email, NEW.priority; RETURN NEW; END $$; \
          CREATE TRIGGER tell BEFORE UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION tell()",
     );
-    let answer = agent.query("UPDATE tickets SET priority = 4 WHERE id = 1").ok();
+    let answer = agent
+        .query("UPDATE tickets SET priority = 4 WHERE id = 1")
+        .ok();
     assert!(answer.kinds().contains('N'), "no notice: {answer:#?}");
     assert!(!answer.holds(SECRET), "{answer:#?}");
 }

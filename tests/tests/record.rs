@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bailiwick_tests::{Agent, Finished, Run, World, actions, bailiwick, command, eventually, finish, frontend, mark};
+use bailiwick_tests::{
+    Agent, Finished, Run, World, actions, bailiwick, command, eventually, finish, frontend, mark,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
@@ -32,14 +34,32 @@ fn a_run_is_a_gapless_chain_from_its_opening_to_its_close() {
         assert_eq!(record["seq"], index + 1, "{record:#}");
         assert_eq!(record["run"], run.id.as_str());
         assert_eq!(record["task"], "triage");
-        assert!(record["launcher"].as_str().expect("a launcher").starts_with("human:"));
-        let before = index.checked_sub(1).map(|before| trail[before]["digest"].as_str());
-        let expected = before.flatten().map_or("0".repeat(64), |digest| digest.replace("sha256:", ""));
-        assert_eq!(record["prev"].as_str().expect("prev").replace("sha256:", ""), expected);
+        assert!(
+            record["launcher"]
+                .as_str()
+                .expect("a launcher")
+                .starts_with("human:")
+        );
+        let before = index
+            .checked_sub(1)
+            .map(|before| trail[before]["digest"].as_str());
+        let expected = before
+            .flatten()
+            .map_or("0".repeat(64), |digest| digest.replace("sha256:", ""));
+        assert_eq!(
+            record["prev"]
+                .as_str()
+                .expect("prev")
+                .replace("sha256:", ""),
+            expected
+        );
     }
     assert_eq!(records.first().expect("records")["type"], "run.opened");
     let closed = records.last().expect("records");
-    assert_eq!((&closed["type"], &closed["ending"]), (&"run.closed".into(), &"closed".into()));
+    assert_eq!(
+        (&closed["type"], &closed["ending"]),
+        (&"run.closed".into(), &"closed".into())
+    );
     assert_eq!(closed["count"], records.len());
     assert_eq!(closed["last"], closed["prev"]);
     assert_eq!(trail[0]["payload"]["reason"], "for a test");
@@ -50,29 +70,65 @@ fn what_was_denied_is_kept_with_the_same_detail() {
     let world = World::triage();
     let run = world.open("triage");
     let mut agent = Agent::connect(&run);
-    agent.query("UPDATE tickets SET priority = 1 WHERE id = 1").ok();
-    agent.query("UPDATE billing.invoices SET amount = 0 WHERE id = 1").denied(&["billing.invoices"]);
+    agent
+        .query("UPDATE tickets SET priority = 1 WHERE id = 1")
+        .ok();
+    agent
+        .query("UPDATE billing.invoices SET amount = 0 WHERE id = 1")
+        .denied(&["billing.invoices"]);
     let allowed = world.decided(&run.id, "UPDATE tickets");
     let denied = world.decided(&run.id, "UPDATE billing.invoices");
     let keys = |value: &Value| -> BTreeSet<String> {
-        value.as_object().expect("an object").keys().cloned().collect()
+        value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
     };
     assert_eq!(keys(&denied), keys(&allowed));
     assert_eq!(keys(&denied["call"]), keys(&allowed["call"]));
     assert!(keys(&denied["decision"]).is_superset(&keys(&allowed["decision"])));
     assert!(keys(&denied["decision"]).contains("reason"));
-    assert!(actions(&denied).contains(&"update billing.invoices".to_owned()), "{denied:#}");
-    let action = denied["call"]["actions"].as_array().expect("actions").iter().find(|action| action["verb"] == "update");
-    assert_eq!(action.expect("the update")["columns"], serde_json::json!(["amount"]), "{denied:#}");
+    assert!(
+        actions(&denied).contains(&"update billing.invoices".to_owned()),
+        "{denied:#}"
+    );
+    let action = denied["call"]["actions"]
+        .as_array()
+        .expect("actions")
+        .iter()
+        .find(|action| action["verb"] == "update");
+    assert_eq!(
+        action.expect("the update")["columns"],
+        serde_json::json!(["amount"]),
+        "{denied:#}"
+    );
 
     // First-class for people: by itself, marked, with the reason and what to ask for.
     let shown = world.bailiwick(&["trail", &run.id, "--denied"]);
     let lines = shown.ok();
-    assert!(lines.contains("DENY") && lines.contains("billing.invoices"), "{lines}");
-    assert!(lines.contains(denied["decision"]["remedy"].as_str().expect("a remedy").split(',').next().expect("words")), "{lines}");
+    assert!(
+        lines.contains("DENY") && lines.contains("billing.invoices"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains(
+            denied["decision"]["remedy"]
+                .as_str()
+                .expect("a remedy")
+                .split(',')
+                .next()
+                .expect("words")
+        ),
+        "{lines}"
+    );
     assert!(!lines.contains("public.tickets"), "{lines}");
     let whole = world.bailiwick(&["trail", &run.id]);
-    assert!(whole.ok().contains("DENY") && whole.ok().contains("tickets"), "{whole:#?}");
+    assert!(
+        whole.ok().contains("DENY") && whole.ok().contains("tickets"),
+        "{whole:#?}"
+    );
     let name = format!("{}/{}", run.id, denied["seq"]);
     let shown = world.bailiwick(&["show", &name]);
     assert!(shown.ok().contains("SET amount = 0"), "{shown:#?}");
@@ -83,20 +139,34 @@ fn failed_logins_are_kept() {
     let world = World::triage();
     let run = world.open("triage");
     Agent::connect(&run);
-    let wrong = Agent::log_in(&run.url_with_password("bwk_wrong")).err().expect("no login");
+    let wrong = Agent::log_in(&run.url_with_password("bwk_wrong"))
+        .err()
+        .expect("no login");
     assert_eq!(wrong.code, "28P01", "{wrong:#?}");
     let nobody = run.url().replace(&run.id, "run_01JD5K3T9V8Z0W2Y4X6A7B8C9D");
     let unknown = Agent::log_in(&nobody).err().expect("no login");
     // Nobody can tell by it whether the run exists.
-    assert_eq!(unknown.message.replace("run_01JD5K3T9V8Z0W2Y4X6A7B8C9D", ""), wrong.message.replace(&run.id, ""));
+    assert_eq!(
+        unknown
+            .message
+            .replace("run_01JD5K3T9V8Z0W2Y4X6A7B8C9D", ""),
+        wrong.message.replace(&run.id, "")
+    );
     assert_eq!(unknown.code, wrong.code);
-    Agent::log_in(&run.url().replace(&run.id, "svc")).err().expect("no login");
+    Agent::log_in(&run.url().replace(&run.id, "svc"))
+        .err()
+        .expect("no login");
 
     let trail = world.trail(&run.id);
     let denied = of_type(&trail, "login.denied");
     assert_eq!(denied.len(), 1, "{trail:#?}");
     assert_eq!(denied[0]["target"], "tickets");
-    assert!(!denied[0]["login"]["reason"].as_str().expect("a reason").is_empty());
+    assert!(
+        !denied[0]["login"]["reason"]
+            .as_str()
+            .expect("a reason")
+            .is_empty()
+    );
     let shown = world.bailiwick(&["trail", &run.id, "--denied"]);
     assert!(shown.ok().contains("DENY"), "{shown:#?}");
     assert_eq!(world.summary(&run.id)["counts"]["denied"], 1);
@@ -104,7 +174,9 @@ fn failed_logins_are_kept() {
     let gateway = world.trail("gateway");
     assert_eq!(of_type(&gateway, "login.denied").len(), 2, "{gateway:#?}");
     world.bailiwick(&["close", &run.id]).ok();
-    Agent::try_connect(&run).err().expect("no login after the end");
+    Agent::try_connect(&run)
+        .err()
+        .expect("no login after the end");
     let gateway = world.trail("gateway");
     let late = of_type(&gateway, "login.denied");
     assert_eq!(late.len(), 3, "{gateway:#?}");
@@ -117,12 +189,23 @@ fn what_the_agent_wrote_is_nowhere_in_clear() {
     let run = world.open("triage");
     let mut agent = Agent::connect(&run);
     let (allowed, denied, bound) = ("erika.mustermann", "max.mustermann", "john.public");
-    agent.query(&format!("SELECT id FROM tickets WHERE subject = '{allowed}'")).ok();
-    agent.query(&format!("SELECT id FROM drafts WHERE text = '{denied}'")).denied(&["drafts"]);
-    agent.execute("SELECT id FROM tickets WHERE subject = $1", &[bound], false).ok();
+    agent
+        .query(&format!(
+            "SELECT id FROM tickets WHERE subject = '{allowed}'"
+        ))
+        .ok();
+    agent
+        .query(&format!("SELECT id FROM drafts WHERE text = '{denied}'"))
+        .denied(&["drafts"]);
+    agent
+        .execute("SELECT id FROM tickets WHERE subject = $1", &[bound], false)
+        .ok();
     let trail = format!("{:?}", world.trail(&run.id));
     for text in [allowed, denied, bound] {
-        assert!(trail.contains(text), "{text} is not shown to whoever may see it");
+        assert!(
+            trail.contains(text),
+            "{text} is not shown to whoever may see it"
+        );
     }
     world.stop();
     let mut seen = 0;
@@ -130,14 +213,23 @@ fn what_the_agent_wrote_is_nowhere_in_clear() {
         let bytes = fs::read(&file).expect("a file");
         seen += usize::from(holds(&bytes, &run.id));
         for text in [allowed, denied, bound] {
-            assert!(!holds(&bytes, text), "{text} stands in clear in {}", file.display());
+            assert!(
+                !holds(&bytes, text),
+                "{text} stands in clear in {}",
+                file.display()
+            );
         }
     }
-    assert!(seen > 0, "no file holds even the run's id: nothing was searched");
+    assert!(
+        seen > 0,
+        "no file holds even the run's id: nothing was searched"
+    );
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 /// Every file in a folder.
@@ -167,7 +259,9 @@ impl Evidence {
         let run = world.open("triage");
         let mut agent = Agent::connect(&run);
         for id in 1..5 {
-            agent.query(&format!("SELECT subject FROM tickets WHERE id = {id}")).ok();
+            agent
+                .query(&format!("SELECT subject FROM tickets WHERE id = {id}"))
+                .ok();
         }
         agent.query("DELETE FROM tickets").denied(&["delete"]);
         drop(agent);
@@ -187,7 +281,13 @@ struct Copy(TempDir);
 
 fn copy_of(data: &Path) -> Copy {
     let folder = tempfile::tempdir().expect("a folder");
-    finish(command("cp").arg("-a").arg(data).arg(folder.path().join("data"))).ok();
+    finish(
+        command("cp")
+            .arg("-a")
+            .arg(data)
+            .arg(folder.path().join("data")),
+    )
+    .ok();
     Copy(folder)
 }
 
@@ -207,7 +307,13 @@ impl Copy {
     }
 
     fn verify(&self) -> Finished {
-        finish(command(bailiwick()).arg("verify").arg("--data").arg(self.data()).env("NO_COLOR", "1"))
+        finish(
+            command(bailiwick())
+                .arg("verify")
+                .arg("--data")
+                .arg(self.data())
+                .env("NO_COLOR", "1"),
+        )
     }
 
     /// Broken, said with status 1, and what is broken is named.
@@ -217,7 +323,10 @@ impl Copy {
         assert_eq!(verdict.code(), 1, "{what} was not found: {verdict:#?}");
         let said = format!("{}{}", verdict.stdout, verdict.stderr);
         assert!(said.contains("broken"), "{what}: {verdict:#?}");
-        assert!(names.iter().any(|name| said.contains(name)), "{what}: none of {names:?} named: {verdict:#?}");
+        assert!(
+            names.iter().any(|name| said.contains(name)),
+            "{what}: none of {names:?} named: {verdict:#?}"
+        );
     }
 }
 
@@ -251,11 +360,16 @@ fn a_log_that_nobody_touched_verifies() {
     let whole = evidence.copy().verify();
     assert_eq!(whole.code(), 0, "{whole:#?}");
     assert!(whole.stdout.contains("whole"), "{whole:#?}");
-    let verdict = evidence.world.bailiwick(&["verify", "--run", &evidence.run.id]);
+    let verdict = evidence
+        .world
+        .bailiwick(&["verify", "--run", &evidence.run.id]);
     assert!(verdict.ok().contains(&evidence.run.id), "{verdict:#?}");
     // With a key that was kept elsewhere, and with somebody else's.
     let key = fs::read_to_string(evidence.world.data().join("log.vkey")).expect("the key");
-    evidence.world.bailiwick(&["verify", "--key", key.trim()]).ok();
+    evidence
+        .world
+        .bailiwick(&["verify", "--key", key.trim()])
+        .ok();
     let other = World::triage();
     let other = fs::read_to_string(other.data().join("log.vkey")).expect("the key");
     let refused = evidence.world.bailiwick(&["verify", "--key", other.trim()]);
@@ -269,7 +383,11 @@ fn one_altered_byte_is_found_wherever_it_is() {
     let mut altered = 0;
     for file in files(&copy.log()) {
         let original = fs::read(&file).expect("a file");
-        let name = file.strip_prefix(copy.log()).expect("a path").display().to_string();
+        let name = file
+            .strip_prefix(copy.log())
+            .expect("a path")
+            .display()
+            .to_string();
         let last = original.len().saturating_sub(1);
         for at in [0, last / 3, last / 2, last * 2 / 3, last] {
             let mut bytes = original.clone();
@@ -298,7 +416,9 @@ fn an_altered_record_is_named() {
     let json: Value = serde_json::from_slice(denied).expect("JSON");
     // As somebody would who wants it to have been allowed, and the record to be a record still.
     let text = String::from_utf8(denied.clone()).expect("text");
-    *denied = text.replace("\"effect\":\"deny\"", "\"effect\":\"allow\"").into_bytes();
+    *denied = text
+        .replace("\"effect\":\"deny\"", "\"effect\":\"allow\"")
+        .into_bytes();
     bundle(&file, &records);
     let name = format!("{}/{}", evidence.run.id, json["seq"]);
     let spoken = format!("record {} of {}", json["seq"], evidence.run.id);
@@ -307,7 +427,9 @@ fn an_altered_record_is_named() {
     let said = format!("{}{}", verdict.stdout, verdict.stderr);
     let seq = json["seq"].to_string();
     assert!(
-        said.contains(&name) || said.contains(&spoken) || (said.contains(&evidence.run.id) && said.contains(&seq)),
+        said.contains(&name)
+            || said.contains(&spoken)
+            || (said.contains(&evidence.run.id) && said.contains(&seq)),
         "the record {name} is not named: {said}"
     );
 }
@@ -363,7 +485,9 @@ fn a_log_that_is_put_back_to_what_it_was_is_found() {
     assert_eq!(before.verify().code(), 0);
     world.serve();
     let run = world.open("triage");
-    Agent::connect(&run).query("DELETE FROM tickets").denied(&["delete"]);
+    Agent::connect(&run)
+        .query("DELETE FROM tickets")
+        .denied(&["delete"]);
     world.stop();
     // What is published goes back, valid signature and all; what only the gateway has stays.
     let log = world.data().join("log");
@@ -390,12 +514,18 @@ fn kill_nine_under_load_loses_no_record() {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let mut long = Agent::connect(&run);
-        let running = format!("SELECT count(*) FROM tickets, generate_series(1, 1000000000) {}", mark());
+        let running = format!(
+            "SELECT count(*) FROM tickets, generate_series(1, 1000000000) {}",
+            mark()
+        );
         long.send(|out| frontend::query(&running, out).expect("a query"));
         let clients: Vec<_> = (0..4)
             .map(|client| {
-                let (seen, stop, url) = (Arc::clone(&seen), Arc::clone(&stop), run.url().to_owned());
-                std::thread::spawn(move || load(&url, &format!("load-{round}-{client}"), &seen, &stop))
+                let (seen, stop, url) =
+                    (Arc::clone(&seen), Arc::clone(&stop), run.url().to_owned());
+                std::thread::spawn(move || {
+                    load(&url, &format!("load-{round}-{client}"), &seen, &stop)
+                })
             })
             .collect();
         eventually("there is load", Duration::from_secs(20), || {
@@ -416,38 +546,70 @@ fn kill_nine_under_load_loses_no_record() {
             .filter(|entry| entry["record"]["decision"]["effect"] == "allow")
             .filter_map(|entry| entry["payload"]["values"][0].as_str())
             .collect();
-        let effects = world.sql(&format!("SELECT text FROM comments WHERE author = 'load-{round}'"));
-        assert!(effects.lines().count() >= seen.written.len(), "an insert that was confirmed is gone");
+        let effects = world.sql(&format!(
+            "SELECT text FROM comments WHERE author = 'load-{round}'"
+        ));
+        assert!(
+            effects.lines().count() >= seen.written.len(),
+            "an insert that was confirmed is gone"
+        );
         for text in effects.lines() {
             assert!(decided.contains(text), "an effect without a record: {text}");
         }
         for text in seen.written.iter().chain(&seen.read) {
-            assert!(decided.contains(&**text), "a result without a record: {text}");
+            assert!(
+                decided.contains(&**text),
+                "a result without a record: {text}"
+            );
         }
         // Each that was let through has an outcome, and what nobody knows is called so.
-        let outcomes: BTreeSet<u64> =
-            trail.iter().filter_map(|entry| entry["record"]["of"].as_u64()).collect();
+        let outcomes: BTreeSet<u64> = trail
+            .iter()
+            .filter_map(|entry| entry["record"]["of"].as_u64())
+            .collect();
         for record in of_type(&trail, "call.decided") {
             let seq = record["seq"].as_u64().expect("a number");
-            assert!(record["decision"]["effect"] == "deny" || outcomes.contains(&seq), "no outcome of {record:#}");
+            assert!(
+                record["decision"]["effect"] == "deny" || outcomes.contains(&seq),
+                "no outcome of {record:#}"
+            );
         }
-        let unfinished = trail.iter().find(|entry| entry["payload"]["text"] == running.as_str());
+        let unfinished = trail
+            .iter()
+            .find(|entry| entry["payload"]["text"] == running.as_str());
         let unfinished = &unfinished.expect("the long statement")["record"]["seq"];
-        let outcome = trail.iter().find(|entry| entry["record"]["of"] == *unfinished).expect("its outcome");
-        assert_eq!(outcome["record"]["outcome"]["state"], "indeterminate", "{outcome:#}");
+        let outcome = trail
+            .iter()
+            .find(|entry| entry["record"]["of"] == *unfinished)
+            .expect("its outcome");
+        assert_eq!(
+            outcome["record"]["outcome"]["state"], "indeterminate",
+            "{outcome:#}"
+        );
         let closed = &trail.last().expect("records")["record"];
-        assert_eq!((&closed["type"], &closed["ending"]), (&"run.closed".into(), &"gateway-stopped".into()));
+        assert_eq!(
+            (&closed["type"], &closed["ending"]),
+            (&"run.closed".into(), &"gateway-stopped".into())
+        );
         assert_eq!(closed["count"], trail.len());
-        assert!(Agent::try_connect(&run).is_err(), "the run lives on after the gateway's death");
+        assert!(
+            Agent::try_connect(&run).is_err(),
+            "the run lives on after the gateway's death"
+        );
         world.verify();
     }
 }
 
 /// Writes and reads as fast as it can, until it cannot any more.
 fn load(url: &str, name: &str, seen: &Mutex<Seen>, stop: &AtomicBool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+        let (client, connection) = tokio_postgres::connect(url, NoTls)
+            .await
+            .expect("a connection");
         let driving = tokio::spawn(connection);
         let author = name.rsplit_once('-').expect("a name").0;
         let insert = format!("INSERT INTO comments (text, author) VALUES ($1, '{author}')");
