@@ -480,17 +480,14 @@ fn agents_may_use_tls() {
 /// A server with TLS and every way to log in, and the authority of its certificate.
 struct Secured {
     store: Store,
-    authority: PathBuf,
-    _folder: TempDir,
+    /// PEM.
+    authority: String,
 }
 
 fn secured() -> &'static Secured {
     static SECURED: OnceLock<Secured> = OnceLock::new();
     SECURED.get_or_init(|| {
         let certificate = certificate("127.0.0.1");
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = folder.path().join("authority.pem");
-        fs::write(&authority, &certificate.authority).expect("a certificate");
         let store = Store::with_certificate(certificate.server);
         let mut rules = vec!["host all postgres 127.0.0.1/32 scram-sha-256".to_owned()];
         for (user, host, method) in [
@@ -515,8 +512,7 @@ fn secured() -> &'static Secured {
         );
         Secured {
             store,
-            authority,
-            _folder: folder,
+            authority: certificate.authority,
         }
     })
 }
@@ -567,7 +563,9 @@ fn every_way_to_log_in_to_a_target() {
 #[test]
 fn tls_towards_a_target_is_what_sslmode_says() {
     let secured = secured();
-    let authority = format!("&sslrootcert={}", secured.authority.display());
+    let ours = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(ours.path(), &secured.authority).expect("a certificate");
+    let authority = format!("&sslrootcert={}", ours.path().display());
     let other = tempfile::NamedTempFile::new().expect("a file");
     fs::write(other.path(), certificate("127.0.0.1").authority).expect("a certificate");
     let strangers = format!("&sslrootcert={}", other.path().display());

@@ -285,7 +285,7 @@ fn exit_status_and_signals_pass_through() {
         let finished = finish(&mut run(&world, script));
         assert_eq!(finished.code(), code, "{script}: {finished:#?}");
     }
-    let missing = finish(&mut inside(&world, "triage", &["no-such-program"]));
+    let missing = finish(&mut inside(&world, "triage", &["/no/such/program"]));
     assert_eq!(missing.code(), 127, "{missing:#?}");
     let unknown = finish(&mut inside(&world, "triaje", &["true"]));
     assert!(

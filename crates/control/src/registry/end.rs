@@ -152,15 +152,18 @@ impl Registry {
             slot.closed.send_replace(Some(Err(error)));
             return;
         }
-        let stored = self.0.store.closed(run, ending, ended, slot.counts()).await;
-        if let Err(error) = stored {
-            tracing::error!(run = %run.id, %error, "the end of a run could not be stored");
-        }
-        lock(&self.0.slots).runs.remove(&run.id);
         let summary = Summary {
             state: RunState::Ended,
             ..slot.summary()
         };
+        let counts = slot.counts();
+        while let Err(error) = self.0.store.closed(run, ending, ended, counts).await {
+            // The record is what counts, and it is durable. The list waits, on a full disk say.
+            tracing::error!(run = %run.id, %error, "the end of a run could not be stored yet");
+            slot.closed.send_replace(Some(Ok(summary.clone())));
+            sleep(CLOSE_RETRY_AFTER).await;
+        }
+        lock(&self.0.slots).runs.remove(&run.id);
         slot.closed.send_replace(Some(Ok(summary)));
     }
 
