@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_root() {
+    fn this_machine_has_what_it_is_read_from() {
         assert!(
             read()
                 .unwrap()
