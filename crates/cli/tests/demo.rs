@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
+
 /// A folder for everything temporary, which PostgreSQL's user can enter, too.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new()
@@ -67,10 +69,7 @@ fn an_interrupt_leaves_nothing() {
         let folder = folder();
         let child = start(folder.path());
         std::thread::sleep(Duration::from_millis(after));
-        let interrupted = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
-        assert!(interrupted.unwrap().success());
+        rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         let output = child.wait_with_output().unwrap();
         // A fast machine may be done by then.
         assert!(
