@@ -197,6 +197,13 @@ const TABLES: [(&str, &[Values]); 5] = [
     ),
 ];
 
+/// The columns in the conditions of the views.
+const HIDDEN: [(&str, &str); 3] = [
+    ("tickets", "status"),
+    ("tickets", "email"),
+    ("customers", "email"),
+];
+
 /// The texts of `golden.txt`.
 fn texts() -> Vec<String> {
     include_str!("golden.txt")
@@ -253,9 +260,19 @@ fn unsaid(server: &str, catalogue: &Catalogue) -> Vec<String> {
         let [statement] = statements.as_slice() else {
             continue;
         };
-        if statement.verb != "SELECT" || sql.contains("xmin") {
+        // What a function does that needs a grant of its own is not known.
+        let opaque = |action: &Action| action.verb == Verb::Execute;
+        if statement.verb != "SELECT"
+            || sql.contains("xmin")
+            || statement.actions.iter().any(opaque)
+        {
             continue;
         }
+        let reads_view = statement.actions.iter().any(|action| {
+            let schema = action.resource.schema.as_deref().unwrap_or_default();
+            let relation = catalogue.relation(schema, &action.resource.name);
+            relation.is_some_and(|relation| relation.definition.is_some())
+        });
         let results = results(server, &sql, columns.len());
         let [usual, again, changed @ ..] = results.as_slice() else {
             continue;
@@ -267,6 +284,10 @@ fn unsaid(server: &str, catalogue: &Catalogue) -> Vec<String> {
             compared += 1;
             differed += usize::from(result != usual);
             if result == usual || statement.exposed_sources.contains(column) {
+                continue;
+            }
+            // Which rows a view shows is its owner's choice, and shows as that.
+            if reads_view && HIDDEN.contains(&(&*column.table, &*column.column)) {
                 continue;
             }
             if result.len() != usual.len() {
