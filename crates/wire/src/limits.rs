@@ -26,3 +26,6 @@ pub(crate) const COLUMNS_MAX: usize = 1_664;
 
 /// Rows of the target's catalogue.
 pub(crate) const CATALOGUE_ROWS_MAX: usize = 1_000_000;
+
+/// Bytes of the name of a prepared statement or portal; PostgreSQL's NAMEDATALEN is one more.
+pub(crate) const NAME_BYTES_MAX: usize = 63;

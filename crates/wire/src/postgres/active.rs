@@ -258,9 +258,7 @@ impl Active {
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (name, text) = text_of(frame, |reader| {
-            Some((reader.c_string()?, reader.c_string()?))
-        })?;
+        let (name, text) = text_of(frame, |reader| Some((reader.name()?, reader.c_string()?)))?;
         let prepared = self.calls().prepare(&text, &self.foreseen());
         match prepared {
             Ok((call, prepared)) => {
@@ -276,8 +274,8 @@ impl Active {
 
     fn bind(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
         let (name, statement, values, formats) = text_of(frame, |reader| {
-            let name = reader.c_string()?;
-            let statement = reader.c_string()?;
+            let name = reader.name()?;
+            let statement = reader.name()?;
             let value_formats = formats(reader)?;
             let count = reader.count(VALUES_MAX)?;
             let mut values = Vec::with_capacity(count.min(1_024));
@@ -321,7 +319,7 @@ impl Active {
     }
 
     fn describe(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (what, name) = text_of(frame, |reader| Some((reader.u8()?, reader.c_string()?)))?;
+        let (what, name) = text_of(frame, |reader| Some((reader.u8()?, reader.name()?)))?;
         match (what, &mut self.stash) {
             (b'P', Some(stash)) if stash.name == name => {
                 stash.describe = true;
@@ -341,7 +339,7 @@ impl Active {
     }
 
     fn execute(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let name = text_of(frame, |reader| reader.c_string())?;
+        let name = text_of(frame, |reader| reader.name())?;
         if self.stash.is_none() {
             let Some(portal) = self.foreseen().portal(&name).cloned() else {
                 let why = "a portal that does not exist in this session";
@@ -356,6 +354,19 @@ impl Active {
                 self.refuse(call, Some(instead), out);
                 return Ok(());
             };
+            // What it fetches or executes was settled when it first ran; the name may mean another now.
+            let kind = &portal.prepared.statement.kind;
+            if matches!(
+                kind,
+                StatementKind::Fetch { .. } | StatementKind::Execute { .. }
+            ) {
+                let why = "a portal of FETCH or EXECUTE apart from its Bind; bind it again";
+                let verb = portal.prepared.statement.verb;
+                let text = portal.prepared.text.clone();
+                let call = self.calls().refused(verb, text, why.into());
+                self.refuse(call, None, out);
+                return Ok(());
+            }
             self.stash = Some(Stash {
                 bind: false,
                 describe: false,
@@ -369,7 +380,7 @@ impl Active {
     }
 
     fn close(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (what, name) = text_of(frame, |reader| Some((reader.u8()?, reader.c_string()?)))?;
+        let (what, name) = text_of(frame, |reader| Some((reader.u8()?, reader.name()?)))?;
         let change = match what {
             b'S' => Change::Deallocate(Some(name)),
             b'P' => Change::Close(Some(name)),
@@ -632,7 +643,7 @@ fn text_of<T>(
 ) -> Result<T> {
     read(&mut frame.reader()).ok_or_else(|| {
         Fault::Agent(format!(
-            "a malformed message of type {:?}, or text that is not UTF-8",
+            "a malformed message of type {:?}, text that is not UTF-8, or a name of more than 63 bytes",
             char::from(frame.tag)
         ))
     })

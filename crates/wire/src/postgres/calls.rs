@@ -9,6 +9,7 @@ use bailiwick_action::{Action, Call, Kind, Payload};
 use super::expect::Part;
 use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
+use crate::limits::NAME_BYTES_MAX;
 use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify};
 use crate::{Fault, Result, Veil};
 
@@ -331,7 +332,9 @@ pub(super) fn value_text(value: &[u8], binary: bool) -> String {
 
 /// The gateway's own name for a portal that does not exist starts so.
 fn check_name(name: &str) -> std::result::Result<(), String> {
-    if name.starts_with("bailiwick") {
+    if name.len() > NAME_BYTES_MAX {
+        Err("a name of more than 63 bytes".into())
+    } else if name.starts_with("bailiwick") {
         Err("a name that starts with `bailiwick`, which the gateway keeps for itself".into())
     } else {
         Ok(())

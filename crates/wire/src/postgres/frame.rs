@@ -4,6 +4,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::limits::NAME_BYTES_MAX;
 use crate::{Fault, Result};
 
 /// One whole message: its type and its body, without the length.
@@ -125,6 +126,12 @@ impl Reader {
     /// A string up to its terminating zero, which must be UTF-8.
     pub(crate) fn c_string(&mut self) -> Option<String> {
         String::from_utf8(self.c_bytes()?.to_vec()).ok()
+    }
+
+    /// The name of a statement or portal. The server looks at its first 63 bytes alone (NAMEDATALEN),
+    /// so that two longer ones could be the same to it and not to us.
+    pub(crate) fn name(&mut self) -> Option<String> {
+        self.c_string().filter(|name| name.len() <= NAME_BYTES_MAX)
     }
 
     /// A value preceded by its length; the inner nothing is NULL.

@@ -88,6 +88,11 @@ pub(crate) fn mask(frame: &Frame, rules: &Rules, veil: &dyn Veil) -> Result<(Byt
         let value = body.value().ok_or_else(malformed)?;
         let length = 4 + value.as_ref().map_or(0, Bytes::len);
         let replacement = match &value {
+            // Whether a masked value is NULL says something about it, too.
+            None if rule.masked => {
+                let placeholder = whole(family(rule.type_oid), rule.binary, veil);
+                placeholder.map(|placeholder| (Some(placeholder), 1))
+            }
             None => None,
             Some(value) => replace(value, *rule, veil),
         };
@@ -210,6 +215,9 @@ fn whole(family: Family, binary: bool, veil: &dyn Veil) -> Option<Vec<u8>> {
 pub(crate) fn mask_report(frame: &Frame, withhold: bool, veil: &dyn Veil) -> Result<(Bytes, u64)> {
     const WITHHELD: &str = "text withheld: the statement reads a masked column";
     let malformed = || Fault::Target("a malformed error or notice".into());
+    // "Failing row contains (…)" of a violated constraint: columns that no grant let the agent see.
+    let shows_row = report_field(frame, b'C')
+        .is_some_and(|code| code.starts_with("23") || code.starts_with("44"));
     let mut body: Reader = frame.reader();
     let mut masked = 0;
     let mut out = BytesMut::new();
@@ -220,6 +228,10 @@ pub(crate) fn mask_report(frame: &Frame, withhold: bool, veil: &dyn Veil) -> Res
         }
         let value = body.c_bytes().ok_or_else(malformed)?;
         let quotes_values = matches!(field, b'M' | b'D' | b'H' | b'W' | b'q');
+        if shows_row && field == b'D' {
+            masked += 1;
+            continue;
+        }
         if withhold && quotes_values {
             if field == b'M' {
                 masked += 1;
@@ -324,7 +336,7 @@ mod tests {
     #[test]
     fn an_unmasked_row_passes_untouched() {
         let frame = row(&[Some(b"abc"), None]);
-        let rules = Rules(vec![rule(25, false, false), rule(25, false, true)]);
+        let rules = Rules(vec![rule(25, false, false), rule(25, false, false)]);
         let (bytes, masked) = mask(&frame, &rules, &At).unwrap();
         assert_eq!((bytes, masked), (frame.whole, 0));
     }
@@ -358,6 +370,23 @@ mod tests {
             let expected = row(&[Some(b"before"), expected, Some(b"after")]);
             assert_eq!(bytes, expected.whole, "{type_oid} {binary} {masked}");
         }
+    }
+
+    #[test]
+    fn a_masked_null_looks_like_any_masked_value() {
+        let (bytes, masked) =
+            mask(&row(&[None]), &Rules(vec![rule(25, false, true)]), &At).unwrap();
+        assert_eq!((bytes, masked), (row(&[Some(b"[masked]")]).whole, 1));
+    }
+
+    #[test]
+    fn a_violated_constraint_does_not_show_the_row() {
+        let whole = message(b'E', |body| {
+            body.put_slice(b"SERROR\0C23514\0Mnew row violates\0DFailing row contains (Bob)\0\0");
+        });
+        let (bytes, _) = mask_report(&frame_of(whole).unwrap(), false, &At).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(text.contains("violates") && !text.contains("Bob"), "{text}");
     }
 
     #[test]

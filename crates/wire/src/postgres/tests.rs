@@ -580,6 +580,54 @@ fn the_catalogue_is_read_again_between_pipelines_and_nowhere_else() {
 }
 
 #[test]
+fn names_that_the_server_would_cut_are_refused() {
+    for message in [
+        parse(&"a".repeat(64), "SELECT id FROM tickets"),
+        bind(&"a".repeat(64)),
+        message::execute(&"a".repeat(64)),
+        message::describe_statement(&"a".repeat(64)),
+    ] {
+        let mut test = Test::ready();
+        assert!(matches!(test.session.agent(&message), Err(Fault::Agent(_))));
+    }
+}
+
+#[test]
+fn a_portal_that_fetches_cannot_be_executed_again_under_another_meaning() {
+    let mut test = Test::ready();
+    for (sql, tag) in [
+        ("BEGIN", "BEGIN"),
+        (
+            "DECLARE c CURSOR FOR SELECT email FROM tickets",
+            "DECLARE CURSOR",
+        ),
+    ] {
+        let asked = test.agent(&message::query(sql));
+        test.allow(&asked);
+        test.target(&all(&[complete(tag), message::ready(b'T')]));
+    }
+    let asked = test.agent(&all(&[
+        parse("f", "FETCH ALL FROM c"),
+        bind("f"),
+        message::execute(""),
+    ]));
+    let asked = test.allow(&asked);
+    let did = test.allow(&asked);
+    assert!(did.asked.is_empty());
+    test.target(&all(&[
+        message(b'1', |_| {}),
+        message(b't', |body| body.put_u16(0)),
+        row_description(&[(1000, 3, 25)]),
+        message(b'2', |_| {}),
+        row(&["bob"]),
+        message(b's', |_| {}),
+    ]));
+    let asked = test.agent(&message::execute(""));
+    let (_, held) = asked.asked.first().expect("a question");
+    assert!(held.call.refusal.is_some());
+}
+
+#[test]
 fn housekeeping_is_a_call_too() {
     let mut test = Test::ready();
     let asked = test.agent(&message::query("BEGIN"));

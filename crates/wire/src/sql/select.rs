@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 use super::flow::Flow;
 use super::limits::COLUMNS_MAX;
 use super::scope::{Column, Derived, Env, Name, Queries, Slot, State, With};
-use super::titles::title;
+use super::titles::{is_unsure, title};
 use super::walk::{Walked, Walker, kind, present, refuse, strings};
 
 /// Where a name or number alone means a result column.
@@ -255,6 +255,9 @@ impl Walker<'_> {
             derived.open.get_or_insert_with(Flow::default).add(&flow);
             return Ok(());
         }
+        if name.is_empty() && is_unsure(value) {
+            return refuse("a sub-select in a result list, without a name; give it one with AS");
+        }
         let name = match name.is_empty() {
             true => title(value).into(),
             false => (&**name).into(),
@@ -296,6 +299,14 @@ impl Walker<'_> {
                     .iter()
                     .try_for_each(|item| walker.group(item, derived, env))
             });
+        }
+        // `(1, 2)` is flattened, and each part stands for itself.
+        if let NodeEnum::RowExpr(row) = kind(item)? {
+            self.deeper(|walker| {
+                row.args
+                    .iter()
+                    .try_for_each(|item| walker.group(item, derived, env))
+            })?;
         }
         self.by(item, derived, env, Prefers::Table)
     }

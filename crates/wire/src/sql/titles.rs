@@ -10,6 +10,50 @@ pub(super) fn title(value: &Node) -> &str {
     named(value).map_or("?column?", |(name, _)| name)
 }
 
+/// Whether the name comes from within a sub-select in a way that [`title`] does not follow: there the
+/// server goes by the first column of what the sub-select turns out to be.
+pub(super) fn is_unsure(value: &Node) -> bool {
+    let unsure = |value: Option<&Node>| value.is_some_and(is_unsure);
+    match &value.node {
+        Some(NodeEnum::AIndirection(indirection)) => unsure(indirection.arg.as_deref()),
+        Some(NodeEnum::TypeCast(cast)) => unsure(cast.arg.as_deref()),
+        Some(NodeEnum::CollateClause(collate)) => unsure(collate.arg.as_deref()),
+        Some(NodeEnum::CaseExpr(case)) => unsure(case.defresult.as_deref()),
+        Some(NodeEnum::SubLink(link)) if link.sub_link_type == SubLinkType::ExprSublink as i32 => {
+            let query = link
+                .subselect
+                .as_deref()
+                .and_then(|query| query.node.as_ref());
+            let Some(NodeEnum::SelectStmt(select)) = query else {
+                return true;
+            };
+            let first = select
+                .target_list
+                .first()
+                .and_then(|first| first.node.as_ref());
+            match first {
+                Some(NodeEnum::ResTarget(target)) => {
+                    let value = target.val.as_deref();
+                    value.is_none_or(is_star) || target.name.is_empty() && unsure(value)
+                }
+                // VALUES, or a set operation.
+                _ => true,
+            }
+        }
+        _ => false,
+    }
+}
+
+fn is_star(value: &Node) -> bool {
+    let fields = match &value.node {
+        Some(NodeEnum::ColumnRef(reference)) => &reference.fields,
+        Some(NodeEnum::AIndirection(indirection)) => &indirection.indirection,
+        _ => return false,
+    };
+    let star = |field: &Node| matches!(field.node, Some(NodeEnum::AStar(_)));
+    fields.last().is_some_and(star)
+}
+
 /// A name, and whether it is a good one (a better one than a type's).
 fn named(value: &Node) -> Option<(&str, bool)> {
     let good = |name| Some((name, true));

@@ -506,7 +506,12 @@ impl Walker<'_> {
             | NodeEnum::DeclareCursorStmt(_)
             | NodeEnum::CreateTableAsStmt(_)
             | NodeEnum::RefreshMatViewStmt(_) => {
-                self.deeper(|walker| walker.found(inner))?;
+                let (_, touched) =
+                    self.touching(|walker| walker.deeper(|walker| walker.found(inner)))?;
+                if analyze {
+                    // What was run also shows which branches of an expression were taken.
+                    self.expose(&touched)?;
+                }
             }
             NodeEnum::ExecuteStmt(_) => {
                 return refuse("EXPLAIN EXECUTE; EXPLAIN the statement itself");
