@@ -580,6 +580,29 @@ fn the_catalogue_is_read_again_between_pipelines_and_nowhere_else() {
 }
 
 #[test]
+fn ways_around_masking_are_seen() {
+    for sql in [
+        // The server names an unnamed sub-select by what it turns out to be.
+        "SELECT (SELECT subject FROM (SELECT (SELECT email AS subject FROM tickets WHERE id = o.id \
+         UNION ALL SELECT 'x' LIMIT 1)) q) FROM tickets o",
+        "SELECT (SELECT subject FROM (SELECT (SELECT q2.* FROM (SELECT email AS subject FROM \
+         tickets) q2)) q) FROM tickets o",
+        // A row in GROUP BY is flattened, and its numbers stand for result columns.
+        "SELECT email, count(*) FROM tickets GROUP BY (1, 1)",
+        // What was run shows which branch was taken.
+        "EXPLAIN ANALYZE SELECT CASE WHEN email = 'a' THEN (SELECT max(id) FROM tickets) END FROM tickets",
+    ] {
+        let asked = Test::ready().agent(&message::query(sql));
+        let call = &asked.asked[0].1.call;
+        let exposed = |action: &Action| action.exposed.contains("email");
+        assert!(
+            call.refusal.is_some() || call.actions.iter().any(exposed),
+            "{sql}: {call:?}"
+        );
+    }
+}
+
+#[test]
 fn names_that_the_server_would_cut_are_refused() {
     for message in [
         parse(&"a".repeat(64), "SELECT id FROM tickets"),
