@@ -45,8 +45,11 @@ use bailiwick_action::Action;
 /// What each statement of a text does, in order. A text without a statement (empty, or only comments)
 /// has none.
 ///
-/// The catalogue must be the session's own as it is now, and the target must read text as this parser
-/// does: `client_encoding` UTF8 and `standard_conforming_strings` on.
+/// The catalogue must be the session's own as it is now: it has to be read again after a definition or
+/// the search path may have changed, also by a rollback or by the end of a transaction. The target must
+/// read text as this parser does: PostgreSQL 15 or newer, a database and `client_encoding` in UTF8, and
+/// `standard_conforming_strings` on. The gateway's own settings belong in the startup packet, since
+/// `RESET` goes back to those.
 pub fn classify(sql: &str, catalogue: &Catalogue) -> Result<Vec<Statement>, Refusal> {
     let parsed = parse::parse(sql)?;
     let mut walker = walk::Walker::new(catalogue);
