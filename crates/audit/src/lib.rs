@@ -23,6 +23,7 @@ mod merkle;
 mod note;
 mod open;
 mod payload;
+mod prove;
 mod queue;
 mod reader;
 mod receipt;

@@ -173,7 +173,8 @@ pub(crate) fn read_edge(root: &Path, size: u64) -> io::Result<Edge> {
     Edge::new(size, levels).ok_or_else(|| malformed("tile"))
 }
 
-fn malformed(path: &str) -> io::Error {
+/// A tile that does not hold what it must.
+pub(crate) fn malformed(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{path} is too short"))
 }
 
