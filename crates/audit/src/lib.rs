@@ -30,6 +30,7 @@ mod receipt;
 mod record;
 mod threads;
 mod tiles;
+mod transport;
 mod verify;
 mod wal;
 
@@ -45,5 +46,6 @@ pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
 pub use record::{Draft, Event, Outcome, State, Subject};
+pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
 pub use wal::scan::WalError;
