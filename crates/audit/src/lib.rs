@@ -47,5 +47,8 @@ pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use transport::{Answer, Bounds, Transport, TransportError};
-pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use verify::{
+    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
+    PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,
+};
 pub use wal::scan::WalError;
