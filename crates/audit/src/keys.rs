@@ -21,10 +21,10 @@ pub(crate) struct Keys {
 /// Why the keys cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// A log without its key: making a new one would start another log over the old one.
+    /// Something signed that is there without its key: a new one would not go with it.
     #[error(
-        "{} is missing, but the log is not new; restore it from a backup, \
-         or start a new log in an empty data folder",
+        "{} is missing, but this is not the first start; restore it from a backup, \
+         or begin anew in an empty folder",
         .0.display()
     )]
     Missing(PathBuf),
@@ -60,7 +60,8 @@ pub(crate) fn master_key(dir: &Path) -> Result<MasterKey, KeyError> {
     key(&dir.join("payload.key"), false).map(MasterKey::new)
 }
 
-fn key(path: &Path, new: bool) -> Result<[u8; 32], KeyError> {
+/// Reads a key; makes it if this is the first start.
+pub(crate) fn key(path: &Path, new: bool) -> Result<[u8; 32], KeyError> {
     let io_error = |error| KeyError::Io {
         path: path.to_owned(),
         error,

@@ -19,6 +19,7 @@ mod keys;
 mod layout;
 mod limits;
 mod log;
+mod memory;
 mod merkle;
 mod note;
 mod open;
@@ -33,6 +34,7 @@ mod tiles;
 mod transport;
 mod verify;
 mod wal;
+mod witness;
 
 pub use digest::Digest;
 pub use entry::{
@@ -42,6 +44,7 @@ pub use entry::{
 pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
+pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
@@ -52,3 +55,4 @@ pub use verify::{
     PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,
 };
 pub use wal::scan::WalError;
+pub use witness::{Witness, WitnessConfig, WitnessError};

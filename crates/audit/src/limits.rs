@@ -55,3 +55,6 @@ pub(crate) const POLICY: usize = 256 * KIB;
 
 /// The most logs of a trust policy, and of witnesses, and of groups.
 pub(crate) const POLICY_ENTRIES: usize = 256;
+
+/// The most lines of a consistency proof (C2SP tlog-witness); a tree of 2^63 records needs no more.
+pub(crate) const PROOF_LINES: usize = 63;

@@ -16,7 +16,7 @@ use crate::integrator::{Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
 use crate::merkle::{Edge, TILE};
-use crate::note::{self, Checkpoint, Signer};
+use crate::note::{self, Checkpoint, Public, Signer};
 use crate::payload::{self, MasterKey, PayloadKey};
 use crate::threads;
 use crate::tiles;
@@ -157,11 +157,11 @@ pub(crate) fn open(
     let new = published.is_none() && last.is_none() && scan.segments.is_empty();
     let keys = Keys::open(&layout.keys(), new)?;
     let signer = Signer::new(origin, &keys.log);
-    let vkey = signer.vkey();
+    let vkey = signer.public().vkey();
     let signed = if new {
         None
     } else {
-        Some(check_signed(layout, &signer, published, last)?)
+        Some(check_signed(layout, signer.public(), published, last)?)
     };
     write_vkey(layout, &vkey)?;
 
@@ -273,12 +273,12 @@ fn take_lock(layout: &Layout) -> Result<File, OpenError> {
 /// The checkpoint to go on from: the published one, if it is not older than the last one signed.
 fn check_signed(
     layout: &Layout,
-    signer: &Signer,
+    public: &Public,
     published: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
 ) -> Result<Checkpoint, OpenError> {
     let open = |path: PathBuf, note: &[u8]| {
-        signer.open(note).map_err(|error| OpenError::Checkpoint {
+        public.open(note).map_err(|error| OpenError::Checkpoint {
             path,
             reason: error.to_string(),
         })
