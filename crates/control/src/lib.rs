@@ -21,6 +21,7 @@ mod store;
 mod testing;
 mod token;
 mod trail;
+mod witness;
 
 pub use live::Live;
 pub use registry::{
@@ -29,3 +30,4 @@ pub use registry::{
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;
+pub use witness::WitnessServer;
