@@ -11,13 +11,17 @@
 //! A crash between any two of these leaves something that the next start brings to the same end.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::chain::{Chains, Effect, Step};
 use crate::disk;
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
-use crate::note::{Checkpoint, Signer};
+use crate::note::Checkpoint;
 use crate::payload::PayloadFiles;
+use crate::prove::Prover;
+use crate::publication::{Publication, Published};
+use crate::sign::{Sign, SignError};
 use crate::tiles::{self, Kind, Tiles};
 use crate::wal::frame::Body;
 use crate::wal::segment;
@@ -32,7 +36,8 @@ pub(crate) struct Durable {
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
-    signer: Signer,
+    signer: Box<dyn Sign>,
+    publication: Arc<Publication>,
     edge: Edge,
     /// The entries of the bundle that is not full yet.
     bundle: Vec<u8>,
@@ -49,7 +54,8 @@ impl Integrator {
     /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
     pub(crate) fn new(
         layout: Layout,
-        signer: Signer,
+        signer: Box<dyn Sign>,
+        publication: Arc<Publication>,
         edge: Edge,
         entries: &[Vec<u8>],
         chains: Chains,
@@ -64,6 +70,7 @@ impl Integrator {
             payloads: PayloadFiles::new(layout.payloads()),
             layout,
             signer,
+            publication,
             edge,
             bundle,
             chains,
@@ -112,7 +119,9 @@ impl Integrator {
     }
 
     /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
-    pub(crate) fn publish(&mut self) -> io::Result<()> {
+    ///
+    /// Without a signature nothing is published: what is durable waits in the write-ahead log.
+    pub(crate) fn publish(&mut self) -> Result<(), SignError> {
         self.write()?;
         if self.is_behind() {
             self.write_partials()?;
@@ -124,8 +133,12 @@ impl Integrator {
             };
             // The tree only ever grows from the one that was signed last, so this cannot be
             // inconsistent with it; a start has checked that what it found is that tree.
-            let note = self.signer.sign(&checkpoint);
-            disk::replace(&self.layout.checkpoint(), note.as_bytes(), disk::PUBLIC)?;
+            let mut tree = Prover::new(self.layout.log(), checkpoint.size);
+            let note = self.signer.sign(&checkpoint, &mut tree)?;
+            self.publication.publish(Published {
+                checkpoint,
+                note: note.clone(),
+            })?;
             disk::replace(
                 &self.layout.last_checkpoint(),
                 note.as_bytes(),
@@ -134,7 +147,7 @@ impl Integrator {
             self.signed = Some(checkpoint);
         }
         self.tiles.remove_superseded()?;
-        self.free(self.edge.size())
+        Ok(self.free(self.edge.size())?)
     }
 
     /// Writes down where the chains stand, so that the next start need not read the whole log.

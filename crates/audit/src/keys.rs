@@ -8,10 +8,8 @@ use bailiwick_action::FingerprintKey;
 use crate::disk;
 use crate::payload::MasterKey;
 
-/// The keys of one data folder.
+/// The keys of one data folder, but for the one that signs the log: that may be elsewhere.
 pub(crate) struct Keys {
-    /// The seed of the Ed25519 key that signs checkpoints.
-    pub(crate) log: [u8; 32],
     /// Wraps each run's payload key.
     pub(crate) payload: MasterKey,
     /// Keys the fingerprints of calls.
@@ -48,7 +46,6 @@ impl Keys {
     /// Reads the keys; makes them if the log is new.
     pub(crate) fn open(dir: &Path, new: bool) -> Result<Self, KeyError> {
         Ok(Self {
-            log: key(&dir.join("log.key"), new)?,
             payload: MasterKey::new(key(&dir.join("payload.key"), new)?),
             fingerprint: FingerprintKey::new(key(&dir.join("fingerprint.key"), new)?),
         })

@@ -25,10 +25,13 @@ mod note;
 mod open;
 mod payload;
 mod prove;
+mod publication;
 mod queue;
 mod reader;
 mod receipt;
 mod record;
+mod sign;
+mod signer;
 mod threads;
 mod tiles;
 mod transport;
@@ -49,6 +52,7 @@ pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
 pub use record::{Draft, Event, Outcome, State, Subject};
+pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,

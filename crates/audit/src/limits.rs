@@ -58,3 +58,15 @@ pub(crate) const POLICY_ENTRIES: usize = 256;
 
 /// The most lines of a consistency proof (C2SP tlog-witness); a tree of 2^63 records needs no more.
 pub(crate) const PROOF_LINES: usize = 63;
+
+/// The longest request to a signer, and the longest answer: a proof of 63 lines and a checkpoint.
+pub(crate) const SIGNER_MESSAGE: usize = 8 * KIB;
+
+/// How long a signer may take to read, to answer, and to be read.
+pub(crate) const SIGNER_TIME: Duration = Duration::from_secs(5);
+
+/// Connections to a signer at once. A gateway has one, for as long as a question takes.
+pub(crate) const SIGNER_CONNECTIONS: usize = 16;
+
+/// How often a gateway says that its signer does not sign.
+pub(crate) const SAY_AGAIN: Duration = Duration::from_secs(60);

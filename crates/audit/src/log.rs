@@ -36,6 +36,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The log's name, such as `acme.example/bailiwick`: the origin of its checkpoints.
     pub origin: String,
+    /// The socket of the process that has the log's key; nothing if it is in the data folder.
+    pub signer: Option<PathBuf>,
 }
 
 /// The log of one gateway: takes records, makes them durable, and publishes a signed tree of them.
@@ -124,7 +126,7 @@ impl Log {
         segment_size: u64,
     ) -> Result<(Log, Recovered), OpenError> {
         let layout = Layout::new(config.dir);
-        let opened = open::open(&layout, config.origin, &disk, segment_size)?;
+        let opened = open::open(&layout, config.origin, config.signer, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {

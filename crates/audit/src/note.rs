@@ -56,7 +56,7 @@ impl Signer {
     }
 
     /// The signature line of a text.
-    fn signature(&self, text: &str) -> String {
+    pub(crate) fn signature(&self, text: &str) -> String {
         self.public.line(&self.key.sign(text.as_bytes()).to_bytes())
     }
 }
@@ -124,13 +124,21 @@ impl Public {
         format!("{}+{id}+{}", self.name, BASE64.encode(key))
     }
 
+    /// The note without the signatures of others.
+    pub(crate) fn only_ours(&self, note: &str) -> String {
+        let ours = format!("\u{2014} {} ", self.name);
+        let (text, signatures) = note.rsplit_once("\n\n").unwrap_or((note, ""));
+        let signatures = signatures.lines().filter(|line| line.starts_with(&ours));
+        signatures.fold(format!("{text}\n\n"), |note, line| note + line + "\n")
+    }
+
     /// The signature line with this signature.
     fn line(&self, signature: &[u8]) -> String {
         let signature = [&self.id[..], signature].concat();
         format!("\u{2014} {} {}\n", self.name, BASE64.encode(signature))
     }
 
-    /// Reads a checkpoint that this key has signed.
+    /// Reads a checkpoint that this key has signed, whoever has signed it besides.
     pub(crate) fn open(&self, note: &[u8]) -> Result<Checkpoint, NotOurs> {
         let note = std::str::from_utf8(note).map_err(|_| NotOurs::Malformed)?;
         let (text, signatures) = note.rsplit_once("\n\n").ok_or(NotOurs::Malformed)?;

@@ -144,6 +144,7 @@ mod tests {
             let config = Config {
                 dir: dir.path().join("log"),
                 origin: "a.example/log".to_owned(),
+                signer: None,
             };
             let (log, _) = Log::open(config).unwrap();
             let config = WitnessConfig {

@@ -60,6 +60,7 @@ pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
     let settings = bailiwick_audit::Config {
         dir: config.data.clone(),
         origin: config.name.clone(),
+        signer: None,
     };
     let (log, recovered) = Log::open(settings).map_err(|error| match error {
         OpenError::InUse(_) => Failure::new(error),
