@@ -65,6 +65,7 @@ impl Effect {
             Event::CallDecided { .. }
             | Event::GatewayStarted { .. }
             | Event::GatewayStopped
+            | Event::WitnessDisagreed { .. }
             | Event::LoginDenied { .. } => Effect::None,
         }
     }

@@ -38,11 +38,12 @@ mod transport;
 mod verify;
 mod wal;
 mod witness;
+mod witnesses;
 
 pub use digest::Digest;
 pub use entry::{
     Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource,
+    RecordedPayload, RecordedResource, RecordedWitness,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
@@ -51,7 +52,7 @@ pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
-pub use record::{Draft, Event, Outcome, State, Subject};
+pub use record::{Disagreement, Draft, Event, Outcome, State, Subject};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{

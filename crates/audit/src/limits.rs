@@ -70,3 +70,21 @@ pub(crate) const SIGNER_CONNECTIONS: usize = 16;
 
 /// How often a gateway says that its signer does not sign.
 pub(crate) const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a witness may take to answer.
+pub(crate) const WITNESS_TIME: Duration = Duration::from_secs(10);
+
+/// The longest answer of a witness.
+pub(crate) const WITNESS_ANSWER: usize = 64 * KIB;
+
+/// How often a witness is asked, at most.
+pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a witness that fails is left alone, at most.
+pub(crate) const WITNESS_REST: Duration = Duration::from_secs(60);
+
+/// How long witnesses that have not answered keep the others from a newer checkpoint.
+pub(crate) const ROUND: Duration = Duration::from_secs(5);
+
+/// How long a log that closes waits for witnesses to sign its last checkpoint.
+pub(crate) const LAST_ROUND: Duration = Duration::from_secs(3);

@@ -21,13 +21,17 @@ use crate::layout::Layout;
 use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
+use crate::publication::Publication;
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
+use crate::transport::Transport;
+use crate::verify::Policy;
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
+use crate::witnesses::Witnesses;
 
 /// Where the log is and what it is called.
 #[derive(Clone, Debug)]
@@ -54,6 +58,7 @@ struct Inner {
     vkey: String,
     fingerprint: FingerprintKey,
     payload: MasterKey,
+    publication: Arc<Publication>,
     running: Mutex<Option<Running>>,
 }
 
@@ -62,6 +67,7 @@ struct Running {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
+    witnesses: Option<Witnesses>,
     /// Released when dropped.
     _lock: File,
 }
@@ -111,6 +117,45 @@ impl Log {
         drop(durable);
         self.inner.shared.integrator.notify_all();
         receiver.recv().unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Has the witnesses of a trust policy sign each checkpoint once it is published: those that the
+    /// policy has a URL for, each on a thread of its own, at most about once a second. Their
+    /// signatures are added to `log/checkpoint`, and the newest checkpoint that meets the policy is
+    /// kept as `log/witnessed`. A witness that signed another history is recorded. For the first
+    /// call; another one, or one on a closed log, changes nothing.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn ask_witnesses(&self, policy: Policy, transport: Arc<dyn Transport>) -> io::Result<()> {
+        let mut running = lock(&self.inner.running);
+        let Some(running) = running
+            .as_mut()
+            .filter(|running| running.witnesses.is_none())
+        else {
+            return Ok(());
+        };
+        // What they have to say is recorded while the log is there, and does not keep it there.
+        let inner = Arc::downgrade(&self.inner);
+        let record = move |event| {
+            if let Some(inner) = inner.upgrade() {
+                let draft = Draft {
+                    event,
+                    subject: Subject::Gateway,
+                    payload: None,
+                };
+                // Nobody waits for it; where it cannot be recorded it has been said.
+                drop(inner.submit(draft, oneshot::channel().0));
+            }
+        };
+        running.witnesses = Some(Witnesses::ask(
+            self.inner.layout.clone(),
+            Arc::clone(&self.inner.publication),
+            policy,
+            transport,
+            Box::new(record),
+        )?);
+        Ok(())
     }
 
     /// Takes no more records, makes those it has durable, signs a last checkpoint over all of them
@@ -191,6 +236,7 @@ impl Inner {
             integrator: spawn("audit-integrator", move || {
                 threads::integrate(&for_integrator, integrator);
             })?,
+            witnesses: None,
             _lock: opened.lock,
         };
         Ok(Self {
@@ -199,6 +245,7 @@ impl Inner {
             vkey: opened.vkey,
             fingerprint: opened.keys.fingerprint,
             payload: opened.keys.payload,
+            publication: opened.publication,
             running: Mutex::new(Some(running)),
         })
     }
@@ -394,6 +441,7 @@ impl Inner {
             writer,
             preparer,
             integrator,
+            witnesses,
             _lock,
         }) = running.take()
         else {
@@ -408,6 +456,10 @@ impl Inner {
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();
         drop(integrator.join());
+        // While the folder is still ours: they write there.
+        if let Some(witnesses) = witnesses {
+            witnesses.finish();
+        }
     }
 }
 
