@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{close, confined, init, open, run, runs, serve, show, task, trail, verify};
+use crate::commands::{
+    close, confined, init, open, run, runs, serve, show, signer, task, trail, verify, witness,
+};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///
@@ -44,6 +46,8 @@ enum Command {
     Show(show::Show),
     Verify(verify::Verify),
     Task(task::Task),
+    Witness(witness::Witness),
+    Signer(signer::Signer),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
     #[command(hide = true)]
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::Witness(command) => command.execute(),
+        Command::Signer(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };
