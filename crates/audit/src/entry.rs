@@ -187,6 +187,8 @@ pub struct RecordedOutcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it.
+    pub digest: Option<String>,
     /// Values that were masked.
     pub masked: u64,
     /// The target's error code.

@@ -225,6 +225,7 @@ fn finished(run: &Run) -> Draft {
         state: State::Cut,
         rows: 0,
         bytes: 0,
+        digest: None,
         masked: 0,
         error: None,
         micros: 0,

@@ -102,6 +102,8 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it, if there was one.
+    pub digest: Option<Fingerprint>,
     /// Values that were masked on the way.
     pub masked: u64,
     /// The target's own error code (for PostgreSQL the SQLSTATE), never its text.
@@ -308,6 +310,8 @@ struct LoginPart {
 struct OutcomePart {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Fingerprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     masked: u64,
     micros: u64,
@@ -377,6 +381,7 @@ fn record(
             target: Some(room.text(target)),
             outcome: Some(OutcomePart {
                 bytes: outcome.bytes.min(limits::INTEGER),
+                digest: outcome.digest,
                 error: outcome.error.as_deref().map(|code| room.text(code)),
                 masked: outcome.masked.min(limits::INTEGER),
                 micros: outcome.micros.min(limits::INTEGER),
@@ -550,6 +555,7 @@ mod tests {
             state: State::Indeterminate,
             rows: u64::MAX,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: Some("42501".into()),
             micros: 3,
