@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
-use bailiwick_run::{Confinement, Ending, Run, RunId, Time};
+use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
 use serde::Serialize;
 
 use crate::chain::ChainId;
@@ -76,6 +76,14 @@ pub enum Event {
         target: Option<String>,
         /// Why they were refused.
         reason: String,
+    },
+    /// `payloads.erased`, in the gateway's chain: the payload key of a closed run is destroyed, and its
+    /// payloads with it. Made by [`Log::erase`](crate::Log::erase) alone.
+    PayloadsErased {
+        /// Whose payloads.
+        run: RunId,
+        /// Who wanted it.
+        by: Launcher,
     },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {
@@ -228,6 +236,8 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     ending: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Digest>,
@@ -297,6 +307,12 @@ struct DecisionPart {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ErasedPart {
+    by: String,
+    run: RunId,
 }
 
 #[derive(Serialize)]
@@ -408,6 +424,14 @@ fn record(
                     (Subject::Run(run), ChainId::Gateway) => Some(run.id),
                     _ => None,
                 },
+            }),
+            ..base
+        },
+        Event::PayloadsErased { run, by } => Record {
+            r#type: "payloads.erased",
+            erased: Some(ErasedPart {
+                by: by.to_string(),
+                run: *run,
             }),
             ..base
         },
