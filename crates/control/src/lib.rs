@@ -24,7 +24,7 @@ mod trail;
 
 pub use live::Live;
 pub use registry::{
-    AgentUrl, AttachError, Attachment, EndError, OpenRunError, Opened, Opening, Registry, Settings,
+    AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening, Registry, Settings,
     StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
