@@ -43,3 +43,7 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// How many records a start reads again at most, beyond those in the write-ahead log.
 pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
+
+/// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
+/// durable within 10 ms.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);

@@ -4,6 +4,7 @@
 
 mod broken;
 mod checkpoint;
+pub(crate) mod proof;
 mod tile;
 mod trails;
 mod tree;
