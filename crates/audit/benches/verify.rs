@@ -94,6 +94,10 @@ fn write(dir: &Path, records: u64) {
         if waiting.len() == 1000 || last {
             waiting.drain(..).for_each(durable);
         }
+        if index % 100_000 == 0 {
+            // What is not in the tree yet must not become too much.
+            log.checkpoint_now().unwrap();
+        }
     }
     log.close();
 }
