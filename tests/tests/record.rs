@@ -311,7 +311,11 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
     let by = erased[0]["erased"]["by"].as_str().expect("a launcher");
     assert!(by.starts_with("human:"), "{by}");
     let report = world.verify();
-    assert_eq!(report["erased"], serde_json::json!([erika.id]), "{report:#}");
+    assert_eq!(
+        report["erased"],
+        serde_json::json!([erika.id]),
+        "{report:#}"
+    );
     let told = world.bailiwick(&["verify"]);
     assert!(told.ok().contains("erased"), "{told:#?}");
 }

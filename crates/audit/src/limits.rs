@@ -15,6 +15,9 @@ pub(crate) const PAYLOAD: usize = 4 * MIB;
 /// their lengths.
 pub(crate) const FRAME: usize = RECORD + PAYLOAD + KIB;
 
+/// How much memory the writer keeps from one batch for the next.
+pub(crate) const BATCH_KEPT: usize = MIB;
+
 /// The size of a segment of the write-ahead log. One is in use, one is prepared ahead, one is the
 /// reserve: three times this is what an idle log occupies.
 pub(crate) const SEGMENT: u64 = (16 * MIB) as u64;

@@ -214,6 +214,7 @@ impl Inner {
             offset: opened.offset,
             next: opened.next,
             unsynced: Vec::new(),
+            bytes: Vec::new(),
             since: None,
         };
         let preparer = Preparer {
@@ -412,6 +413,8 @@ impl Inner {
             Goes::ToSpare => queue.spare.take(),
         };
         queue.segments.extend(ready);
+        // The writer takes all there is at once, and looks again before it sleeps.
+        let wake = queue.records.is_empty();
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -419,7 +422,9 @@ impl Inner {
             waiter,
         });
         drop(queue);
-        self.shared.writer.notify_one();
+        if wake {
+            self.shared.writer.notify_one();
+        }
         if goes != Goes::On {
             self.shared.preparer.notify_all();
         }

@@ -4,6 +4,7 @@
 
 mod broken;
 mod checkpoint;
+mod fields;
 pub(crate) mod proof;
 mod tile;
 mod trails;

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{close, confined, erase, init, open, run, runs, serve, show, task, trail, verify};
+use crate::commands::{
+    close, confined, erase, init, open, run, runs, serve, show, task, trail, verify,
+};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///

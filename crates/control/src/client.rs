@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{
-    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary, TaskDetail,
-    TaskList, Trail, TrailRecord, Which,
+    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary,
+    TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;

@@ -175,7 +175,11 @@ impl Walk<'_> {
             return;
         }
         match self.trails.follow(index, record, file) {
-            Ok(time) => self.last_time = Some(time),
+            Ok(time) => {
+                let last_time = self.last_time.get_or_insert_default();
+                last_time.clear();
+                last_time.push_str(&time);
+            }
             Err(broken) => self.later = Some(broken),
         }
     }

@@ -18,8 +18,8 @@ use super::guard::{Guard, Local, check};
 use super::problem::Refusal;
 use super::{ServerSettings, attach, log};
 use crate::api::{
-    Erased, Health, OpenRequest, OpenedRun, Reference, RunDetail, RunList, Sort, Summary, TaskDetail,
-    TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
+    Erased, Health, OpenRequest, OpenedRun, Reference, RunDetail, RunList, Sort, Summary,
+    TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
 };
 use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
 use crate::registry::{EndError, EraseError, Opening, Registry, blocking};
