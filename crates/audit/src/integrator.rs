@@ -13,13 +13,14 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::chain::{Chains, Effect, Step};
-use crate::disk;
+use crate::chain::{ChainId, Chains, Effect, Step};
+use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
 use crate::note::Checkpoint;
 use crate::payload::PayloadFiles;
 use crate::prove::Prover;
+use crate::prune::Pruner;
 use crate::publication::{Publication, Published};
 use crate::sign::{Sign, SignError};
 use crate::tiles::{self, Kind, Tiles};
@@ -36,6 +37,7 @@ pub(crate) struct Durable {
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
+    disk: Arc<dyn Disk>,
     signer: Box<dyn Sign>,
     publication: Arc<Publication>,
     edge: Edge,
@@ -44,6 +46,7 @@ pub(crate) struct Integrator {
     chains: Chains,
     tiles: Tiles,
     payloads: PayloadFiles,
+    pruner: Pruner,
     /// Full tiles that are still to be written.
     full: Vec<(Kind, u64, Vec<u8>)>,
     signed: Option<Checkpoint>,
@@ -54,6 +57,8 @@ impl Integrator {
     /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
     pub(crate) fn new(
         layout: Layout,
+        disk: Arc<dyn Disk>,
+        pruner: Pruner,
         signer: Box<dyn Sign>,
         publication: Arc<Publication>,
         edge: Edge,
@@ -66,9 +71,11 @@ impl Integrator {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
-            tiles: Tiles::new(layout.log()),
-            payloads: PayloadFiles::new(layout.payloads()),
+            tiles: Tiles::new(Arc::clone(&disk), layout.log()),
+            payloads: PayloadFiles::new(Arc::clone(&disk), layout.payloads()),
+            pruner,
             layout,
+            disk,
             signer,
             publication,
             edge,
@@ -96,14 +103,21 @@ impl Integrator {
                 self.full
                     .push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
             }
-            if step.effect == Effect::Closes {
-                self.payloads.close(step.chain);
+            match step.effect {
+                Effect::Closes => self.payloads.close(step.chain),
+                Effect::Erases { run } => self.payloads.erase(ChainId::Run(run)),
+                Effect::Prunes { before } => self.pruner.add(before),
+                _ => {}
             }
         }
     }
 
     /// Whether there is anything that no checkpoint covers.
     pub(crate) fn is_behind(&self) -> bool {
+        self.pruner.is_behind() || self.is_unsigned()
+    }
+
+    fn is_unsigned(&self) -> bool {
         self.signed
             .is_none_or(|signed| signed.size != self.edge.size())
     }
@@ -123,7 +137,8 @@ impl Integrator {
     /// Without a signature nothing is published: what is durable waits in the write-ahead log.
     pub(crate) fn publish(&mut self) -> Result<(), SignError> {
         self.write()?;
-        if self.is_behind() {
+        if self.is_unsigned() {
+            self.pruner.note()?;
             self.write_partials()?;
             self.tiles.sync()?;
             self.payloads.sync()?;
@@ -139,25 +154,36 @@ impl Integrator {
                 checkpoint,
                 note: note.clone(),
             })?;
-            disk::replace(
-                &self.layout.last_checkpoint(),
-                note.as_bytes(),
-                disk::PRIVATE,
-            )?;
+            let note = note.as_bytes();
+            self.disk
+                .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
             self.signed = Some(checkpoint);
         }
         self.tiles.remove_superseded()?;
-        Ok(self.free(self.edge.size())?)
+        self.free(self.edge.size())?;
+        Ok(self.prune()?)
+    }
+
+    fn prune(&mut self) -> io::Result<()> {
+        if self.pruner.is_behind() {
+            // A start can no longer read the chains' beginnings.
+            if self.snapshot < self.pruner.before() {
+                self.snapshot(0)?;
+            }
+            self.pruner.remove_some(&mut self.payloads)?;
+        }
+        Ok(())
     }
 
     /// Writes down where the chains stand, so that the next start need not read the whole log.
     pub(crate) fn snapshot(&mut self, at_least_after: u64) -> io::Result<()> {
         let size = self.edge.size();
-        if self.is_behind() || size < self.snapshot + at_least_after {
+        if self.is_unsigned() || size < self.snapshot + at_least_after {
             return Ok(());
         }
         let bytes = self.chains.to_snapshot(size).map_err(io::Error::other)?;
-        disk::replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
+        self.disk
+            .replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
         self.snapshot = size;
         Ok(())
     }
@@ -189,7 +215,7 @@ impl Integrator {
             if next.base > covered {
                 break;
             }
-            std::fs::remove_file(&segment.path)?;
+            self.disk.remove(&segment.path)?;
         }
         Ok(())
     }

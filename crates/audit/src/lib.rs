@@ -25,6 +25,7 @@ mod note;
 mod open;
 mod payload;
 mod prove;
+mod prune;
 mod publication;
 mod queue;
 mod reader;
@@ -42,22 +43,23 @@ mod witnesses;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource, RecordedWitness,
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
+    RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource, RecordedWitness,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
-pub use reader::{ReadError, Reader};
-pub use receipt::{Pending, Receipt};
-pub use record::{Disagreement, Draft, Event, Outcome, State, Subject};
+pub use reader::{Forward, ReadError, Reader};
+pub use receipt::{Pending, Receipt, Submitted, Written};
+pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
-    PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,
+    PolicyError, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
+    verify,
 };
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

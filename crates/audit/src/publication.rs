@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::note::Checkpoint;
 use crate::queue::lock;
@@ -21,6 +21,7 @@ pub(crate) struct Published {
 /// never becomes older.
 pub(crate) struct Publication {
     layout: Layout,
+    disk: Arc<dyn Disk>,
     state: Mutex<State>,
     changed: Condvar,
     /// Nobody cosigns any more. Held while somebody does, so that no such write comes after it.
@@ -36,13 +37,14 @@ struct State {
 
 impl Publication {
     /// Of a log whose published checkpoint is this one.
-    pub(crate) fn new(layout: Layout, found: Option<Published>) -> Self {
+    pub(crate) fn new(layout: Layout, disk: Arc<dyn Disk>, found: Option<Published>) -> Self {
         let state = State {
             latest: found.map(Arc::new),
             ..State::default()
         };
         Self {
             layout,
+            disk,
             state: Mutex::new(state),
             changed: Condvar::new(),
             sealed: Mutex::new(false),
@@ -53,7 +55,8 @@ impl Publication {
     pub(crate) fn publish(&self, published: Published) -> io::Result<()> {
         let mut state = lock(&self.state);
         let note = published.note.as_bytes();
-        disk::replace(&self.layout.checkpoint(), note, disk::PUBLIC)?;
+        self.disk
+            .replace(&self.layout.checkpoint(), note, disk::PUBLIC)?;
         state.latest = Some(Arc::new(published));
         drop(state);
         self.wake();
@@ -68,15 +71,16 @@ impl Publication {
         }
         let cosigned = format!("{}{lines}", published.note);
         let prepared = self.layout.cosigned();
-        disk::replace(&prepared, cosigned.as_bytes(), disk::PUBLIC)?;
+        self.disk
+            .replace(&prepared, cosigned.as_bytes(), disk::PUBLIC)?;
         let state = lock(&self.state);
         if state.latest.as_deref() != Some(published) {
-            return std::fs::remove_file(&prepared);
+            return self.disk.remove(&prepared);
         }
         // Only the name changes under this lock: whoever publishes does not wait for the disk here.
         std::fs::rename(&prepared, self.layout.checkpoint())?;
         drop(state);
-        disk::sync_dir(&self.layout.log())
+        self.disk.sync_path(&self.layout.log())
     }
 
     /// Keeps a checkpoint that has as many cosignatures as are asked for.
@@ -86,7 +90,8 @@ impl Publication {
             return Ok(());
         }
         let note = format!("{}{lines}", published.note);
-        disk::replace(&self.layout.witnessed(), note.as_bytes(), disk::PUBLIC)
+        self.disk
+            .replace(&self.layout.witnessed(), note.as_bytes(), disk::PUBLIC)
     }
 
     /// The published checkpoint, and the turn from which to [`wait`](Self::wait) for what comes.
@@ -128,6 +133,7 @@ impl Publication {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::FileSystem;
 
     fn published(size: u64) -> Published {
         Published {
@@ -145,7 +151,7 @@ mod tests {
         let layout = Layout::new(dir.path().to_owned());
         std::fs::create_dir(layout.log()).unwrap();
         let file = || std::fs::read_to_string(layout.checkpoint()).unwrap();
-        let publication = Publication::new(layout.clone(), None);
+        let publication = Publication::new(layout.clone(), Arc::new(FileSystem), None);
         publication.publish(published(1)).unwrap();
         publication.cosign(&published(1), "one\n").unwrap();
         assert_eq!(file(), "note 1\none\n");
@@ -165,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().to_owned());
         std::fs::create_dir(layout.log()).unwrap();
-        let publication = Publication::new(layout, Some(published(1)));
+        let publication = Publication::new(layout, Arc::new(FileSystem), Some(published(1)));
         let (latest, turn) = publication.latest();
         assert_eq!(latest.unwrap().checkpoint.size, 1);
         let soon = Duration::from_millis(10);

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, init, open, run, runs, serve, show, signer, task, trail, verify, witness,
+    close, confined, erase, init, open, run, runs, serve, show, signer, task, trail, verify,
+    witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -45,6 +46,7 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Task(task::Task),
     Witness(witness::Witness),
     Signer(signer::Signer),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Erase(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::Witness(command) => command.execute(),
         Command::Signer(command) => command.execute(),
