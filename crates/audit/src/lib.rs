@@ -45,5 +45,8 @@ pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt};
 pub use record::{Draft, Event, Outcome, State, Subject};
-pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use verify::{
+    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
+    PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,
+};
 pub use wal::scan::WalError;

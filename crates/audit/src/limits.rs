@@ -43,3 +43,15 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// How many records a start reads again at most, beyond those in the write-ahead log.
 pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
+
+/// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
+pub(crate) const NOTE: usize = 256 * KIB;
+
+/// The most signatures of a note.
+pub(crate) const SIGNATURES: usize = 64;
+
+/// The longest trust policy.
+pub(crate) const POLICY: usize = 256 * KIB;
+
+/// The most logs of a trust policy, and of witnesses, and of groups.
+pub(crate) const POLICY_ENTRIES: usize = 256;
