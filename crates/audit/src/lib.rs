@@ -43,7 +43,7 @@ pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
-pub use receipt::{Pending, Receipt};
+pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use verify::{
     Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,

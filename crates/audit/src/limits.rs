@@ -55,3 +55,7 @@ pub(crate) const POLICY: usize = 256 * KIB;
 
 /// The most logs of a trust policy, and of witnesses, and of groups.
 pub(crate) const POLICY_ENTRIES: usize = 256;
+
+/// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
+/// durable within 10 ms.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
 use bailiwick_run::Time;
@@ -23,7 +23,7 @@ use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
-use crate::receipt::{Pending, Receipt};
+use crate::receipt::{Pending, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
 use crate::wal::frame::Body;
@@ -48,6 +48,7 @@ pub struct Log {
 
 struct Inner {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     layout: Layout,
     vkey: String,
     fingerprint: FingerprintKey,
@@ -76,10 +77,28 @@ impl Log {
     /// IO.
     pub fn append(&self, draft: Draft) -> Pending {
         let (sender, receiver) = oneshot::channel();
-        match self.inner.submit(draft, sender) {
-            Ok(seq) => Pending::waiting(seq, receiver),
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Durable(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
             Err(error) => Pending::refused(error),
         }
+    }
+
+    /// As [`append`](Self::append), for whom it is enough that the operating system has the record:
+    /// it is durable within 10 ms, and lost only if the whole machine goes down before.
+    pub fn append_written(&self, draft: Draft) -> Pending<Written> {
+        let (sender, receiver) = oneshot::channel();
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Written(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
+            Err(error) => Pending::refused(error),
+        }
+    }
+
+    /// As [`append`](Self::append), for a record that nobody waits for. Returns its number in its
+    /// chain. It is durable with the next one that somebody waits for, or within 10 ms.
+    pub fn note(&self, draft: Draft) -> Result<u64, AppendError> {
+        self.inner.submit(draft, Waiter::Nobody)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -172,11 +191,12 @@ impl Inner {
             file: opened.segment,
             offset: opened.offset,
             next: opened.next,
-            part: Vec::new(),
+            unsynced: Vec::new(),
+            since: None,
         };
         let preparer = Preparer {
             shared: Arc::clone(&shared),
-            disk,
+            disk: Arc::clone(&disk),
             wal: layout.wal(),
             size: segment_size,
             number: opened.prepared,
@@ -193,6 +213,7 @@ impl Inner {
         };
         Ok(Self {
             shared,
+            disk,
             layout,
             vkey: opened.vkey,
             fingerprint: opened.keys.fingerprint,
@@ -201,11 +222,7 @@ impl Inner {
         })
     }
 
-    fn submit(
-        &self,
-        draft: Draft,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
-    ) -> Result<u64, AppendError> {
+    fn submit(&self, draft: Draft, waiter: Waiter) -> Result<u64, AppendError> {
         let Draft {
             event,
             subject,
@@ -292,7 +309,7 @@ impl Inner {
         event: &Event,
         subject: &Subject,
         sealed: Option<Sealed>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<u64, AppendError> {
         let mut chain = lock(chain);
         let opens = matches!(event, Event::RunOpened { .. });
@@ -307,7 +324,7 @@ impl Inner {
             chain: id,
             seq: chain.links.seq + 1,
             prev: chain.links.last,
-            time: now(),
+            time: self.now(),
         };
         let reference = sealed.as_ref().map(Sealed::reference);
         let record = record::encode(event, subject, reference.as_ref(), &place)
@@ -323,14 +340,10 @@ impl Inner {
             _ => None,
         };
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
-        let fingerprint = match event {
-            Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
-            _ => None,
-        };
         self.enqueue(
             Durable { step, body },
             is_closing(event),
-            fingerprint,
+            fingerprint(event),
             waiter,
         )?;
 
@@ -349,7 +362,7 @@ impl Inner {
         durable: Durable,
         closing: bool,
         fingerprint: Option<Fingerprint>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<(), AppendError> {
         if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
             return Err(AppendError::Behind);
@@ -386,6 +399,12 @@ impl Inner {
         Ok(())
     }
 
+    fn now(&self) -> Time {
+        let since = self.disk.now().duration_since(UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Time::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
     fn close(&self) {
         let mut running = lock(&self.running);
         let Some(Running {
@@ -415,6 +434,14 @@ impl Drop for Inner {
     }
 }
 
+/// Which call a record decides about.
+fn fingerprint(event: &Event) -> Option<Fingerprint> {
+    match event {
+        Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
+        _ => None,
+    }
+}
+
 /// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
 fn is_closing(event: &Event) -> bool {
     matches!(
@@ -440,11 +467,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-}
-
-fn now() -> Time {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

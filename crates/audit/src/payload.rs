@@ -10,13 +10,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload as Sealing};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use crate::chain::ChainId;
 use crate::digest::{Digest, hex};
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::limits;
 use crate::record::PayloadReference;
 
@@ -120,6 +121,7 @@ impl Sealed {
 /// The payload files, for the one thread that writes them. Nothing is lost when a write fails: it
 /// is kept and written again, over the same place.
 pub(crate) struct PayloadFiles {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// How much of each file is good. Only files of chains that are still open.
     lengths: HashMap<ChainId, u64>,
@@ -135,8 +137,9 @@ struct Waiting {
 }
 
 impl PayloadFiles {
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Self {
+            disk,
             dir,
             lengths: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -173,7 +176,8 @@ impl PayloadFiles {
             let chain = *entry.key();
             let waiting = entry.get();
             if let Some(key) = &waiting.key {
-                disk::replace(&key_path(&self.dir, chain), key, disk::PRIVATE)?;
+                let path = key_path(&self.dir, chain);
+                self.disk.replace(&path, key, disk::PRIVATE)?;
             }
             if !waiting.frames.is_empty() {
                 let path = data_path(&self.dir, chain);
@@ -188,7 +192,7 @@ impl PayloadFiles {
                     Some(length) => *length,
                     None => good_length(&file)?,
                 };
-                file.write_all_at(&waiting.frames, length)?;
+                self.disk.write(&file, &waiting.frames, length)?;
                 self.lengths
                     .insert(chain, length + waiting.frames.len() as u64);
                 self.unsynced.insert(path);
@@ -207,9 +211,9 @@ impl PayloadFiles {
             return Ok(());
         }
         for path in &self.unsynced {
-            disk::sync_file(path)?;
+            self.disk.sync_path(path)?;
         }
-        disk::sync_dir(&self.dir)?;
+        self.disk.sync_path(&self.dir)?;
         self.unsynced.clear();
         Ok(())
     }
@@ -333,6 +337,7 @@ mod tests {
     use bailiwick_run::{RunId, Time};
 
     use super::*;
+    use crate::disk::FileSystem;
 
     fn chain(n: u8) -> ChainId {
         ChainId::Run(RunId::new(Time::from_millis(1), [n; 10]))
@@ -370,7 +375,7 @@ mod tests {
         let sealed: Vec<_> = (0..3)
             .map(|n| key.seal(chain(1), &[n; 100]).unwrap())
             .collect();
-        let mut files = PayloadFiles::new(dir.path().to_owned());
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
         for sealed in &sealed[..2] {
             files.add(chain(1), Some(key.wrapped()), Some(sealed.as_bytes()));
         }
@@ -385,7 +390,7 @@ mod tests {
             .set_len(whole - 5)
             .unwrap();
 
-        let mut files = PayloadFiles::new(dir.path().to_owned());
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
         for sealed in &sealed[1..] {
             files.add(chain(1), None, Some(sealed.as_bytes()));
         }
