@@ -30,6 +30,7 @@ mod receipt;
 mod record;
 mod threads;
 mod tiles;
+mod transport;
 mod verify;
 mod wal;
 
@@ -45,6 +46,7 @@ pub use open::{OpenError, Recovered};
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
+pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
     PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,

@@ -5,6 +5,7 @@ mod config;
 mod confine;
 mod demo;
 mod failure;
+mod http;
 mod render;
 
 use std::process::ExitCode;
