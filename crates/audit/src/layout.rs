@@ -29,6 +29,11 @@ impl Layout {
         self.dir.join("log/checkpoint")
     }
 
+    /// The newest checkpoint that enough witnesses cosigned, with what they signed.
+    pub(crate) fn witnessed(&self) -> PathBuf {
+        self.dir.join("log/witnessed")
+    }
+
     pub(crate) fn vkey(&self) -> PathBuf {
         self.dir.join("log.vkey")
     }

@@ -23,6 +23,7 @@ mod merkle;
 mod note;
 mod open;
 mod payload;
+mod proof_file;
 mod prove;
 mod queue;
 mod reader;
@@ -43,12 +44,14 @@ pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
+pub use proof_file::ProofFile;
 pub use reader::{ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
-    PolicyError, Report, RunReport, RunState, Source, VerifyOptions, verify,
+    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven, NotTrusted, Policy,
+    PolicyError, Proven, Report, RunReport, RunState, Source, VerifyOptions, verify,
+    verify_receipt,
 };
 pub use wal::scan::WalError;

@@ -50,6 +50,12 @@ pub(crate) const NOTE: usize = 256 * KIB;
 /// The most signatures of a note.
 pub(crate) const SIGNATURES: usize = 64;
 
+/// The longest receipt: the longest entry of a log (64 KiB, in base64), a path and a note.
+pub(crate) const PROOF_FILE: usize = 512 * KIB;
+
+/// The most hashes of an inclusion proof.
+pub(crate) const PATH: usize = 63;
+
 /// The longest trust policy.
 pub(crate) const POLICY: usize = 256 * KIB;
 

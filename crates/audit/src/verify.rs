@@ -8,6 +8,7 @@ pub(crate) mod key;
 pub(crate) mod note;
 mod policy;
 pub(crate) mod proof;
+pub(crate) mod proof_file;
 mod tile;
 mod trails;
 mod tree;
@@ -29,6 +30,7 @@ use self::key::LogKey;
 pub use self::policy::{
     Cosigned, Judgement, KnownLog, KnownWitness, NotTrusted, Policy, PolicyError,
 };
+pub use self::proof_file::{NotProven, Proven, verify_receipt};
 use self::tile::{CHECKPOINT, get};
 use self::trails::Trails;
 use self::tree::Tree;
