@@ -12,7 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{close, confined, init, open, run, runs, serve, show, task, trail, verify};
+use crate::commands::{
+    close, confined, init, open, receipt, run, runs, serve, show, task, trail, verify,
+    verify_receipt,
+};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///
@@ -43,6 +46,8 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Receipt(receipt::Receipt),
+    VerifyReceipt(verify_receipt::VerifyReceipt),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Receipt(command) => command.execute(),
+        Command::VerifyReceipt(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
