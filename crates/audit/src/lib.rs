@@ -50,8 +50,8 @@ pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven, NotTrusted, Policy,
-    PolicyError, Proven, Report, RunReport, RunState, Source, VerifyOptions, verify,
-    verify_receipt,
+    Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
+    NotTrusted, Policy, PolicyError, Progress, Proven, Report, Resumed, RunReport, RunState,
+    Source, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
 };
 pub use wal::scan::WalError;

@@ -1,5 +1,6 @@
 //! The chains of the runs and of the gateway.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use bailiwick_run::RunId;
@@ -12,8 +13,13 @@ use super::wal::Wal;
 use super::{RunReport, RunState, lower_hex};
 
 /// Every chain, as far as it has been followed.
-#[derive(Default)]
-pub(super) struct Trails(HashMap<String, Trail>);
+pub(super) struct Trails {
+    chains: HashMap<String, Trail>,
+    /// Whether chains may have begun before the first record that is followed.
+    is_resumed: bool,
+    /// How many have.
+    joined: u64,
+}
 
 #[derive(Default)]
 pub(super) struct Trail {
@@ -24,6 +30,20 @@ pub(super) struct Trail {
 }
 
 impl Trails {
+    /// For records from this one on.
+    pub(super) fn from(start: u64) -> Self {
+        Self {
+            chains: HashMap::new(),
+            is_resumed: start > 0,
+            joined: 0,
+        }
+    }
+
+    /// How many chains began before the first record that was followed.
+    pub(super) fn joined(&self) -> u64 {
+        self.joined
+    }
+
     /// Checks that a record is the next of its chain; returns its time.
     pub(super) fn follow(
         &mut self,
@@ -57,7 +77,14 @@ impl Trails {
         if run != "gateway" && run.parse::<RunId>().is_err() {
             return Err(not_a_record("its run is neither a run's id nor `gateway`"));
         }
-        let trail = self.0.entry(run.to_owned()).or_default();
+        let trail = match self.chains.entry(run.to_owned()) {
+            Entry::Occupied(trail) => trail.into_mut(),
+            Entry::Vacant(place) => {
+                let before = joined(seq, prev).filter(|_| self.is_resumed);
+                self.joined += u64::from(before.is_some());
+                place.insert(before.unwrap_or_default())
+            }
+        };
         let check = |what: &'static str, found: String, expected: String| {
             if found == expected {
                 return Ok(());
@@ -127,13 +154,13 @@ impl Trails {
     }
 
     pub(super) fn records_of(&self, run: Option<RunId>) -> u64 {
-        let trail = run.and_then(|run| self.0.get(&run.to_string()));
+        let trail = run.and_then(|run| self.chains.get(&run.to_string()));
         trail.map_or(0, |trail| trail.seq)
     }
 
     pub(super) fn report(&self, run: RunId, covered: u64) -> Option<RunReport> {
         let run = run.to_string();
-        let trail = self.0.get(&run)?;
+        let trail = self.chains.get(&run)?;
         Some(RunReport {
             run,
             records: trail.seq,
@@ -148,15 +175,25 @@ impl Trails {
     }
 
     pub(super) fn count(&self, state: RunState) -> u64 {
-        let runs = self.0.iter().filter(|(run, _)| *run != "gateway");
+        let runs = self.chains.iter().filter(|(run, _)| *run != "gateway");
         runs.filter(|(_, trail)| trail.closed == (state == RunState::Closed))
             .count() as u64
     }
 
     pub(super) fn without_outcome(&self) -> u64 {
-        let closed = self.0.values().filter(|trail| trail.closed);
+        let closed = self.chains.values().filter(|trail| trail.closed);
         closed.map(|trail| trail.unfinished.len() as u64).sum()
     }
+}
+
+/// A chain of which this record, not its first, is the first to be followed.
+fn joined(seq: u64, prev: &str) -> Option<Trail> {
+    let trail = Trail {
+        seq: seq.checked_sub(1).filter(|before| *before > 0)?,
+        last: crate::digest::from_hex(prev)?,
+        ..Trail::default()
+    };
+    Some(trail)
 }
 
 /// What a record calls itself.

@@ -23,13 +23,9 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// The policy, with the keys that were given as logs that it accepts, too. Some log has to be
-    /// known.
-    pub(crate) fn required(&self) -> Result<Policy, Failure> {
-        let missing = || {
-            Failure::new("no log's key is known to check it with")
-                .help("--key names the log's verifier key, or --policy a file that has it")
-        };
+    /// The policy, with the keys that were given as logs that it accepts, too; nothing if there is
+    /// neither.
+    pub(crate) fn given(&self) -> Result<Option<Policy>, Failure> {
         let mut policy = match &self.policy {
             Some(file) => Some(read(file)?),
             None => None,
@@ -37,16 +33,20 @@ impl TrustArgs {
         for key in &self.keys {
             policy = Some(accept(policy, key)?);
         }
-        let policy = policy.ok_or_else(missing)?;
-        if policy.logs().is_empty() {
-            return Err(missing());
-        }
         Ok(policy)
+    }
+
+    /// The same, where some log has to be known.
+    pub(crate) fn required(&self) -> Result<Policy, Failure> {
+        let known = self.given()?.filter(|policy| !policy.logs().is_empty());
+        known.ok_or_else(|| {
+            Failure::new("no log's key is known to check it with")
+                .help("--key names the log's verifier key, or --policy a file that has it")
+        })
     }
 }
 
-/// Reads a policy file.
-pub(crate) fn read(file: &Path) -> Result<Policy, Failure> {
+fn read(file: &Path) -> Result<Policy, Failure> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let read =
@@ -64,7 +64,8 @@ pub(crate) fn read(file: &Path) -> Result<Policy, Failure> {
     })
 }
 
-fn accept(policy: Option<Policy>, key: &str) -> Result<Policy, Failure> {
+/// The policy with one more log, by its key; one of that log alone if there is none.
+pub(crate) fn accept(policy: Option<Policy>, key: &str) -> Result<Policy, Failure> {
     let accepted = match policy {
         Some(policy) => policy.with_log(key.trim()),
         None => Policy::of_log(key.trim()),
