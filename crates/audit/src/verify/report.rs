@@ -66,7 +66,8 @@ pub struct Agreement {
     pub time: String,
 }
 
-/// What was taken over from an earlier check.
+/// What was taken over from an earlier check. Runs that ended in what was not read again are not
+/// counted, nor calls decided there.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Resumed {
     /// How many records were not read again.

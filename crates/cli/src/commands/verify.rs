@@ -33,7 +33,8 @@ use crate::render::{self, Meter, clean, clean_lines, count, style};
     bailiwick verify\n  \
     bailiwick verify --data /backup/bailiwick/data --policy trust.policy\n  \
     bailiwick verify --url http://127.0.0.1:7400 --key \"$(cat log.vkey)\"\n  \
-    bailiwick verify --since-checkpoint checked --save-checkpoint checked    # daily, only what is new\n\n\
+    bailiwick verify --save-checkpoint checked                               # once, all of it\n  \
+    bailiwick verify --since-checkpoint checked --save-checkpoint checked    # then only what is new\n\n\
     The key that lies beside a log shows that the log agrees with itself. Only a key that was kept \
     elsewhere since the start shows that nobody has written it anew, and only witnesses that nobody \
     who holds that key has done so.")]
@@ -148,13 +149,12 @@ impl Verify {
         policy: &Policy,
         options: VerifyOptions,
     ) -> Result<Result<Report, Broken>, Failure> {
-        let http = match self.offline {
-            true => None,
-            false => Some(Http::start().map_err(|error| {
-                Failure::new(format!("cannot ask the witnesses: {error}"))
-                    .help("--offline leaves them unasked")
-            })?),
-        };
+        let mut witnesses = policy.witnesses().iter();
+        let is_asking = !self.offline && witnesses.any(|witness| witness.url().is_some());
+        let http = is_asking.then(Http::start).transpose().map_err(|error| {
+            Failure::new(format!("cannot ask the witnesses: {error}"))
+                .help("--offline leaves them unasked")
+        })?;
         let meter = Meter::new("records");
         let check = Verification {
             source,
