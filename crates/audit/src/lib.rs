@@ -37,21 +37,21 @@ mod wal;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource,
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
+    RecordedOutcome, RecordedPayload, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
-pub use reader::{ReadError, Reader};
+pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
-    NotTrusted, Policy, PolicyError, Progress, Proven, Report, Resumed, RunReport, RunState,
-    Source, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
+    Agreement, Broken, ContinuedBy, Continues, Cosigned, DirSource, Judgement, KnownLog,
+    KnownWitness, NotProven, NotTrusted, Policy, PolicyError, Progress, Proven, Report, Resumed,
+    RunReport, RunState, Source, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
 };
 pub use wal::scan::WalError;

@@ -4,6 +4,7 @@
 
 mod broken;
 pub(crate) mod checkpoint;
+mod fields;
 pub(crate) mod key;
 mod known;
 pub(crate) mod note;
@@ -12,6 +13,7 @@ pub(crate) mod proof;
 pub(crate) mod proof_file;
 mod report;
 mod resume;
+mod said;
 mod source;
 mod tile;
 mod trails;
@@ -38,9 +40,10 @@ pub use self::policy::{
 pub use self::proof_file::{NotProven, Proven, verify_receipt};
 use self::report::Doubts;
 pub use self::report::{Agreement, Report, Resumed, RunReport, RunState, Witnessed};
+pub use self::said::{ContinuedBy, Continues};
 pub use self::source::{DirSource, Source};
 use self::source::{is_absence, read_if_there};
-use self::tile::{CHECKPOINT, WITNESSED, get};
+use self::tile::{CHECKPOINT, WITNESSED, get, tile_path};
 use self::trails::Trails;
 use self::tree::TILE;
 use self::wal::read_wal;
@@ -207,6 +210,15 @@ impl Verification<'_> {
 
         let covered = trails.records_of(options.run);
         let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
+        if trails.first > trails.said.pruned.max(start) {
+            return Err(Broken::Missing {
+                file: tile_path("entries", trails.said.pruned / TILE as u64),
+                expected: format!(
+                    "the log says itself that records before {} were pruned, and no others",
+                    trails.said.pruned
+                ),
+            });
+        }
         let witnessed = self.quorum(&judged, witnessed.as_ref().map(|(_, judged)| judged))?;
         let doubts = Doubts {
             witnessed: witnessed.as_ref(),
@@ -225,7 +237,7 @@ impl Verification<'_> {
             asked: asked.agreements(),
             resumed: since.map(|_| Resumed {
                 skipped: start,
-                joined: trails.joined(),
+                joined: trails.cut(),
             }),
             last_time,
             tail,
@@ -233,6 +245,17 @@ impl Verification<'_> {
             runs_open: trails.count(RunState::Open),
             runs_closed: trails.count(RunState::Closed),
             without_outcome: trails.without_outcome(),
+            pruned: match trails.first {
+                first if first > start => first,
+                _ => 0,
+            },
+            runs_cut: match start {
+                0 => trails.cut(),
+                _ => 0,
+            },
+            erased: trails.said.erased.iter().map(RunId::to_string).collect(),
+            continues: trails.said.continues.clone(),
+            continued_by: trails.said.continued_by.clone(),
             run: options.run.and_then(|run| trails.report(run, covered)),
         })
     }
@@ -313,6 +336,24 @@ fn names(judged: &Judgement) -> String {
         names if names.is_empty() => "no signature of a witness that the policy names".to_owned(),
         names => format!("those of {} alone", names.join(", ")),
     }
+}
+
+/// Reads the lower-case hexadecimal digits of a hash.
+fn from_hex(text: &str) -> Option<tree::Hash> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut hash = [0; 32];
+    if text.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(hash)
 }
 
 fn lower_hex(bytes: &[u8]) -> String {

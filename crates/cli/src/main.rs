@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, init, open, receipt, run, runs, serve, show, task, trail, verify,
+    close, confined, erase, init, open, receipt, run, runs, serve, show, task, trail, verify,
     verify_receipt,
 };
 
@@ -48,6 +48,7 @@ enum Command {
     Verify(verify::Verify),
     Receipt(receipt::Receipt),
     VerifyReceipt(verify_receipt::VerifyReceipt),
+    Erase(erase::Erase),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.execute(),
         Command::Receipt(command) => command.execute(),
         Command::VerifyReceipt(command) => command.execute(),
+        Command::Erase(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::policy::Cosigned;
+use super::said::{ContinuedBy, Continues};
 use super::wal::Wal;
 use super::witnesses::Asked;
 
@@ -38,6 +39,17 @@ pub struct Report {
     pub runs_closed: u64,
     /// Allowed calls of closed runs of which no outcome is recorded.
     pub without_outcome: u64,
+    /// Records at the beginning that were pruned, as the log says itself. Their hashes are whole, and
+    /// what they said is gone.
+    pub pruned: u64,
+    /// Runs of which the first records are pruned.
+    pub runs_cut: u64,
+    /// Runs whose payloads were erased, in that order.
+    pub erased: Vec<String>,
+    /// The log that this one continues, and where that one ended.
+    pub continues: Option<Continues>,
+    /// The log that continues this one.
+    pub continued_by: Option<ContinuedBy>,
     /// The run that was asked about, if the log has it.
     pub run: Option<RunReport>,
     /// What no check of these files can know, in words.
@@ -66,13 +78,14 @@ pub struct Agreement {
     pub time: String,
 }
 
-/// What was taken over from an earlier check. Runs that ended in what was not read again are not
-/// counted, nor calls decided there.
+/// What was taken over from an earlier check. What was not read again is counted nowhere else in the
+/// report: not the runs that ended there, nor the calls decided there, nor what the log says there
+/// about itself.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Resumed {
     /// How many records were not read again.
     pub skipped: u64,
-    /// How many chains began in these; they were followed from their first record after.
+    /// How many runs began in these and went on after; they were followed from there.
     pub joined: u64,
 }
 
@@ -89,6 +102,8 @@ pub struct RunReport {
     pub state: RunState,
     /// Allowed calls of which no outcome is recorded.
     pub without_outcome: u64,
+    /// Its first records are pruned: it is followed from the first that is there.
+    pub begins_before: bool,
 }
 
 /// Whether a run is over.

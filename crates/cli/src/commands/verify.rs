@@ -303,7 +303,36 @@ fn describe(report: &Report, own_key: bool) -> String {
             "the first {} were verified before and not read again; {} began in them, followed from \
              there",
             count(resumed.skipped, "record"),
-            count(resumed.joined, "chain")
+            count(resumed.joined, "run")
+        ));
+    }
+    if let Some(before) = &report.continues {
+        line(format!(
+            "it continues the log {}, which ended with {}",
+            clean(&before.origin),
+            count(before.size, "record")
+        ));
+    }
+    if let Some(next) = &report.continued_by {
+        line(format!(
+            "it is continued by the log {}, with the key {}",
+            clean(&next.origin),
+            clean(&next.vkey)
+        ));
+    }
+    if report.pruned > 0 {
+        line(format!(
+            "the first {} were pruned, as the log says itself: their hashes are whole, what they \
+             said is gone; {} began in them",
+            count(report.pruned, "record"),
+            count(report.runs_cut, "run")
+        ));
+    }
+    if !report.erased.is_empty() {
+        line(format!(
+            "payloads were erased of {}: {}",
+            count(report.erased.len() as u64, "run"),
+            clean(&report.erased.join(", "))
         ));
     }
     if let Some(time) = &report.last_time {
@@ -320,9 +349,13 @@ fn describe(report: &Report, own_key: bool) -> String {
             RunState::Open => "open",
         };
         line(format!(
-            "{}: {state}, {} without a gap",
+            "{}: {state}, {} without a gap{}",
             clean(&run.run),
-            count(run.records, "record")
+            count(run.records, "record"),
+            match run.begins_before {
+                true => ", from the first that was not pruned",
+                false => "",
+            }
         ));
     }
     if report.without_outcome > 0 {
