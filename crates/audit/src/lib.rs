@@ -25,6 +25,7 @@ mod open;
 mod payload;
 mod proof_file;
 mod prove;
+mod prune;
 mod queue;
 mod reader;
 mod receipt;
@@ -38,7 +39,7 @@ mod wal;
 pub use digest::Digest;
 pub use entry::{
     Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
-    RecordedOutcome, RecordedPayload, RecordedResource,
+    RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
@@ -47,11 +48,11 @@ pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
-pub use record::{Draft, Event, Outcome, State, Subject};
+pub use record::{ContinuedBy, Continues, Draft, Event, Outcome, State, Subject};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Agreement, Broken, ContinuedBy, Continues, Cosigned, DirSource, Judgement, KnownLog,
-    KnownWitness, NotProven, NotTrusted, Policy, PolicyError, Progress, Proven, Report, Resumed,
-    RunReport, RunState, Source, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
+    Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
+    NotTrusted, Policy, PolicyError, Predecessor, Progress, Proven, Report, Resumed, RunReport,
+    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
 };
 pub use wal::scan::WalError;

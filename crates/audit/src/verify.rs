@@ -40,7 +40,7 @@ pub use self::policy::{
 pub use self::proof_file::{NotProven, Proven, verify_receipt};
 use self::report::Doubts;
 pub use self::report::{Agreement, Report, Resumed, RunReport, RunState, Witnessed};
-pub use self::said::{ContinuedBy, Continues};
+pub use self::said::{Predecessor, Successor};
 pub use self::source::{DirSource, Source};
 use self::source::{is_absence, read_if_there};
 use self::tile::{CHECKPOINT, WITNESSED, get, tile_path};

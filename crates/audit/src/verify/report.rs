@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::policy::Cosigned;
-use super::said::{ContinuedBy, Continues};
+use super::said::{Predecessor, Successor};
 use super::wal::Wal;
 use super::witnesses::Asked;
 
@@ -47,9 +47,9 @@ pub struct Report {
     /// Runs whose payloads were erased, in that order.
     pub erased: Vec<String>,
     /// The log that this one continues, and where that one ended.
-    pub continues: Option<Continues>,
+    pub continues: Option<Predecessor>,
     /// The log that continues this one.
-    pub continued_by: Option<ContinuedBy>,
+    pub continued_by: Option<Successor>,
     /// The run that was asked about, if the log has it.
     pub run: Option<RunReport>,
     /// What no check of these files can know, in words.
