@@ -34,6 +34,16 @@ pub(crate) struct Durable {
     pub(crate) body: Body,
 }
 
+/// The tree that was signed last, from which to go on.
+pub(crate) struct Signed {
+    pub(crate) edge: Edge,
+    /// The entries of the bundle that is not full.
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) chains: Chains,
+    /// Nothing for a new log.
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
@@ -54,20 +64,17 @@ pub(crate) struct Integrator {
 }
 
 impl Integrator {
-    /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
+    /// Goes on from the tree that was signed last.
     pub(crate) fn new(
         layout: Layout,
         disk: Arc<dyn Disk>,
         pruner: Pruner,
         signer: Box<dyn Sign>,
         publication: Arc<Publication>,
-        edge: Edge,
-        entries: &[Vec<u8>],
-        chains: Chains,
-        signed: Option<Checkpoint>,
+        signed: Signed,
     ) -> Self {
         let mut bundle = Vec::new();
-        for entry in entries {
+        for entry in &signed.entries {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
@@ -78,11 +85,11 @@ impl Integrator {
             disk,
             signer,
             publication,
-            edge,
+            edge: signed.edge,
             bundle,
-            chains,
+            chains: signed.chains,
             full: Vec::new(),
-            signed,
+            signed: signed.checkpoint,
             snapshot: 0,
         }
     }

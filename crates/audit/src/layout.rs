@@ -34,7 +34,7 @@ impl Layout {
         self.dir.join("log/checkpoint.cosigned")
     }
 
-    /// The newest checkpoint with as many cosignatures as the policy asks for.
+    /// The newest checkpoint that enough witnesses cosigned, with what they signed.
     pub(crate) fn witnessed(&self) -> PathBuf {
         self.dir.join("log/witnessed")
     }

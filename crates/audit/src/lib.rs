@@ -24,6 +24,7 @@ mod merkle;
 mod note;
 mod open;
 mod payload;
+mod proof_file;
 mod prove;
 mod prune;
 mod publication;
@@ -51,15 +52,16 @@ pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
+pub use proof_file::ProofFile;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
-    PolicyError, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
-    verify,
+    Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
+    NotTrusted, Policy, PolicyError, Predecessor, Progress, Proven, Report, Resumed, RunReport,
+    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
 };
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

@@ -15,7 +15,7 @@ use bailiwick_run::RunId;
 use crate::chain::{ChainId, Chains, Step};
 use crate::digest::Digest;
 use crate::disk::{self, Disk};
-use crate::integrator::{Durable, Integrator};
+use crate::integrator::{Durable, Integrator, Signed};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
 use crate::merkle::{Edge, TILE};
@@ -239,10 +239,12 @@ pub(crate) fn open(
         pruner,
         key.into_signer(covered),
         Arc::clone(&publication),
-        edge,
-        &partial,
-        at_checkpoint,
-        signed,
+        Signed {
+            edge,
+            entries: partial,
+            chains: at_checkpoint,
+            checkpoint: signed,
+        },
     );
     integrator.add(records);
     match integrator.publish() {

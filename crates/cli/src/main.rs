@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, run, runs, serve, show, signer, task, trail, verify,
-    witness,
+    close, confined, erase, init, open, receipt, run, runs, serve, show, signer, task, trail,
+    verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -46,6 +46,8 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Receipt(receipt::Receipt),
+    VerifyReceipt(verify_receipt::VerifyReceipt),
     Erase(erase::Erase),
     Task(task::Task),
     Witness(witness::Witness),
@@ -69,6 +71,8 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Receipt(command) => command.execute(),
+        Command::VerifyReceipt(command) => command.execute(),
         Command::Erase(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::Witness(command) => command.execute(),

@@ -4,6 +4,7 @@
 mod parse;
 
 use bailiwick_run::Time;
+use serde::{Serialize, Serializer};
 
 use super::checkpoint::{Head, NotACheckpoint};
 use super::key::{CosignerKey, LogKey, NotAKey};
@@ -74,11 +75,12 @@ pub struct Judgement {
 }
 
 /// A cosignature that was right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cosigned {
     /// The witness, as the policy calls it.
     pub witness: String,
     /// When it saw the checkpoint, by its own clock.
+    #[serde(serialize_with = "in_rfc_3339")]
     pub time: Time,
 }
 
@@ -250,6 +252,10 @@ impl KnownWitness {
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
+}
+
+fn in_rfc_3339<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 #[cfg(test)]

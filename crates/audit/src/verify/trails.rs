@@ -52,6 +52,14 @@ pub(super) struct Trail {
 }
 
 impl Trails {
+    /// For the records from this one on.
+    pub(super) fn from(first: u64) -> Self {
+        Self {
+            first,
+            ..Self::default()
+        }
+    }
+
     /// Checks that a record is the next of its chain; returns its time.
     pub(super) fn follow<'r>(
         &mut self,

@@ -66,64 +66,7 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     let record = parse(shown)?;
     let mut page = Page::default();
     page.heading(&shown.id);
-    page.line("type", &record.r#type);
-    page.line("time", &record.time);
-    page.some("launcher", record.launcher.as_deref());
-    page.some("task", record.task.as_deref());
-    page.some("target", record.target.as_deref());
-    page.some("confinement", record.confinement.as_deref());
-    page.some("expires", record.expires.as_deref());
-    if let Some(call) = &record.call {
-        page.line("call", &call.verb);
-        for action in &call.actions {
-            page.line("action", &format!("{}: {action}", action.class));
-        }
-        if call.more_actions > 0 {
-            page.line("action", &format!("and {} more", call.more_actions));
-        }
-        page.line("fingerprint", &call.fingerprint);
-    }
-    if let Some(decision) = &record.decision {
-        let style = match decision.effect.as_str() {
-            "allow" => style::FINE,
-            _ => style::DENIED,
-        };
-        page.styled("decision", &decision.effect, style);
-        page.some("reason", decision.reason.as_deref());
-        page.some("remedy", decision.remedy.as_deref());
-        for policy in &decision.policies {
-            page.line("policy", policy);
-        }
-        page.line("policies", &decision.policy_digest);
-    }
-    if let Some(login) = &record.login {
-        page.styled("login", "deny", style::DENIED);
-        page.line("reason", &login.reason);
-        page.some("run", login.run.as_deref());
-    }
-    if let Some(outcome) = &record.outcome {
-        page.line("outcome", &outcome.state);
-        page.some("error", outcome.error.as_deref());
-        page.line("rows", &outcome.rows.to_string());
-        page.line("bytes", &outcome.bytes.to_string());
-        page.line("masked", &outcome.masked.to_string());
-        page.line("took", &format!("{} µs", outcome.micros));
-    }
-    if let Some(of) = record.of {
-        page.line("of", &format!("{}/{of}", record.run));
-    }
-    if let Some(erased) = &record.erased {
-        page.line("erased", &format!("the payloads of {}", erased.run));
-        page.line("for", &erased.by);
-    }
-    page.some("ending", record.ending.as_deref());
-    page.some("version", record.version.as_deref());
-    if let Some(witness) = &record.witness {
-        page.styled("witness", &witness.name, style::DENIED);
-        page.line("problem", &witness.problem);
-        page.line("its size", &witness.size.to_string());
-        page.line("our size", &witness.ours.to_string());
-    }
+    page.record(&record);
     page.line("digest", &shown.digest);
     page.line("previous", &record.prev);
     page.line("in the log", &format!("record {}", shown.index));
@@ -133,7 +76,7 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     if let Some(missing) = &shown.payload_missing {
         page.line("payload", missing);
     }
-    Ok(page.0)
+    Ok(page.into_text())
 }
 
 /// A value without the quotes that JSON puts around it.
@@ -147,16 +90,83 @@ fn plain(value: &Value) -> String {
 
 /// Names on the left, values on the right.
 #[derive(Default)]
-struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
-    fn heading(&mut self, text: &str) {
+    /// What a record says, but for its name and its place in its chain.
+    pub(crate) fn record(&mut self, record: &Record) {
+        self.line("type", &record.r#type);
+        self.line("time", &record.time);
+        self.some("launcher", record.launcher.as_deref());
+        self.some("task", record.task.as_deref());
+        self.some("target", record.target.as_deref());
+        self.some("confinement", record.confinement.as_deref());
+        self.some("expires", record.expires.as_deref());
+        if let Some(call) = &record.call {
+            self.line("call", &call.verb);
+            for action in &call.actions {
+                self.line("action", &format!("{}: {action}", action.class));
+            }
+            if call.more_actions > 0 {
+                self.line("action", &format!("and {} more", call.more_actions));
+            }
+            self.line("fingerprint", &call.fingerprint);
+        }
+        if let Some(decision) = &record.decision {
+            let style = match decision.effect.as_str() {
+                "allow" => style::FINE,
+                _ => style::DENIED,
+            };
+            self.styled("decision", &decision.effect, style);
+            self.some("reason", decision.reason.as_deref());
+            self.some("remedy", decision.remedy.as_deref());
+            for policy in &decision.policies {
+                self.line("policy", policy);
+            }
+            self.line("policies", &decision.policy_digest);
+        }
+        if let Some(login) = &record.login {
+            self.styled("login", "deny", style::DENIED);
+            self.line("reason", &login.reason);
+            self.some("run", login.run.as_deref());
+        }
+        if let Some(outcome) = &record.outcome {
+            self.line("outcome", &outcome.state);
+            self.some("error", outcome.error.as_deref());
+            self.line("rows", &outcome.rows.to_string());
+            self.line("bytes", &outcome.bytes.to_string());
+            self.line("masked", &outcome.masked.to_string());
+            self.line("took", &format!("{} µs", outcome.micros));
+        }
+        if let Some(of) = record.of {
+            self.line("of", &format!("{}/{of}", record.run));
+        }
+        if let Some(erased) = &record.erased {
+            self.line("erased", &format!("the payloads of {}", erased.run));
+            self.line("for", &erased.by);
+        }
+        self.some("ending", record.ending.as_deref());
+        self.some("version", record.version.as_deref());
+        if let Some(witness) = &record.witness {
+            self.styled("witness", &witness.name, style::DENIED);
+            self.line("problem", &witness.problem);
+            self.line("its size", &witness.size.to_string());
+            self.line("our size", &witness.ours.to_string());
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
+    pub(crate) fn heading(&mut self, text: &str) {
         let style = style::HEADING;
         self.0
             .push_str(&format!("{style}{}{style:#}\n", clean(text)));
     }
 
-    fn line(&mut self, name: &str, value: &str) {
+    pub(crate) fn line(&mut self, name: &str, value: &str) {
         self.styled(name, value, anstyle::Style::new());
     }
 
@@ -166,7 +176,7 @@ impl Page {
         }
     }
 
-    fn styled(&mut self, name: &str, value: &str, style: anstyle::Style) {
+    pub(crate) fn styled(&mut self, name: &str, value: &str, style: anstyle::Style) {
         let dim = style::DIM;
         let line = format!(
             "  {dim}{name:<12}{dim:#} {style}{}{style:#}\n",

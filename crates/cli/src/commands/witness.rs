@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use crate::commands::lasting::{log_to_stderr, told_to_stop};
-use crate::commands::policy_file;
+use crate::commands::trust;
 use crate::failure::Failure;
 use crate::render::{self, clean, style};
 
@@ -49,7 +49,7 @@ impl Witness {
         log_to_stderr();
         let mut logs = self.logs;
         if let Some(file) = &self.policy {
-            let policy = policy_file::read(file)?;
+            let policy = trust::read(file)?;
             logs.extend(policy.logs().iter().map(|log| log.vkey().to_owned()));
         }
         if logs.is_empty() {
