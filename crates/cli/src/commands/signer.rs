@@ -78,7 +78,7 @@ impl Signer {
         };
         line("listen", &self.listen.display().to_string());
         for vkey in desk.vkeys() {
-            line("log key", &vkey);
+            line("key", &vkey);
         }
         // Whoever started it may not care to read it.
         let _ = render::print(&text);
