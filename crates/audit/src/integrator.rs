@@ -106,7 +106,7 @@ impl Integrator {
         }
     }
 
-    /// Whether there is anything that no checkpoint covers.
+    /// Whether there is anything that no checkpoint covers, or that is still to be removed.
     pub(crate) fn is_behind(&self) -> bool {
         self.pruner.is_behind() || self.is_unsigned()
     }
@@ -147,13 +147,14 @@ impl Integrator {
             self.disk
                 .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
             self.signed = Some(checkpoint);
+            self.pruner.published();
         }
         self.tiles.remove_superseded()?;
-        self.free(self.edge.size())?;
-        self.prune()
+        self.free(self.edge.size())
     }
 
-    fn prune(&mut self) -> io::Result<()> {
+    /// Removes some of what is pruned.
+    pub(crate) fn prune(&mut self) -> io::Result<()> {
         if self.pruner.is_behind() {
             // A start can no longer read the chains' beginnings.
             if self.snapshot < self.pruner.before() {

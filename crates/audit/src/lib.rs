@@ -43,6 +43,7 @@ pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
+pub use prune::PruneError;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Draft, Event, Outcome, State, Subject};

@@ -127,7 +127,8 @@ impl Log {
     /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
     /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
     /// every receipt is still proved; the log says itself what is gone. Returns the index of the
-    /// first record that stays. Waits for the disk until everything is removed.
+    /// first record that stays. Waits for the disk, though not until everything is removed: that goes
+    /// on in the background, and with the next start if this one ends.
     ///
     /// # Errors
     /// If the log cannot be read, or the record cannot be made.
@@ -148,11 +149,6 @@ impl Log {
         };
         self.append(draft).wait()?;
         self.checkpoint_now()?;
-        let last = prune::last_bundle(&self.inner.layout, before);
-        while last.exists() {
-            self.checkpoint_now()?;
-            std::thread::sleep(limits::INTEGRATE_EVERY);
-        }
         Ok(before)
     }
 
