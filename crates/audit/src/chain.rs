@@ -87,9 +87,9 @@ impl Effect {
             Event::CallDecided { .. }
             | Event::GatewayStarted { .. }
             | Event::GatewayStopped
-            | Event::WitnessDisagreed { .. }
             | Event::LogContinued(_)
             | Event::LogContinues(_)
+            | Event::WitnessDisagreed { .. }
             | Event::LoginDenied { .. } => Effect::None,
         }
     }

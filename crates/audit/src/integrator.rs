@@ -34,14 +34,14 @@ pub(crate) struct Durable {
     pub(crate) body: Body,
 }
 
-/// The tree that was signed last, from which to go on.
-pub(crate) struct Signed {
+/// What a checkpoint covers, to go on from.
+pub(crate) struct Covered {
+    /// The checkpoint; nothing for a new log.
+    pub(crate) signed: Option<Checkpoint>,
     pub(crate) edge: Edge,
-    /// The entries of the bundle that is not full.
+    /// The entries of the bundle that is not full yet.
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) chains: Chains,
-    /// Nothing for a new log.
-    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// The tree and what is published of it.
@@ -64,17 +64,17 @@ pub(crate) struct Integrator {
 }
 
 impl Integrator {
-    /// Goes on from the tree that was signed last.
+    /// Goes on from a tree that was published.
     pub(crate) fn new(
         layout: Layout,
         disk: Arc<dyn Disk>,
         pruner: Pruner,
         signer: Box<dyn Sign>,
         publication: Arc<Publication>,
-        signed: Signed,
+        from: Covered,
     ) -> Self {
         let mut bundle = Vec::new();
-        for entry in &signed.entries {
+        for entry in &from.entries {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
@@ -85,11 +85,11 @@ impl Integrator {
             disk,
             signer,
             publication,
-            edge: signed.edge,
+            edge: from.edge,
             bundle,
-            chains: signed.chains,
+            chains: from.chains,
             full: Vec::new(),
-            signed: signed.checkpoint,
+            signed: from.signed,
             snapshot: 0,
         }
     }
@@ -119,7 +119,7 @@ impl Integrator {
         }
     }
 
-    /// Whether there is anything that no checkpoint covers.
+    /// Whether there is anything that no checkpoint covers, or that is still to be removed.
     pub(crate) fn is_behind(&self) -> bool {
         self.pruner.is_behind() || self.is_unsigned()
     }
@@ -172,17 +172,17 @@ impl Integrator {
                 checkpoint,
                 note: note.clone(),
             })?;
-            let note = note.as_bytes();
-            self.disk
-                .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
+            let last = self.layout.last_checkpoint();
+            self.disk.replace(&last, note.as_bytes(), disk::PRIVATE)?;
             self.signed = Some(checkpoint);
+            self.pruner.published();
         }
         self.tiles.remove_superseded()?;
-        self.free(self.edge.size())?;
-        Ok(self.prune()?)
+        Ok(self.free(self.edge.size())?)
     }
 
-    fn prune(&mut self) -> io::Result<()> {
+    /// Removes some of what is pruned.
+    pub(crate) fn prune(&mut self) -> io::Result<()> {
         if self.pruner.is_behind() {
             // A start can no longer read the chains' beginnings.
             if self.snapshot < self.pruner.before() {

@@ -48,11 +48,12 @@ pub use entry::{
     RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource, RecordedWitness,
 };
 pub use error::AppendError;
-pub use keys::KeyError;
+pub use keys::{InvalidSecret, KeyError, PayloadSecret};
 pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
+pub use prune::PruneError;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};

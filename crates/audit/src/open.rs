@@ -15,9 +15,10 @@ use bailiwick_run::RunId;
 use crate::chain::{ChainId, Chains, Step};
 use crate::digest::Digest;
 use crate::disk::{self, Disk};
-use crate::integrator::{Durable, Integrator, Signed};
+use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
+use crate::log::Config;
 use crate::merkle::{Edge, TILE};
 use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
@@ -184,11 +185,16 @@ pub(crate) struct Opened {
 /// Opens the log in a data folder.
 pub(crate) fn open(
     layout: &Layout,
-    origin: String,
-    signer: Option<PathBuf>,
+    config: Config,
     disk: &Arc<dyn Disk>,
     segment_size: u64,
 ) -> Result<Opened, OpenError> {
+    let Config {
+        dir: _,
+        origin,
+        signer,
+        payload_key,
+    } = config;
     if !note::is_name(&origin) {
         return Err(OpenError::Origin(origin));
     }
@@ -198,7 +204,7 @@ pub(crate) fn open(
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.segments.is_empty();
-    let keys = Keys::open(&layout.keys(), new)?;
+    let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
     let found = if new {
@@ -207,7 +213,7 @@ pub(crate) fn open(
         Some(check_signed(layout, key.public(), published, last)?)
     };
     let signed = found.as_ref().map(|found| found.checkpoint);
-    let publication = Arc::new(Publication::new(layout.clone(), Arc::clone(disk), found));
+    let publication = Arc::new(Publication::new(Arc::clone(disk), layout.clone(), found));
     write_vkey(layout, &vkey)?;
 
     let covered = signed.map_or(0, |signed| signed.size);
@@ -240,11 +246,11 @@ pub(crate) fn open(
         pruner,
         key.into_signer(covered),
         Arc::clone(&publication),
-        Signed {
+        Covered {
+            signed,
             edge,
             entries: partial,
             chains: at_checkpoint,
-            checkpoint: signed,
         },
     );
     integrator.add(records);

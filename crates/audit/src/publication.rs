@@ -20,8 +20,8 @@ pub(crate) struct Published {
 /// Replaces the published checkpoint, by newer ones and by itself with more signatures, so that it
 /// never becomes older.
 pub(crate) struct Publication {
-    layout: Layout,
     disk: Arc<dyn Disk>,
+    layout: Layout,
     state: Mutex<State>,
     changed: Condvar,
     /// Nobody cosigns any more. Held while somebody does, so that no such write comes after it.
@@ -37,14 +37,14 @@ struct State {
 
 impl Publication {
     /// Of a log whose published checkpoint is this one.
-    pub(crate) fn new(layout: Layout, disk: Arc<dyn Disk>, found: Option<Published>) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, layout: Layout, found: Option<Published>) -> Self {
         let state = State {
             latest: found.map(Arc::new),
             ..State::default()
         };
         Self {
-            layout,
             disk,
+            layout,
             state: Mutex::new(state),
             changed: Condvar::new(),
             sealed: Mutex::new(false),
@@ -151,7 +151,7 @@ mod tests {
         let layout = Layout::new(dir.path().to_owned());
         std::fs::create_dir(layout.log()).unwrap();
         let file = || std::fs::read_to_string(layout.checkpoint()).unwrap();
-        let publication = Publication::new(layout.clone(), Arc::new(FileSystem), None);
+        let publication = Publication::new(Arc::new(FileSystem), layout.clone(), None);
         publication.publish(published(1)).unwrap();
         publication.cosign(&published(1), "one\n").unwrap();
         assert_eq!(file(), "note 1\none\n");
@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().to_owned());
         std::fs::create_dir(layout.log()).unwrap();
-        let publication = Publication::new(layout, Arc::new(FileSystem), Some(published(1)));
+        let publication = Publication::new(Arc::new(FileSystem), layout, Some(published(1)));
         let (latest, turn) = publication.latest();
         assert_eq!(latest.unwrap().checkpoint.size, 1);
         let soon = Duration::from_millis(10);

@@ -301,6 +301,7 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator, mut unsigne
         } else {
             integrator.write().map_err(SignError::from)
         };
+        let done = done.and_then(|()| Ok(integrator.prune()?));
         if publishes {
             unsigned.note(&done);
         }

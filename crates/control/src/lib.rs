@@ -26,7 +26,7 @@ mod witness;
 pub use live::Live;
 pub use registry::{
     AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,
-    Registry, Settings, StartError,
+    PruneRunsError, Registry, Settings, StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;

@@ -145,6 +145,23 @@ impl Page {
             self.line("erased", &format!("the payloads of {}", erased.run));
             self.line("for", &erased.by);
         }
+        if let Some(pruned) = &record.pruned {
+            self.line(
+                "pruned",
+                &format!("everything before record {}", pruned.before),
+            );
+            self.line("for", &pruned.by);
+        }
+        if let Some(log) = &record.continues {
+            self.line("continues", &log.origin);
+            self.line("which has", &format!("{} records", log.size));
+            self.line("root", &log.root);
+            self.line("key", &log.vkey);
+        }
+        if let Some(log) = &record.continued_by {
+            self.line("continued as", &log.origin);
+            self.line("key", &log.vkey);
+        }
         self.some("ending", record.ending.as_deref());
         self.some("version", record.version.as_deref());
         if let Some(witness) = &record.witness {
