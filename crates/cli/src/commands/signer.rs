@@ -83,8 +83,6 @@ impl Signer {
         // Whoever started it may not care to read it.
         let _ = render::print(&text);
         serve_signer(desk, &listener)
-            .map_err(|error| Failure::new(format!("nobody can be answered any more: {error}")))?;
-        Ok(ExitCode::SUCCESS)
     }
 }
 
