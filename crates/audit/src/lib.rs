@@ -31,6 +31,7 @@ mod queue;
 mod reader;
 mod receipt;
 mod record;
+mod rotate;
 mod sign;
 mod signer;
 mod threads;
@@ -55,12 +56,13 @@ pub use prune::PruneError;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
+pub use rotate::{RotateError, Rotated, rotate};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
     PolicyError, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
-    verify,
+    verify, verify_predecessors,
 };
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::merkle::TILE;
 use crate::payload::{self, MasterKey, Sealed};
 use crate::prune;
+use crate::rotate;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
@@ -130,10 +131,14 @@ impl Reader {
         Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
     }
 
-    /// The records of a run, in order; none if there is no such run. Reads back from the newest
+    /// The records of a run, in order; none if there is no such run. Also those of a log that was
+    /// rotated away. Reads back from the newest
     /// record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
-        self.chain(ChainId::Run(*run))
+        self.newest_with(
+            |reader| reader.chain(ChainId::Run(*run)),
+            |entries| !entries.is_empty(),
+        )
     }
 
     /// The records of the gateway itself, in order.
@@ -143,6 +148,30 @@ impl Reader {
 
     /// The record of this name: `RUN/SEQ`, or the digest of its bytes.
     pub fn record(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
+        self.newest_with(|reader| reader.find(digest_or_id), Option::is_some)
+    }
+
+    /// Looks in this log and then in those that it continues, the newest first.
+    fn newest_with<T>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError>,
+        found: impl Fn(&T) -> bool,
+    ) -> Result<T, ReadError> {
+        let here = look(self)?;
+        if found(&here) {
+            return Ok(here);
+        }
+        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
+        for layout in archives.into_iter().rev() {
+            let there = look(&Reader::new(layout, self.master.clone()))?;
+            if found(&there) {
+                return Ok(there);
+            }
+        }
+        Ok(here)
+    }
+
+    fn find(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
         if let Some(digest) = Digest::parse(digest_or_id) {
             return self.last(|_, bytes| Digest::of(bytes) == digest);
         }

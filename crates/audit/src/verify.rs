@@ -8,6 +8,7 @@ mod fields;
 pub(crate) mod key;
 pub(crate) mod note;
 mod policy;
+mod predecessors;
 pub(crate) mod proof;
 mod said;
 mod tile;
@@ -31,6 +32,7 @@ use self::key::LogKey;
 pub use self::policy::{
     Cosigned, Judgement, KnownLog, KnownWitness, NotTrusted, Policy, PolicyError,
 };
+pub use self::predecessors::verify_predecessors;
 pub use self::said::{Predecessor, Successor};
 use self::tile::{CHECKPOINT, get, tile_path};
 use self::trails::Trails;
