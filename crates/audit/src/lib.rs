@@ -21,6 +21,7 @@ mod limits;
 mod log;
 mod merkle;
 mod note;
+pub mod ocsf;
 mod open;
 mod payload;
 mod prove;
