@@ -43,7 +43,7 @@ pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
-pub use reader::{ReadError, Reader};
+pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt};
 pub use record::{Draft, Event, Outcome, State, Subject};
 pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};

@@ -26,6 +26,12 @@ pub(crate) const CLOSING_FRAME: u64 = (16 * KIB) as u64;
 /// How much may be durable and not yet in the tree before appends are refused.
 pub(crate) const BACKLOG: usize = 256 * MIB;
 
+/// How much of the write-ahead log a reader takes at once, unless a single frame is longer.
+pub(crate) const READ_AHEAD: usize = 256 * KIB;
+
+/// Chains of which a reader remembers keys and places. Those beyond it take longer, nothing else.
+pub(crate) const CHAINS_REMEMBERED: usize = 4096;
+
 /// The longest name of a log, which is also the name of its key.
 pub(crate) const ORIGIN: usize = 255;
 
