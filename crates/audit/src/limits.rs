@@ -49,3 +49,7 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// How many records a start reads again at most, beyond those in the write-ahead log.
 pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
+
+/// How far the clock may have gone back before records of a time are passed over when the log is
+/// looked through by time.
+pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);

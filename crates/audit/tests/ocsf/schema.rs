@@ -191,7 +191,9 @@ impl Check<'_> {
             "boolean_t" => value.is_boolean(),
             "integer_t" | "long_t" => value.is_i64(),
             "timestamp_t" => value.as_u64().is_some_and(|time| time > 1_000_000_000_000),
-            "string_t" => value.as_str().is_some_and(|text| !text.is_empty()),
+            "string_t" | "file_hash_t" | "username_t" => {
+                value.as_str().is_some_and(|text| !text.is_empty())
+            }
             "object" => value.is_object(),
             kind => match (self.schema.objects.get(kind), value.as_object()) {
                 (Some(definition), Some(object)) => {
