@@ -3,6 +3,7 @@
 //! - [`Log`] takes records and makes them durable. A [`Receipt`] exists only once its record
 //!   survived an `fdatasync`; whoever demands one demands that.
 //! - [`Reader`] looks at what was recorded.
+//! - [`Published`] hands it on to other systems, [`ocsf`] in their words.
 //! - [`verify`] checks it, trusting neither the operator nor the code that wrote it.
 //!
 //! The bytes on disk are described in `docs/log-format.md`.

@@ -36,7 +36,7 @@ pub enum Place {
 #[derive(Debug)]
 pub enum Next {
     /// A record.
-    Record(Entry),
+    Record(Box<Entry>),
     /// Nothing now; perhaps later.
     Nothing,
     /// Nothing, and nothing later.
@@ -148,7 +148,7 @@ impl Published {
                 }
                 _ => {}
             }
-            return Ok(Next::Record(entry));
+            return Ok(Next::Record(Box::new(entry)));
         }
     }
 

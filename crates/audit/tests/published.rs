@@ -121,8 +121,8 @@ fn by_time_none_is_missed_and_none_comes_that_is_not_meant() {
     for (index, hour) in hours.iter_mut().enumerate() {
         // The clock goes back 20 hours, twice; once it had been far ahead for a moment.
         *hour = match index {
+            300 => *hour + 2,
             200..420 => *hour - 20,
-            300 => *hour + 20,
             420.. => *hour - 40,
             _ => *hour,
         };

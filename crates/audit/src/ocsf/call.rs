@@ -21,15 +21,12 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
             Status::UNKNOWN,
             format!("allowed on {target}: {what}"),
         ),
-        "deny" => {
-            let reason = decision.reason.as_deref().unwrap_or_default();
-            (
-                Control::denied(authorizations(decision)),
-                severity_of_denied(call),
-                Status::FAILURE.detail(reason),
-                format!("denied on {target}: {what}: {reason}"),
-            )
-        }
+        "deny" => (
+            Control::denied(authorizations(decision)),
+            severity_of_denied(call),
+            Status::FAILURE.detail(decision.reason.as_deref()),
+            format!("denied on {target}: {what}"),
+        ),
         _ => return None,
     };
     let (activity, body, placed): (_, _, &[_]) = match call.protocol.as_str() {

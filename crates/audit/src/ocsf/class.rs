@@ -200,9 +200,9 @@ impl<'e> Status<'e> {
         self
     }
 
-    /// The same, and why.
-    pub(super) fn detail(mut self, detail: &'e str) -> Self {
-        self.status_detail = Some(detail);
+    /// The same, and why, if anybody says.
+    pub(super) fn detail(mut self, detail: impl Into<Option<&'e str>>) -> Self {
+        self.status_detail = detail.into();
         self
     }
 

@@ -38,7 +38,6 @@ pub struct Event<'e> {
     /// The record's exact bytes.
     raw_data: &'e str,
     raw_data_hash: Fingerprint,
-    raw_data_size: usize,
     /// Milliseconds since the Unix epoch.
     time: u64,
     type_uid: u32,
@@ -123,7 +122,6 @@ impl<'e> Event<'e> {
             },
             raw_data,
             raw_data_hash: Fingerprint::sha256(digest),
-            raw_data_size: raw_data.len(),
             time: time.millis(),
             type_uid: class.type_uid(mapped.activity),
             unmapped,

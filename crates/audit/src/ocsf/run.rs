@@ -89,7 +89,7 @@ pub(super) fn login_denied(source: Source<'_>) -> Option<Mapped<'_>> {
         message: format!("a login was denied: {}", login.reason),
         placed: &["login.reason", "login.run", "target"],
         severity: Severity::MEDIUM,
-        status: Status::FAILURE.detail(&login.reason),
+        status: Status::FAILURE.detail(login.reason.as_str()),
         body: Body::Authentication(Authentication {
             actor: None,
             ai_agent: None,
