@@ -11,9 +11,10 @@
 //! A crash between any two of these leaves something that the next start brings to the same end.
 
 use std::io;
+use std::sync::Arc;
 
-use crate::chain::{Chains, Effect, Step};
-use crate::disk;
+use crate::chain::{ChainId, Chains, Effect, Step};
+use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
 use crate::note::{Checkpoint, Signer};
@@ -32,6 +33,7 @@ pub(crate) struct Durable {
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
+    disk: Arc<dyn Disk>,
     signer: Signer,
     edge: Edge,
     /// The entries of the bundle that is not full yet.
@@ -49,6 +51,7 @@ impl Integrator {
     /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
     pub(crate) fn new(
         layout: Layout,
+        disk: Arc<dyn Disk>,
         signer: Signer,
         edge: Edge,
         entries: &[Vec<u8>],
@@ -60,9 +63,10 @@ impl Integrator {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
-            tiles: Tiles::new(layout.log()),
-            payloads: PayloadFiles::new(layout.payloads()),
+            tiles: Tiles::new(Arc::clone(&disk), layout.log()),
+            payloads: PayloadFiles::new(Arc::clone(&disk), layout.payloads()),
             layout,
+            disk,
             signer,
             edge,
             bundle,
@@ -89,8 +93,10 @@ impl Integrator {
                 self.full
                     .push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
             }
-            if step.effect == Effect::Closes {
-                self.payloads.close(step.chain);
+            match step.effect {
+                Effect::Closes => self.payloads.close(step.chain),
+                Effect::Erases { run } => self.payloads.erase(ChainId::Run(run)),
+                _ => {}
             }
         }
     }
@@ -125,12 +131,11 @@ impl Integrator {
             // The tree only ever grows from the one that was signed last, so this cannot be
             // inconsistent with it; a start has checked that what it found is that tree.
             let note = self.signer.sign(&checkpoint);
-            disk::replace(&self.layout.checkpoint(), note.as_bytes(), disk::PUBLIC)?;
-            disk::replace(
-                &self.layout.last_checkpoint(),
-                note.as_bytes(),
-                disk::PRIVATE,
-            )?;
+            let note = note.as_bytes();
+            self.disk
+                .replace(&self.layout.checkpoint(), note, disk::PUBLIC)?;
+            self.disk
+                .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
             self.signed = Some(checkpoint);
         }
         self.tiles.remove_superseded()?;
@@ -144,7 +149,8 @@ impl Integrator {
             return Ok(());
         }
         let bytes = self.chains.to_snapshot(size).map_err(io::Error::other)?;
-        disk::replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
+        self.disk
+            .replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
         self.snapshot = size;
         Ok(())
     }
@@ -176,7 +182,7 @@ impl Integrator {
             if next.base > covered {
                 break;
             }
-            std::fs::remove_file(&segment.path)?;
+            self.disk.remove(&segment.path)?;
         }
         Ok(())
     }

@@ -38,8 +38,8 @@ mod wal;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource,
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
+    RecordedOutcome, RecordedPayload, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
@@ -47,7 +47,10 @@ pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
 pub use published::{Next, Place, Published};
 pub use reader::{Forward, ReadError, Reader};
-pub use receipt::{Pending, Receipt};
+pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
-pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use verify::{
+    Broken, ContinuedBy, Continues, DirSource, Report, RunReport, RunState, Source, VerifyOptions,
+    verify,
+};
 pub use wal::scan::WalError;

@@ -15,6 +15,9 @@ pub(crate) const PAYLOAD: usize = 4 * MIB;
 /// their lengths.
 pub(crate) const FRAME: usize = RECORD + PAYLOAD + KIB;
 
+/// How much memory the writer keeps from one batch for the next.
+pub(crate) const BATCH_KEPT: usize = MIB;
+
 /// The size of a segment of the write-ahead log. One is in use, one is prepared ahead, one is the
 /// reserve: three times this is what an idle log occupies.
 pub(crate) const SEGMENT: u64 = (16 * MIB) as u64;
@@ -49,6 +52,10 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// How many records a start reads again at most, beyond those in the write-ahead log.
 pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
+
+/// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
+/// durable within 10 ms.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
 
 /// How far the clock may have gone back before records of a time are passed over when the log is
 /// looked through by time.

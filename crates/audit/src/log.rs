@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
-use bailiwick_run::Time;
+use bailiwick_run::{Launcher, RunId, Time};
 use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Effect, Links, Step};
@@ -23,7 +23,7 @@ use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
-use crate::receipt::{Pending, Receipt};
+use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
 use crate::wal::frame::Body;
@@ -48,6 +48,7 @@ pub struct Log {
 
 struct Inner {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     layout: Layout,
     vkey: String,
     fingerprint: FingerprintKey,
@@ -76,10 +77,50 @@ impl Log {
     /// IO.
     pub fn append(&self, draft: Draft) -> Pending {
         let (sender, receiver) = oneshot::channel();
-        match self.inner.submit(draft, sender) {
-            Ok(seq) => Pending::waiting(seq, receiver),
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Durable(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
             Err(error) => Pending::refused(error),
         }
+    }
+
+    /// As [`append`](Self::append), for whom it is enough that the operating system has the record:
+    /// it is durable within 10 ms, and lost only if the whole machine goes down before.
+    pub fn append_written(&self, draft: Draft) -> Pending<Written> {
+        let (sender, receiver) = oneshot::channel();
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Written(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
+            Err(error) => Pending::refused(error),
+        }
+    }
+
+    /// As [`append`](Self::append), for a record that nobody waits for. Returns its number in its
+    /// chain. It is durable with the next one that somebody waits for, or within 10 ms.
+    pub fn note(&self, draft: Draft) -> Result<u64, AppendError> {
+        self.inner.submit(draft, Waiter::Nobody)
+    }
+
+    /// Erases the payloads of a run that is closed: records that it is done, destroys the run's payload
+    /// key with every copy of it, and returns when none is left. No proof needs payloads, so the log
+    /// stays whole. Waits for the disk.
+    ///
+    /// Once the record is durable the erasure is sure to happen, at the next start if not now.
+    ///
+    /// # Errors
+    /// If the run is not closed, or the record cannot be made.
+    pub fn erase(&self, run: RunId, by: Launcher) -> Result<Receipt, AppendError> {
+        if lock(&self.inner.shared.chains).contains_key(&ChainId::Run(run)) {
+            return Err(AppendError::StillOpen(run.to_string()));
+        }
+        let draft = Draft {
+            event: Event::PayloadsErased { run, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        let receipt = self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(receipt)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -172,11 +213,13 @@ impl Inner {
             file: opened.segment,
             offset: opened.offset,
             next: opened.next,
-            part: Vec::new(),
+            unsynced: Vec::new(),
+            bytes: Vec::new(),
+            since: None,
         };
         let preparer = Preparer {
             shared: Arc::clone(&shared),
-            disk,
+            disk: Arc::clone(&disk),
             wal: layout.wal(),
             size: segment_size,
             number: opened.prepared,
@@ -193,6 +236,7 @@ impl Inner {
         };
         Ok(Self {
             shared,
+            disk,
             layout,
             vkey: opened.vkey,
             fingerprint: opened.keys.fingerprint,
@@ -201,11 +245,7 @@ impl Inner {
         })
     }
 
-    fn submit(
-        &self,
-        draft: Draft,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
-    ) -> Result<u64, AppendError> {
+    fn submit(&self, draft: Draft, waiter: Waiter) -> Result<u64, AppendError> {
         let Draft {
             event,
             subject,
@@ -292,7 +332,7 @@ impl Inner {
         event: &Event,
         subject: &Subject,
         sealed: Option<Sealed>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<u64, AppendError> {
         let mut chain = lock(chain);
         let opens = matches!(event, Event::RunOpened { .. });
@@ -307,7 +347,7 @@ impl Inner {
             chain: id,
             seq: chain.links.seq + 1,
             prev: chain.links.last,
-            time: now(),
+            time: self.now(),
         };
         let reference = sealed.as_ref().map(Sealed::reference);
         let record = record::encode(event, subject, reference.as_ref(), &place)
@@ -323,14 +363,10 @@ impl Inner {
             _ => None,
         };
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
-        let fingerprint = match event {
-            Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
-            _ => None,
-        };
         self.enqueue(
             Durable { step, body },
-            is_closing(event),
-            fingerprint,
+            kind(event),
+            fingerprint(event),
             waiter,
         )?;
 
@@ -347,11 +383,11 @@ impl Inner {
     fn enqueue(
         &self,
         durable: Durable,
-        closing: bool,
+        kind: Kind,
         fingerprint: Option<Fingerprint>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<(), AppendError> {
-        if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
+        if kind != Kind::Closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
             return Err(AppendError::Behind);
         }
         let mut queue = lock(&self.shared.queue);
@@ -362,7 +398,12 @@ impl Inner {
             return Err(AppendError::Closed);
         }
         let length = durable.body.frame_len() as u64;
-        let goes = queue.room.take(length, closing).map_err(|why| match why {
+        let goes = match kind {
+            Kind::Ordinary => queue.room.take(length, false),
+            Kind::Closing => queue.room.take(length, true),
+            Kind::First => queue.room.begin(length),
+        };
+        let goes = goes.map_err(|why| match why {
             NoRoom::Behind => AppendError::Behind,
             NoRoom::DiskFull => AppendError::DiskFull,
         })?;
@@ -372,6 +413,8 @@ impl Inner {
             Goes::ToSpare => queue.spare.take(),
         };
         queue.segments.extend(ready);
+        // The writer takes all there is at once, and looks again before it sleeps.
+        let wake = queue.records.is_empty();
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -379,11 +422,19 @@ impl Inner {
             waiter,
         });
         drop(queue);
-        self.shared.writer.notify_one();
+        if wake {
+            self.shared.writer.notify_one();
+        }
         if goes != Goes::On {
             self.shared.preparer.notify_all();
         }
         Ok(())
+    }
+
+    fn now(&self) -> Time {
+        let since = self.disk.now().duration_since(UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Time::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     fn close(&self) {
@@ -415,12 +466,35 @@ impl Drop for Inner {
     }
 }
 
-/// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
-fn is_closing(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. }
-    )
+/// Which call a record decides about.
+fn fingerprint(event: &Event) -> Option<Fingerprint> {
+    match event {
+        Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
+        _ => None,
+    }
+}
+
+/// Where a record may go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    /// It closes what an earlier one opened: there is room for it even on a full disk.
+    Closing,
+    /// To the start of a segment: what the segments before it hold can then be removed.
+    First,
+}
+
+fn kind(event: &Event) -> Kind {
+    match event {
+        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. } => {
+            Kind::Closing
+        }
+        Event::PayloadsErased { .. } => Kind::First,
+        Event::CallDecided { .. }
+        | Event::GatewayStarted { .. }
+        | Event::LoginDenied { .. }
+        | Event::RunOpened { .. } => Kind::Ordinary,
+    }
 }
 
 fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {
@@ -440,11 +514,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-}
-
-fn now() -> Time {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

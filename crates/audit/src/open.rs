@@ -188,6 +188,7 @@ pub(crate) fn open(
 
     let mut integrator = Integrator::new(
         layout.clone(),
+        Arc::clone(disk),
         signer,
         edge,
         &partial,
@@ -413,7 +414,7 @@ fn repair(
             }
             let begin = |wal: &Path| {
                 let prepared = segment::prepare(disk.as_ref(), wal, 0, segment_size)?;
-                segment::take(wal, &prepared, covered)
+                segment::take(disk.as_ref(), wal, &prepared, covered)
             };
             let in_use = InUse {
                 path: at(wal, begin)?.path,

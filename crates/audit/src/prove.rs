@@ -138,9 +138,12 @@ fn beyond(wanted: u64, size: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use sha2::Sha256;
 
     use super::*;
+    use crate::disk::FileSystem;
     use crate::merkle::Edge;
     use crate::tiles::Tiles;
     use crate::verify::proof;
@@ -151,7 +154,7 @@ mod tests {
 
     /// The published tiles of a log of `size` records, and its root.
     fn publish(root: &std::path::Path, size: u64) -> Hash {
-        let mut tiles = Tiles::new(root.to_owned());
+        let mut tiles = Tiles::new(Arc::new(FileSystem), root.to_owned());
         let mut edge = Edge::default();
         for index in 0..size {
             for tile in edge.push(merkle::leaf(&record(index))) {

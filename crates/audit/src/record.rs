@@ -1,10 +1,11 @@
 //! What a record says, and its exact bytes: one JSON object in RFC 8785 form (keys sorted, no
 //! spaces, integers only). `docs/log-format.md` describes every field.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
-use bailiwick_run::{Confinement, Ending, Run, RunId, Time};
+use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
 use serde::Serialize;
 
 use crate::chain::ChainId;
@@ -77,6 +78,14 @@ pub enum Event {
         /// Why they were refused.
         reason: String,
     },
+    /// `payloads.erased`, in the gateway's chain: the payload key of a closed run is destroyed, and its
+    /// payloads with it. Made by [`Log::erase`](crate::Log::erase) alone.
+    PayloadsErased {
+        /// Whose payloads.
+        run: RunId,
+        /// Who wanted it.
+        by: Launcher,
+    },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {
         /// Why it ended.
@@ -102,6 +111,8 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it, if there was one.
+    pub digest: Option<Fingerprint>,
     /// Values that were masked on the way.
     pub masked: u64,
     /// The target's own error code (for PostgreSQL the SQLSTATE), never its text.
@@ -143,6 +154,9 @@ pub(crate) struct PayloadReference {
     pub(crate) size: u64,
 }
 
+/// How much room most records need: what is more costs a move or two.
+const USUAL: usize = 1024;
+
 /// The record's bytes. Where they would be longer than the limit, lists and texts are shortened,
 /// step by step, and the record says how many entries it leaves out.
 pub(crate) fn encode(
@@ -151,7 +165,7 @@ pub(crate) fn encode(
     payload: Option<&PayloadReference>,
     place: &Place,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     for room in Room::STEPS {
         bytes.clear();
         serde_json::to_writer(&mut bytes, &record(event, subject, payload, place, room))?;
@@ -190,15 +204,15 @@ impl Room {
         Room { list: 2, text: 32 },
     ];
 
-    fn text(self, text: &str) -> String {
+    fn text(self, text: &str) -> Cow<'_, str> {
         const CUT: &str = "…";
         if text.len() <= self.text {
-            return text.to_owned();
+            return Cow::Borrowed(text);
         }
         let end = text.floor_char_boundary(self.text.saturating_sub(CUT.len()));
         let mut short = text.get(..end).unwrap_or_default().to_owned();
         short.push_str(CUT);
-        short
+        Cow::Owned(short)
     }
 
     fn list<T>(self, all: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, Option<usize>) {
@@ -214,116 +228,126 @@ impl Room {
 // what makes the output canonical: serde_json writes them as they come.
 
 #[derive(Default, Serialize)]
-struct Record {
+struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<CallPart>,
+    call: Option<CallPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<DecisionPart>,
+    decision: Option<DecisionPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    launcher: Option<String>,
+    launcher: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<LoginPart>,
+    login: Option<LoginPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<OutcomePart>,
+    outcome: Option<OutcomePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<PayloadReference>,
+    payload: Option<&'a PayloadReference>,
     prev: String,
     run: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope_digest: Option<String>,
+    scope_digest: Option<Cow<'a, str>>,
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
+    target: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<String>,
+    task: Option<Cow<'a, str>>,
     time: String,
     r#type: &'static str,
     v: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    version: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
-struct CallPart {
-    actions: Vec<ActionPart>,
+struct CallPart<'a> {
+    actions: Vec<ActionPart<'a>>,
     fingerprint: Fingerprint,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_actions: Option<usize>,
     protocol: &'static str,
-    verb: String,
+    verb: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
-struct ActionPart {
+struct ActionPart<'a> {
     class: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    columns: Vec<String>,
+    columns: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_columns: Option<usize>,
-    resource: ResourcePart,
+    resource: ResourcePart<'a>,
     verb: &'static str,
 }
 
 #[derive(Serialize)]
-struct ResourcePart {
+struct ResourcePart<'a> {
     kind: Kind,
-    name: String,
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<String>,
+    schema: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
-struct DecisionPart {
+struct DecisionPart<'a> {
     effect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_policies: Option<usize>,
-    policies: Vec<String>,
-    policy_digest: String,
+    policies: Vec<Cow<'a, str>>,
+    policy_digest: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    remedy: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
-struct LoginPart {
-    reason: String,
+struct ErasedPart<'a> {
+    by: &'a str,
+    run: RunId,
+}
+
+#[derive(Serialize)]
+struct LoginPart<'a> {
+    reason: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunId>,
 }
 
 #[derive(Serialize)]
-struct OutcomePart {
+struct OutcomePart<'a> {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    digest: Option<Fingerprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, str>>,
     masked: u64,
     micros: u64,
     rows: u64,
     state: State,
 }
 
-fn record(
-    event: &Event,
-    subject: &Subject,
-    payload: Option<&PayloadReference>,
+fn record<'a>(
+    event: &'a Event,
+    subject: &'a Subject,
+    payload: Option<&'a PayloadReference>,
     place: &Place,
     room: Room,
-) -> Record {
+) -> Record<'a> {
     let base = Record {
-        payload: payload.cloned(),
+        payload,
         prev: place.prev.to_string(),
         run: place.chain.to_string(),
         seq: place.seq,
@@ -333,7 +357,7 @@ fn record(
     };
     let base = match subject {
         Subject::Run(run) if place.chain != ChainId::Gateway => Record {
-            launcher: Some(run.launcher.to_string()),
+            launcher: Some(run.launcher.as_str()),
             task: Some(room.text(&run.task)),
             ..base
         },
@@ -377,6 +401,7 @@ fn record(
             target: Some(room.text(target)),
             outcome: Some(OutcomePart {
                 bytes: outcome.bytes.min(limits::INTEGER),
+                digest: outcome.digest,
                 error: outcome.error.as_deref().map(|code| room.text(code)),
                 masked: outcome.masked.min(limits::INTEGER),
                 micros: outcome.micros.min(limits::INTEGER),
@@ -406,6 +431,14 @@ fn record(
             }),
             ..base
         },
+        Event::PayloadsErased { run, by } => Record {
+            r#type: "payloads.erased",
+            erased: Some(ErasedPart {
+                by: by.as_str(),
+                run: *run,
+            }),
+            ..base
+        },
         Event::RunClosed { ending } => Record {
             r#type: "run.closed",
             ending: Some(ending.as_str()),
@@ -427,7 +460,7 @@ fn record(
     }
 }
 
-fn action_part(action: &Action, room: Room) -> ActionPart {
+fn action_part(action: &Action, room: Room) -> ActionPart<'_> {
     let (columns, more_columns) = texts(&action.columns, room);
     let Resource { kind, schema, name } = &action.resource;
     ActionPart {
@@ -443,7 +476,11 @@ fn action_part(action: &Action, room: Room) -> ActionPart {
     }
 }
 
-fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> DecisionPart {
+fn decision_part<'a>(
+    decision: &'a Decision,
+    policy_digest: &'a str,
+    room: Room,
+) -> DecisionPart<'a> {
     let policies = decision.policies();
     let (shown, more_policies) = room.list(
         policies.len(),
@@ -463,7 +500,7 @@ fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> Decisi
     }
 }
 
-fn texts(all: &BTreeSet<String>, room: Room) -> (Vec<String>, Option<usize>) {
+fn texts(all: &BTreeSet<String>, room: Room) -> (Vec<Cow<'_, str>>, Option<usize>) {
     room.list(all.len(), all.iter().map(|text| room.text(text)))
 }
 
@@ -550,6 +587,7 @@ mod tests {
             state: State::Indeterminate,
             rows: u64::MAX,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: Some("42501".into()),
             micros: 3,

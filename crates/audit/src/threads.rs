@@ -21,7 +21,8 @@ use crate::wal::room::Wanted;
 use crate::wal::segment::{self, HEAD_LEN};
 
 /// Makes records durable, in the order of the queue: everything that queued while the last batch
-/// was being synced is the next batch.
+/// was being written and synced is the next batch. A sync follows at once where somebody waits for
+/// it, and soon where nobody does.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) disk: Arc<dyn Disk>,
@@ -31,21 +32,46 @@ pub(crate) struct Writer {
     pub(crate) offset: u64,
     /// The index of the next record.
     pub(crate) next: u64,
-    /// What is being written.
-    pub(crate) part: Vec<Queued>,
+    /// What is written, or being written, and not durable.
+    pub(crate) unsynced: Vec<Queued>,
+    /// Where a batch is put together. Kept, so that its memory is not asked for and given back for
+    /// each.
+    pub(crate) bytes: Vec<u8>,
+    /// Since when the first of these waits.
+    pub(crate) since: Option<Instant>,
+}
+
+/// What went wrong, and at what.
+type Failed = (&'static str, io::Error);
+
+enum Next {
+    Batch(Vec<Queued>),
+    /// What is unsynced has waited long enough.
+    Sync,
+    End,
 }
 
 impl Writer {
     /// Runs until the log is closed and everything queued is durable, or until a write fails.
     pub(crate) fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
-            let mut waiting = batch.into_iter().peekable();
-            if let Err((what, error)) = self.write(&mut waiting) {
-                let stopped = self.shared.stop(what, &error);
-                for record in self.part.drain(..).chain(waiting) {
-                    // Whoever asked may have gone.
-                    drop(record.waiter.send(Err(stopped.clone())));
+        loop {
+            let mut waiting = Vec::new().into_iter().peekable();
+            let (done, last) = match self.next() {
+                Next::Batch(batch) => {
+                    waiting = batch.into_iter().peekable();
+                    (self.write(&mut waiting), false)
                 }
+                Next::Sync => (self.sync(), false),
+                Next::End => (self.sync(), true),
+            };
+            if let Err((what, error)) = done {
+                let stopped = self.shared.stop(what, &error);
+                for record in self.unsynced.drain(..).chain(waiting) {
+                    record.waiter.refuse(&stopped);
+                }
+                break;
+            }
+            if last {
                 break;
             }
         }
@@ -53,80 +79,106 @@ impl Writer {
         self.shared.preparer.notify_all();
     }
 
-    fn next_batch(&self) -> Option<Vec<Queued>> {
+    fn next(&self) -> Next {
         let mut queue = lock(&self.shared.queue);
         loop {
-            if queue.stopped.is_some() {
-                return None;
-            }
             if !queue.records.is_empty() {
-                return Some(std::mem::take(&mut queue.records));
+                let as_many = Vec::with_capacity(queue.records.len());
+                return Next::Batch(std::mem::replace(&mut queue.records, as_many));
             }
-            if queue.closing {
-                return None;
+            if queue.stopped.is_some() || queue.closing {
+                return Next::End;
             }
-            queue = wait(&self.shared.writer, queue);
+            queue = match self.since {
+                None => wait(&self.shared.writer, queue),
+                Some(since) => {
+                    let left = limits::SYNC_WITHIN.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        return Next::Sync;
+                    }
+                    let waited = self.shared.writer.wait_timeout(queue, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
-    /// A batch ends where a segment does: when a segment comes into use, all before it is durable.
-    fn write(
-        &mut self,
-        batch: &mut Peekable<IntoIter<Queued>>,
-    ) -> Result<(), (&'static str, io::Error)> {
+    /// Writes a batch, and syncs it if it is time. A batch ends where a segment does: when a segment
+    /// comes into use, all before it is durable.
+    fn write(&mut self, batch: &mut Peekable<IntoIter<Queued>>) -> Result<(), Failed> {
         while let Some(first) = batch.next() {
+            if first.next_segment {
+                self.sync()?;
+            }
             let next_segment = first.next_segment;
-            self.part.push(first);
+            let begin = self.unsynced.len();
+            self.unsynced.push(first);
             if next_segment {
                 self.next_segment()
                     .map_err(|error| ("cannot begin a segment", error))?;
             }
             while let Some(record) = batch.next_if(|record| !record.next_segment) {
-                self.part.push(record);
+                self.unsynced.push(record);
             }
-            self.write_part()?;
+            self.write_from(begin)?;
+        }
+        let hurry = (self.unsynced.iter()).any(|record| record.waiter.wants_durable());
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if hurry || since.elapsed() >= limits::SYNC_WITHIN {
+            self.sync()?;
         }
         Ok(())
     }
 
-    fn write_part(&mut self) -> Result<(), (&'static str, io::Error)> {
-        let durable = self.next;
-        let length = self
-            .part
-            .iter()
-            .map(|record| record.durable.body.frame_len())
-            .sum();
-        let mut bytes = Vec::with_capacity(length);
-        for (index, record) in (durable..).zip(&self.part) {
-            frame::encode(index, durable, &record.durable.body, &mut bytes);
+    /// Writes what is unsynced from `begin` on.
+    fn write_from(&mut self, begin: usize) -> Result<(), Failed> {
+        let new = self.unsynced.get_mut(begin..).unwrap_or_default();
+        self.bytes.clear();
+        self.bytes.shrink_to(limits::BATCH_KEPT);
+        let durable = self.next - begin as u64;
+        for (index, record) in (self.next..).zip(&*new) {
+            frame::encode(index, durable, &record.durable.body, &mut self.bytes);
         }
         self.disk
-            .write(&self.file, &bytes, self.offset)
+            .write(&self.file, &self.bytes, self.offset)
             .map_err(|error| ("cannot write", error))?;
+        for record in &mut *new {
+            record.waiter.written();
+        }
+        self.offset += self.bytes.len() as u64;
+        self.next += new.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything that is written durable.
+    fn sync(&mut self) -> Result<(), Failed> {
+        self.since = None;
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
         self.disk
             .sync(&self.file)
             .map_err(|error| ("cannot make what was written durable", error))?;
-        self.offset += length as u64;
-        self.next += self.part.len() as u64;
-        self.shared.backlog.fetch_add(length, Ordering::Relaxed);
+        let length = (self.unsynced.iter()).map(|record| record.durable.body.frame_len());
+        self.shared
+            .backlog
+            .fetch_add(length.sum(), Ordering::Relaxed);
 
         // The integrator has them before anybody has a receipt: a checkpoint that is asked for
         // with a receipt in hand covers its record.
-        let mut receipts = Vec::with_capacity(self.part.len());
+        let mut receipts = Vec::with_capacity(self.unsynced.len());
         let mut durable = lock(&self.shared.durable);
         let wake = durable.records.is_empty();
-        for record in self.part.drain(..) {
-            let receipt = Receipt::of_durable(&record.durable.step, record.fingerprint);
-            receipts.push((record.waiter, receipt));
+        for record in self.unsynced.drain(..) {
+            receipts.push((record.waiter, record.durable.step, record.fingerprint));
             durable.records.push(record.durable);
         }
         drop(durable);
         if wake {
             self.shared.integrator.notify_all();
         }
-        for (waiter, receipt) in receipts {
-            // Whoever asked may have gone; the record stays.
-            drop(waiter.send(Ok(receipt)));
+        for (waiter, step, fingerprint) in receipts {
+            waiter.durable(|| Receipt::of_durable(&step, fingerprint));
         }
         Ok(())
     }
@@ -144,7 +196,7 @@ impl Writer {
             queue = wait(&self.shared.writer, queue);
         };
         drop(queue);
-        let taken = segment::take(&self.wal, &prepared, self.next)?;
+        let taken = segment::take(self.disk.as_ref(), &self.wal, &prepared, self.next)?;
         self.file = open_segment(&taken.path)?;
         self.offset = HEAD_LEN;
         Ok(())

@@ -17,11 +17,13 @@ pub(super) enum Body<'e> {
     /// Base Event: for what has no class.
     Base {},
     Datastore(Box<Datastore<'e>>),
+    EventLog(EventLog<'e>),
     Lifecycle(Lifecycle<'e>),
 }
 
 impl Body<'_> {
     pub(super) fn class(&self) -> Class {
+        let system = (1, "System Activity");
         let iam = (3, "Identity & Access Management");
         let application = (6, "Application Activity");
         let (class, (category_uid, category_name)) = match self {
@@ -29,6 +31,7 @@ impl Body<'_> {
             Self::AuthorizeSession(_) => ((3003, "Authorize Session"), iam),
             Self::Base {} => ((0, "Base Event"), (0, "Uncategorized")),
             Self::Datastore(_) => ((6005, "Datastore Activity"), application),
+            Self::EventLog(_) => ((1008, "Event Log Activity"), system),
             Self::Lifecycle(_) => ((6002, "Application Lifecycle"), application),
         };
         Class {
@@ -44,7 +47,7 @@ impl Body<'_> {
         match self {
             Self::Authentication(body) => body.ai_agent.is_some(),
             Self::AuthorizeSession(_) | Self::Datastore(_) => true,
-            Self::Base {} | Self::Lifecycle(_) => false,
+            Self::Base {} | Self::EventLog(_) | Self::Lifecycle(_) => false,
         }
     }
 }
@@ -103,6 +106,14 @@ pub(super) struct Datastore<'e> {
     pub(super) table: Option<Table<'e>>,
 }
 
+/// Event Log Activity (1008)
+#[derive(Debug, Serialize)]
+pub(super) struct EventLog<'e> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actor: Option<Actor<'e>>,
+    pub(super) log_name: &'e str,
+}
+
 /// Application Lifecycle (6002)
 #[derive(Debug, Serialize)]
 pub(super) struct Lifecycle<'e> {
@@ -130,6 +141,11 @@ impl<'e> Activity<'e> {
     // Application Lifecycle
     pub(super) const START: Activity<'static> = Activity::new(3, "Start");
     pub(super) const STOP: Activity<'static> = Activity::new(4, "Stop");
+
+    // Event Log Activity
+    pub(super) const DELETE_LOG: Activity<'static> = Activity::new(2, "Delete");
+    pub(super) const ROTATE_LOG: Activity<'static> = Activity::new(5, "Rotate");
+    pub(super) const START_LOG: Activity<'static> = Activity::new(6, "Start");
 
     // Datastore Activity
     pub(super) const READ: Activity<'static> = Activity::new(1, "Read");

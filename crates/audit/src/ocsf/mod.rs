@@ -5,6 +5,7 @@
 mod call;
 mod class;
 mod gateway;
+mod log;
 mod objects;
 mod run;
 
@@ -169,7 +170,11 @@ impl<'e> Source<'e> {
             "call.finished" => call::finished(self),
             "gateway.started" => gateway::started(self),
             "gateway.stopped" => Some(gateway::stopped(self)),
+            "log.continued" => Some(log::continued(self)),
+            "log.continues" => Some(log::continues(self)),
+            "log.pruned" => Some(log::pruned(self)),
             "login.denied" => run::login_denied(self),
+            "payloads.erased" => log::erased(self),
             "run.closed" => run::closed(self),
             "run.opened" => run::opened(self),
             _ => None,
@@ -214,7 +219,7 @@ impl<'e> Source<'e> {
 
     fn actor(self) -> Option<Actor<'e>> {
         Some(Actor {
-            session: self.session(),
+            session: Some(self.session()),
             user: self.user()?,
         })
     }

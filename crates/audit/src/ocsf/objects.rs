@@ -101,10 +101,12 @@ impl Fingerprint {
     }
 }
 
-/// `actor`: on whose behalf the run acts.
+/// `actor`: who did it; of what a run does, on whose behalf.
 #[derive(Debug, Serialize)]
 pub(super) struct Actor<'e> {
-    pub(super) session: Session<'e>,
+    /// The run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) session: Option<Session<'e>>,
     pub(super) user: User<'e>,
 }
 

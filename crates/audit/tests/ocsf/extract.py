@@ -16,6 +16,7 @@ CLASSES = [
     "application/datastore_activity",
     "iam/authentication",
     "iam/authorize_session",
+    "system/event_log_activity",
 ]
 OBJECTS = [
     "actor",
@@ -53,7 +54,7 @@ categories = load("categories.json")["attributes"]
 def parents(kind, name):
     """The definition and those that it extends, the most general first."""
     # A category's own definition stands in its folder.
-    path = f"{name}/{name}" if name in ("application", "iam") else name
+    path = f"{name}/{name}" if name in ("application", "iam", "system") else name
     own = load(f"{kind}/{path}.json")
     above = own.get("extends")
     return (parents(kind, above) if above else []) + [own]

@@ -91,6 +91,7 @@ fn outcome(state: State, error: Option<&str>) -> Event {
             state,
             rows: 3,
             bytes: 120,
+            digest: None,
             masked: 1,
             error: error.map(str::to_owned),
             micros: 850,
@@ -147,10 +148,26 @@ fn every_kind() -> Vec<Entry> {
         logged(vec![opened(&run), closed(&run)]),
     ];
     entries.extend(states.map(|state| in_run(outcome(state, Some("40001")))));
-    entries.push(entry(&json!({
-        "keys": ["a", "b"], "more": {"of": "it"}, "prev": "0".repeat(64), "run": "gateway",
-        "seq": 1, "time": "2026-03-01T09:30:00.125Z", "type": "log.rotated", "v": 1,
-    })));
+    let of_gateway = |kind: &str, mut fields: Value| {
+        let common = json!({
+            "prev": "0".repeat(64), "run": "gateway", "seq": 1,
+            "time": "2026-03-01T09:30:00.125Z", "type": kind, "v": 1,
+        });
+        let fields = fields.as_object_mut().unwrap();
+        fields.extend(common.as_object().unwrap().clone());
+        entry(&json!(fields))
+    };
+    let other = json!({"origin": "other.example/log", "size": 9});
+    entries.extend([
+        of_gateway(
+            "payloads.erased",
+            json!({"erased": {"by": "human:root@localhost", "run": run.id}}),
+        ),
+        of_gateway("log.pruned", json!({"pruned": {"before": 256}})),
+        of_gateway("log.continues", json!({"continues": other})),
+        of_gateway("log.continued", json!({"continued_by": other})),
+        of_gateway("some.day", json!({"keys": ["a"], "more": {"of": "it"}})),
+    ]);
     entries
 }
 
@@ -186,10 +203,14 @@ fn every_kind_of_record_is_a_valid_event() {
         "call.finished",
         "gateway.started",
         "gateway.stopped",
-        "log.rotated",
+        "log.continued",
+        "log.continues",
+        "log.pruned",
         "login.denied",
+        "payloads.erased",
         "run.closed",
         "run.opened",
+        "some.day",
     ];
     assert!(kinds.iter().eq(known), "{kinds:?}");
 }
