@@ -55,6 +55,9 @@ impl FromStr for Time {
             Some(local) => (local, 0),
             None => split_offset(&text).ok_or(InvalidTime)?,
         };
+        if !local.ends_with(|last: char| last.is_ascii_digit()) {
+            return Err(InvalidTime);
+        }
         let local = humantime::parse_rfc3339(&format!("{local}Z")).map_err(|_| InvalidTime)?;
         let since = local.duration_since(UNIX_EPOCH).map_err(|_| InvalidTime)?;
         let local = i64::try_from(since.as_millis()).map_err(|_| InvalidTime)?;
