@@ -9,7 +9,7 @@ use crate::reader::{Forward, ReadError, Reader};
 
 /// The records that a checkpoint covers, in the order of the log, and on as it covers more. What is
 /// not covered waits: it may be a moment from being durable, and what has left cannot be taken
-/// back. Reads nothing but the folder `log`.
+/// back. What was pruned is passed over.
 #[derive(Debug)]
 pub struct Published {
     reader: Reader,
@@ -66,6 +66,14 @@ impl Published {
         &self.origin
     }
 
+    /// The index of the first record that was not pruned.
+    ///
+    /// # Errors
+    /// If the note of it cannot be read.
+    pub fn first(&self) -> Result<u64, ReadError> {
+        self.reader.pruned()
+    }
+
     /// Only from here on. The gateway's clock may go back: of a moment, the records are those that
     /// were recorded at it or later, wherever they stand, unless the clock went back by more than a
     /// day.
@@ -120,7 +128,7 @@ impl Published {
     pub fn next(&mut self) -> Result<Next, ReadError> {
         loop {
             let position = self.forward.position();
-            if matches!(self.until, Some(Place::Index(end)) if position >= end) {
+            if self.is_end(position) {
                 return Ok(Next::End);
             }
             if position >= self.size && !self.has_grown()? {
@@ -129,6 +137,10 @@ impl Published {
             let Some(entry) = self.forward.next()? else {
                 return Ok(Next::Nothing);
             };
+            // Records between the two may have been pruned.
+            if self.is_end(entry.index) {
+                return Ok(Next::End);
+            }
             let time = time(&entry)?;
             if let Some(Place::Time(end)) = self.until {
                 if time >= end.after(limits::CLOCK_BACK) {
@@ -150,6 +162,10 @@ impl Published {
             }
             return Ok(Next::Record(Box::new(entry)));
         }
+    }
+
+    fn is_end(&self, index: u64) -> bool {
+        matches!(self.until, Some(Place::Index(end)) if index >= end)
     }
 
     /// Whether the checkpoint covers more than before.
@@ -181,7 +197,8 @@ impl Published {
     fn skip_to(&mut self, time: Time) -> Result<(), ReadError> {
         let back = u64::try_from(limits::CLOCK_BACK.as_millis()).unwrap_or(u64::MAX);
         let earliest = Time::from_millis(time.millis().saturating_sub(back));
-        let (mut low, mut high) = (self.forward.position(), self.size);
+        let mut low = self.forward.position().max(self.first()?);
+        let mut high = self.size.max(low);
         // No record before `low` is of `time` or later: the one before it is earlier by more than
         // the clock goes back.
         while low < high {

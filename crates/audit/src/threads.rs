@@ -299,6 +299,7 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
         } else {
             integrator.write()
         };
+        let done = done.and_then(|()| integrator.prune());
         let answer = match done {
             Ok(()) => {
                 shared

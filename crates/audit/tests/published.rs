@@ -42,7 +42,7 @@ fn what_no_checkpoint_covers_waits() {
     let (log, _) = open(dir.path());
     whole_run(&log, 1, 2);
     log.checkpoint_now().unwrap();
-    // It reads what is published and nothing else.
+    // A copy of what is published will do.
     let folder = tempfile::tempdir().unwrap();
     let public = || copy(&dir.path().join("log"), &folder.path().join("log"));
     public();
@@ -95,6 +95,28 @@ fn a_run_ends_with_its_last_record() {
     assert_eq!(rest(&mut of_open), (vec![6, 8], false));
     let mut of_gateway = published(dir.path()).of_gateway();
     assert_eq!(rest(&mut of_gateway), (vec![0, 7], false));
+}
+
+#[test]
+fn what_was_pruned_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), ORIGIN, &(0..600).map(at).collect::<Vec<_>>());
+    std::fs::create_dir(dir.path().join("wal")).unwrap();
+    std::fs::write(dir.path().join("wal/pruned"), "512\n").unwrap();
+    for gone in ["000", "001"] {
+        std::fs::remove_file(dir.path().join("log/tile/entries").join(gone)).unwrap();
+    }
+    assert_eq!(published(dir.path()).first().unwrap(), 512);
+    let all = |from: u64, to: u64| (from..to).collect::<Vec<_>>();
+    assert_eq!(rest(&mut published(dir.path())).0, all(512, 600));
+    let index = |index| since(dir.path(), Place::Index(index));
+    assert_eq!(rest(&mut index(3)).0, all(512, 600));
+    assert_eq!(rest(&mut index(530)).0, all(530, 600));
+    assert_eq!(rest(&mut index(3).until(Place::Index(90))), (vec![], true));
+    for (hour, first) in [(0, 512), (500, 512), (590, 590)] {
+        let mut reading = since(dir.path(), Place::Time(at(hour)));
+        assert_eq!(rest(&mut reading).0, all(first, 600), "{hour}");
+    }
 }
 
 #[test]

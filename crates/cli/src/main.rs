@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, export, init, open, run, runs, serve, show, task, trail, verify,
+    close, confined, erase, export, init, open, prune, run, runs, serve, show, task, trail, verify,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -46,6 +46,7 @@ enum Command {
     Verify(verify::Verify),
     Export(export::Export),
     Erase(erase::Erase),
+    Prune(prune::Prune),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.execute(),
         Command::Export(command) => command.execute(),
         Command::Erase(command) => command.execute(),
+        Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),

@@ -157,13 +157,16 @@ fn every_kind() -> Vec<Entry> {
         fields.extend(common.as_object().unwrap().clone());
         entry(&json!(fields))
     };
-    let other = json!({"origin": "other.example/log", "size": 9});
+    let other = json!({"origin": "other.example/log", "root": "AA==", "size": 9, "vkey": "o+1+A"});
     entries.extend([
         of_gateway(
             "payloads.erased",
             json!({"erased": {"by": "human:root@localhost", "run": run.id}}),
         ),
-        of_gateway("log.pruned", json!({"pruned": {"before": 256}})),
+        of_gateway(
+            "log.pruned",
+            json!({"pruned": {"before": 256, "by": "human:root@localhost"}}),
+        ),
         of_gateway("log.continues", json!({"continues": other})),
         of_gateway("log.continued", json!({"continued_by": other})),
         of_gateway("some.day", json!({"keys": ["a"], "more": {"of": "it"}})),

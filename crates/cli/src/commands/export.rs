@@ -8,14 +8,14 @@ use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use bailiwick_audit::{Next, Published, ReadError, Reader};
+use bailiwick_audit::{Next, Place, Published, ReadError, Reader};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::gateway;
 use crate::config::ConfigArg;
 use crate::failure::Failure;
-use crate::render;
+use crate::render::{self, note};
 use moment::Moment;
 use output::Output;
 
@@ -89,6 +89,10 @@ impl Export {
         let mut records = Published::new(Reader::open(data)?)?;
         if let Some(since) = &self.since {
             let place = since.place(records.origin())?;
+            let first = records.first()?;
+            if matches!(place, Place::Index(index) if index < first) {
+                note(format!("the records before #{first} were pruned"));
+            }
             records = records.since(place)?;
         }
         if let Some(until) = &self.until {
