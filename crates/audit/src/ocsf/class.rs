@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::objects::{
-    Actor, AiAgent, Authorization, Database, Endpoint, Product, QueryInfo, Role, Service, Session,
-    Table, User,
+    Actor, AiAgent, Authorization, Database, Endpoint, FindingInfo, Product, QueryInfo, Role,
+    Service, Session, Table, User,
 };
 
 /// The attributes that an event has because of its class.
@@ -18,6 +18,7 @@ pub(super) enum Body<'e> {
     Base {},
     Datastore(Box<Datastore<'e>>),
     EventLog(EventLog<'e>),
+    Finding(Finding),
     Lifecycle(Lifecycle<'e>),
 }
 
@@ -32,6 +33,7 @@ impl Body<'_> {
             Self::Base {} => ((0, "Base Event"), (0, "Uncategorized")),
             Self::Datastore(_) => ((6005, "Datastore Activity"), application),
             Self::EventLog(_) => ((1008, "Event Log Activity"), system),
+            Self::Finding(_) => ((2004, "Detection Finding"), (2, "Findings")),
             Self::Lifecycle(_) => ((6002, "Application Lifecycle"), application),
         };
         Class {
@@ -47,7 +49,7 @@ impl Body<'_> {
         match self {
             Self::Authentication(body) => body.ai_agent.is_some(),
             Self::AuthorizeSession(_) | Self::Datastore(_) => true,
-            Self::Base {} | Self::EventLog(_) | Self::Lifecycle(_) => false,
+            Self::Base {} | Self::EventLog(_) | Self::Finding(_) | Self::Lifecycle(_) => false,
         }
     }
 }
@@ -114,6 +116,13 @@ pub(super) struct EventLog<'e> {
     pub(super) log_name: &'e str,
 }
 
+/// Detection Finding (2004)
+#[derive(Debug, Serialize)]
+pub(super) struct Finding {
+    pub(super) finding_info: FindingInfo,
+    pub(super) is_alert: bool,
+}
+
 /// Application Lifecycle (6002)
 #[derive(Debug, Serialize)]
 pub(super) struct Lifecycle<'e> {
@@ -141,6 +150,9 @@ impl<'e> Activity<'e> {
     // Application Lifecycle
     pub(super) const START: Activity<'static> = Activity::new(3, "Start");
     pub(super) const STOP: Activity<'static> = Activity::new(4, "Stop");
+
+    // Detection Finding
+    pub(super) const CREATE_FINDING: Activity<'static> = Activity::new(1, "Create");
 
     // Event Log Activity
     pub(super) const DELETE_LOG: Activity<'static> = Activity::new(2, "Delete");
@@ -180,6 +192,7 @@ impl Severity {
     pub(super) const LOW: Self = Self::new(2, "Low");
     pub(super) const MEDIUM: Self = Self::new(3, "Medium");
     pub(super) const HIGH: Self = Self::new(4, "High");
+    pub(super) const CRITICAL: Self = Self::new(5, "Critical");
 
     const fn new(severity_id: u8, severity: &'static str) -> Self {
         Self {
@@ -204,6 +217,8 @@ impl<'e> Status<'e> {
     pub(super) const UNKNOWN: Status<'static> = Status::new(0, "Unknown");
     pub(super) const SUCCESS: Status<'static> = Status::new(1, "Success");
     pub(super) const FAILURE: Status<'static> = Status::new(2, "Failure");
+    /// Of a finding that nobody has looked at.
+    pub(super) const NEW: Status<'static> = Status::new(1, "New");
 
     /// One that OCSF has no id for.
     pub(super) const fn other(status: &'e str) -> Self {

@@ -4,6 +4,7 @@
 
 mod call;
 mod class;
+mod finding;
 mod gateway;
 mod log;
 mod objects;
@@ -177,6 +178,7 @@ impl<'e> Source<'e> {
             "payloads.erased" => log::erased(self),
             "run.closed" => run::closed(self),
             "run.opened" => run::opened(self),
+            "witness.disagreed" => finding::disagreed(self),
             _ => None,
         };
         mapped.unwrap_or_else(|| self.unknown())

@@ -267,3 +267,11 @@ pub(super) struct Authorization<'e> {
 pub(super) struct Policy<'e> {
     pub(super) uid: &'e str,
 }
+
+/// `finding_info`
+#[derive(Debug, Serialize)]
+pub(super) struct FindingInfo {
+    pub(super) desc: String,
+    pub(super) title: &'static str,
+    pub(super) uid: String,
+}

@@ -14,16 +14,25 @@ CLASSES = [
     "base_event",
     "application/application_lifecycle",
     "application/datastore_activity",
+    "findings/detection_finding",
     "iam/authentication",
     "iam/authorize_session",
     "system/event_log_activity",
 ]
+# Where the definitions that classes extend stand.
+FOLDERS = {
+    "application": "application/",
+    "finding": "findings/",
+    "iam": "iam/",
+    "system": "system/",
+}
 OBJECTS = [
     "actor",
     "ai_agent",
     "attestation",
     "authorization",
     "database",
+    "finding_info",
     "fingerprint",
     "iam_role",
     "metadata",
@@ -53,9 +62,7 @@ categories = load("categories.json")["attributes"]
 
 def parents(kind, name):
     """The definition and those that it extends, the most general first."""
-    # A category's own definition stands in its folder.
-    path = f"{name}/{name}" if name in ("application", "iam", "system") else name
-    own = load(f"{kind}/{path}.json")
+    own = load(f"{kind}/{FOLDERS.get(name, '')}{name}.json")
     above = own.get("extends")
     return (parents(kind, above) if above else []) + [own]
 

@@ -169,6 +169,10 @@ fn every_kind() -> Vec<Entry> {
         ),
         of_gateway("log.continues", json!({"continues": other})),
         of_gateway("log.continued", json!({"continued_by": other})),
+        of_gateway(
+            "witness.disagreed",
+            json!({"witness": {"name": "w1", "ours": 7, "problem": "larger", "size": 9}}),
+        ),
         of_gateway("some.day", json!({"keys": ["a"], "more": {"of": "it"}})),
     ]);
     entries
@@ -214,6 +218,7 @@ fn every_kind_of_record_is_a_valid_event() {
         "run.closed",
         "run.opened",
         "some.day",
+        "witness.disagreed",
     ];
     assert!(kinds.iter().eq(known), "{kinds:?}");
 }
