@@ -467,7 +467,8 @@ fn the_example_in_the_docs_is_one() {
 #[test]
 fn the_check_finds_what_is_wrong() {
     let right = event(&in_run(denied(Vec::new())));
-    let broken: [(&str, fn(&mut Value)); 12] = [
+    type Spoil = fn(&mut Value);
+    let broken: [(&str, Spoil); 12] = [
         ("time is missing", |event| remove(event, "time")),
         ("src_endpoint is missing", |event| {
             remove(event, "src_endpoint");
