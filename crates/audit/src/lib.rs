@@ -3,6 +3,7 @@
 //! - [`Log`] takes records and makes them durable. A [`Receipt`] exists only once its record
 //!   survived an `fdatasync`; whoever demands one demands that.
 //! - [`Reader`] looks at what was recorded.
+//! - [`Published`] hands it on to other systems, [`ocsf`] in their words.
 //! - [`verify`] checks it, trusting neither the operator nor the code that wrote it.
 //!
 //! The bytes on disk are described in `docs/log-format.md`.
@@ -22,11 +23,13 @@ mod log;
 mod memory;
 mod merkle;
 mod note;
+pub mod ocsf;
 mod open;
 mod payload;
 mod prove;
 mod prune;
 mod publication;
+mod published;
 mod queue;
 mod reader;
 mod receipt;
@@ -53,6 +56,7 @@ pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use prune::PruneError;
+pub use published::{Next, Place, Published};
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};

@@ -58,6 +58,18 @@ pub enum ReadError {
         /// Why not.
         reason: String,
     },
+    /// The log is not the one that it was before, or is shorter.
+    #[error("the log is {is}, with {size} records; it was {was}, with {before} at least")]
+    Replaced {
+        /// Its origin before.
+        was: String,
+        /// How many records it had at least.
+        before: u64,
+        /// Its origin now.
+        is: String,
+        /// How many records its checkpoint covers now.
+        size: u64,
+    },
     /// The master key is missing or is not one.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -345,12 +357,19 @@ impl Reader {
 
     /// How many records the checkpoint covers.
     pub(crate) fn covered(&self) -> Result<u64, ReadError> {
+        self.checkpoint().map(|(_, size)| size)
+    }
+
+    /// The log's origin, and how many records the checkpoint covers.
+    pub(crate) fn checkpoint(&self) -> Result<(String, u64), ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;
         let text = String::from_utf8_lossy(&note);
-        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
-        size.ok_or_else(|| ReadError::Io {
+        let mut lines = text.lines();
+        let origin = lines.next().map(str::to_owned);
+        let size = lines.next().and_then(|size| size.parse().ok());
+        origin.zip(size).ok_or_else(|| ReadError::Io {
             path,
             error: io::Error::new(io::ErrorKind::InvalidData, "it is not a checkpoint"),
         })

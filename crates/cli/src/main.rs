@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, prune, run, runs, serve, show, signer, task, trail, verify,
-    witness,
+    close, confined, erase, export, init, open, prune, run, runs, serve, show, signer, task, trail,
+    verify, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -46,6 +46,7 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Export(export::Export),
     Erase(erase::Erase),
     Prune(prune::Prune),
     Task(task::Task),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Export(command) => command.execute(),
         Command::Erase(command) => command.execute(),
         Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
