@@ -202,8 +202,12 @@ impl Verify {
         } else {
             let style = style::DENIED;
             let mut text = format!("{style}✗ broken:{style:#} {}\n", clean(&message));
-            for line in evidence.into_iter().flat_map(clean_lines) {
-                text.push_str(&format!("  | {line}\n"));
+            if let Some(note) = evidence {
+                // As it is, to be copied.
+                text.push('\n');
+                for line in clean_lines(note) {
+                    text.push_str(&format!("{line}\n"));
+                }
             }
             render::print(&text)?;
         }
