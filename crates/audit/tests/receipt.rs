@@ -11,6 +11,8 @@ mod kit;
 use std::path::Path;
 
 use bailiwick_audit::{NotProven, Policy, ProofFile, Proven, Reader, verify_receipt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use kit::witness::Witness;
 use kit::*;
 use tempfile::TempDir;
@@ -125,6 +127,14 @@ fn a_receipt_for_another_record_or_log_is_none() {
         check(&swapped),
         Err(NotProven::NotIncluded { index: 4, .. })
     ));
+    // One byte more of the record, in whatever form a record of it could have.
+    let encoded = lines[1].strip_prefix("extra ").unwrap();
+    let record = BASE64.decode(encoded).unwrap();
+    for more in [&b" "[..], b"\n", b"\0"] {
+        let longer = BASE64.encode([&record[..], more].concat());
+        let wrong = check(&with(encoded, &longer)).unwrap_err();
+        assert!(matches!(wrong, NotProven::NotIncluded { .. }), "{wrong}");
+    }
     for (from, to) in [
         ("index 4", "index 5"),
         ("index 4", "index 04"),

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, receipt, run, runs, serve, show, task, trail, verify,
-    verify_receipt,
+    close, confined, erase, init, open, prune, receipt, run, runs, serve, show, signer, task,
+    trail, verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -49,7 +49,10 @@ enum Command {
     Receipt(receipt::Receipt),
     VerifyReceipt(verify_receipt::VerifyReceipt),
     Erase(erase::Erase),
+    Prune(prune::Prune),
     Task(task::Task),
+    Witness(witness::Witness),
+    Signer(signer::Signer),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
     #[command(hide = true)]
@@ -72,7 +75,10 @@ fn main() -> ExitCode {
         Command::Receipt(command) => command.execute(),
         Command::VerifyReceipt(command) => command.execute(),
         Command::Erase(command) => command.execute(),
+        Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::Witness(command) => command.execute(),
+        Command::Signer(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };

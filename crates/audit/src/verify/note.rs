@@ -114,6 +114,13 @@ impl<'a> Note<'a> {
         Ok(earliest)
     }
 
+    /// The signature lines that name this log's key, each without its end. Whether they are its is
+    /// for [`Note::is_signed_by`] to say.
+    pub(crate) fn lines_of_log(&self, key: &LogKey) -> impl Iterator<Item = &'a str> {
+        let lines = self.lines.iter();
+        lines.filter_map(|line| key.is(line.name, line.id).then_some(line.whole))
+    }
+
     /// The signature lines that name this witness's key, each without its end. Whether they are its
     /// is for [`Note::cosigned_by`] to say.
     pub(crate) fn lines_of(&self, key: &CosignerKey) -> impl Iterator<Item = &'a str> {

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commands::show::Page;
+use crate::commands::page::Page;
 use crate::commands::trust::TrustArgs;
 use crate::failure::Failure;
 use crate::render::{self, clean, count, style};
