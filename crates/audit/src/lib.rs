@@ -48,7 +48,7 @@ pub use entry::{
     RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource, RecordedWitness,
 };
 pub use error::AppendError;
-pub use keys::KeyError;
+pub use keys::{InvalidSecret, KeyError, PayloadSecret};
 pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};

@@ -18,6 +18,7 @@ use crate::disk::{self, Disk};
 use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
+use crate::log::Config;
 use crate::merkle::{Edge, TILE};
 use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
@@ -183,11 +184,16 @@ pub(crate) struct Opened {
 /// Opens the log in a data folder.
 pub(crate) fn open(
     layout: &Layout,
-    origin: String,
-    signer: Option<PathBuf>,
+    config: Config,
     disk: &Arc<dyn Disk>,
     segment_size: u64,
 ) -> Result<Opened, OpenError> {
+    let Config {
+        dir: _,
+        origin,
+        signer,
+        payload_key,
+    } = config;
     if !note::is_name(&origin) {
         return Err(OpenError::Origin(origin));
     }
@@ -197,7 +203,7 @@ pub(crate) fn open(
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.segments.is_empty();
-    let keys = Keys::open(&layout.keys(), new)?;
+    let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
     let found = if new {

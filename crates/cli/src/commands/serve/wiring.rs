@@ -65,6 +65,7 @@ pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
         dir: config.data.clone(),
         origin: config.name.clone(),
         signer: config.log.signer.clone(),
+        payload_key: config.payload_key()?,
     };
     let (log, recovered) = Log::open(settings).map_err(|error| match error {
         OpenError::InUse(_)
@@ -154,6 +155,7 @@ pub(super) fn server_settings(config: &Config) -> ServerSettings {
     ServerSettings {
         data: config.data.clone(),
         network: config.listen.control,
+        public_log: config.log.public,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
