@@ -61,6 +61,44 @@ fn every_record_has_a_receipt_that_names_it() {
     assert!(reader.newest_run().unwrap().unwrap().to_string() > run);
 }
 
+/// Reads the file as tlog-proof describes it, and checks it with what others wrote.
+#[test]
+fn others_check_it_with_their_code() {
+    use signed_note::{Note, StandardVerifier, VerifierList};
+    use tlog_tiles::{Checkpoint, Hash, check_record, record_hash};
+
+    let (dir, _) = log(200);
+    let vkey = vkey(dir.path());
+    for index in [0, 1, 200, 255, 256, 411, 412] {
+        let entries = Reader::open(dir.path()).unwrap().newest(usize::MAX);
+        let entry = &entries.unwrap()[index];
+        let receipt = prove(dir.path(), &entry.id()).text;
+        let (head, checkpoint) = receipt.split_once("\n\n").unwrap();
+        let lines: Vec<&str> = head.lines().collect();
+        assert_eq!(lines[0], "c2sp.org/tlog-proof@v1");
+        let record = lines[1].strip_prefix("extra ").unwrap();
+        let record = BASE64.decode(record).unwrap();
+        assert_eq!(record, entry.bytes);
+        assert_eq!(lines[2], format!("index {index}"));
+        let path = lines[3..].iter().map(|line| BASE64.decode(line).unwrap());
+        let path: Vec<Hash> = path.map(|hash| Hash(hash.try_into().unwrap())).collect();
+
+        let note = Note::from_bytes(checkpoint.as_bytes()).unwrap();
+        let key = StandardVerifier::new(vkey.trim()).unwrap();
+        note.verify(&VerifierList::new(vec![Box::new(key)]))
+            .unwrap();
+        let checkpoint = Checkpoint::from_bytes(note.text()).unwrap();
+        check_record(
+            &path,
+            checkpoint.size(),
+            *checkpoint.hash(),
+            index as u64,
+            record_hash(&record),
+        )
+        .unwrap();
+    }
+}
+
 #[test]
 fn every_flipped_bit_shows() {
     let (dir, run) = log(3);

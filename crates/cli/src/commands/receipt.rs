@@ -93,7 +93,8 @@ fn find(reader: &Reader, name: &str) -> Result<Entry, Failure> {
     let found = reader.record(&name)?;
     found.ok_or_else(|| {
         Failure::new(format!("the log has no record `{name}`")).help(
-            "a record's name is RUN/NUMBER, or its digest; `bailiwick trail RUN` shows the numbers",
+            "a record's name is RUN/NUMBER, or its digest; `bailiwick trail RUN` shows the numbers. \
+             Of a record that was pruned only receipts made before are left",
         )
     })
 }
