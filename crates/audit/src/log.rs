@@ -326,12 +326,12 @@ impl Inner {
             number: opened.prepared,
         };
         let for_integrator = Arc::clone(&shared);
-        let integrator = opened.integrator;
+        let (integrator, unsigned) = (opened.integrator, opened.unsigned);
         let running = Running {
             writer: spawn("audit-writer", || writer.run())?,
             preparer: spawn("audit-preparer", || preparer.run())?,
             integrator: spawn("audit-integrator", move || {
-                threads::integrate(&for_integrator, integrator);
+                threads::integrate(&for_integrator, integrator, unsigned);
             })?,
             witnesses: None,
             _lock: opened.lock,

@@ -27,7 +27,7 @@ use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
 use crate::record::Continues;
 use crate::rotate;
-use crate::sign::SignError;
+use crate::sign::{SignError, Unsigned};
 use crate::threads;
 use crate::tiles;
 use crate::wal::frame::Frame;
@@ -179,6 +179,7 @@ pub(crate) struct Opened {
     pub(crate) chains: Chains,
     pub(crate) payload_keys: HashMap<ChainId, PayloadKey>,
     pub(crate) integrator: Integrator,
+    pub(crate) unsigned: Unsigned,
     pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
     /// The log that this one, which is empty, continues.
@@ -271,13 +272,16 @@ pub(crate) fn open(
         },
     );
     integrator.add(records);
-    match integrator.publish() {
+    let mut unsigned = Unsigned::default();
+    let started = integrator.start();
+    if signed.is_some() {
+        unsigned.note(&started);
+    }
+    match started {
         Ok(()) => {}
         // In both cases the integrator's thread goes on trying.
         Err(SignError::Io(error)) if signed.is_some() && disk::is_full(&error) => {}
-        Err(error @ SignError::Unavailable { .. }) if signed.is_some() => {
-            tracing::error!("nothing is published until it is signed: {error}");
-        }
+        Err(SignError::Unavailable { .. }) if signed.is_some() => {}
         Err(SignError::Io(error)) => {
             let path = layout.log();
             return Err(OpenError::Io { path, error });
@@ -305,6 +309,7 @@ pub(crate) fn open(
         chains,
         payload_keys,
         integrator,
+        unsigned,
         publication,
         recovered,
         continues: match next {

@@ -16,7 +16,7 @@ use crate::integrator::{Durable, Integrator};
 use crate::limits;
 use crate::queue::{Queued, Shared, lock, wait};
 use crate::receipt::Receipt;
-use crate::sign::SignError;
+use crate::sign::{SignError, Unsigned};
 use crate::wal::frame;
 use crate::wal::room::Wanted;
 use crate::wal::segment::{self, HEAD_LEN};
@@ -280,10 +280,9 @@ impl Preparer {
 
 /// Brings durable records into the tree and signs it, until the log is closed or the tree cannot be
 /// written. On a full disk it keeps trying: nothing is lost, the write-ahead log has it.
-pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
+pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator, mut unsigned: Unsigned) {
     let mut published = Instant::now();
     let mut unwritten = 0;
-    let mut unsigned = Unsigned::default();
     loop {
         let (records, requests, closing) = gathered(shared, integrator.is_behind());
         unwritten += records
@@ -337,37 +336,6 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut durable = lock(&shared.durable);
     durable.ended = true;
     durable.requests.clear();
-}
-
-/// Says that the signer is missing: at once, then now and then, and when it is back.
-#[derive(Default)]
-struct Unsigned {
-    said: Option<Instant>,
-}
-
-impl Unsigned {
-    fn note(&mut self, done: &Result<(), SignError>) {
-        match done {
-            Err(error @ SignError::Unavailable { .. }) if self.is_to_be_said() => {
-                tracing::error!("nothing is published until it is signed: {error}");
-                self.said = Some(Instant::now());
-            }
-            Ok(()) if self.said.take().is_some() => {
-                tracing::info!("the signer signs again");
-            }
-            _ => {}
-        }
-    }
-
-    fn is_to_be_said(&self) -> bool {
-        self.said
-            .is_none_or(|said| said.elapsed() >= limits::SAY_AGAIN)
-    }
-
-    /// Whether records wait for the signer.
-    fn is_said(&self) -> bool {
-        self.said.is_some()
-    }
 }
 
 type Gathered = (

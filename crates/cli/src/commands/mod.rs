@@ -9,7 +9,6 @@ pub(crate) mod init;
 pub(crate) mod lasting;
 pub(crate) mod open;
 pub(crate) mod page;
-pub(crate) mod policy_file;
 pub(crate) mod prune;
 pub(crate) mod receipt;
 pub(crate) mod rotate;

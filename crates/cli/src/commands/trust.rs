@@ -1,12 +1,14 @@
 //! Whom a command trusts: the keys of logs, and policies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bailiwick_audit::Policy;
 use clap::Args;
 
-use crate::commands::policy_file;
 use crate::failure::Failure;
+
+/// More than the longest policy has.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Which logs and witnesses to trust.
 #[derive(Args)]
@@ -25,7 +27,7 @@ impl TrustArgs {
     /// neither.
     pub(crate) fn given(&self) -> Result<Option<Policy>, Failure> {
         let mut policy = match &self.policy {
-            Some(file) => Some(policy_file::read(file)?),
+            Some(file) => Some(read(file)?),
             None => None,
         };
         for key in &self.keys {
@@ -42,6 +44,25 @@ impl TrustArgs {
                 .help("--key names the log's verifier key, or --policy a file that has it")
         })
     }
+}
+
+/// Reads a trust policy.
+pub(crate) fn read(file: &Path) -> Result<Policy, Failure> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let read =
+        std::fs::File::open(file).and_then(|open| open.take(MAX_FILE).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        Failure::new(format!(
+            "cannot read the policy `{}`: {error}",
+            file.display()
+        ))
+    })?;
+    Policy::parse(&bytes).map_err(|error| {
+        Failure::new(format!("`{}` is no valid policy: {error}", file.display())).help(
+            "a policy has lines `log`, `witness`, `group` and one `quorum`; see docs/verifying.md",
+        )
+    })
 }
 
 /// The policy with one more log, by its key; one of that log alone if there is none.

@@ -10,7 +10,7 @@ use bailiwick_run::RunId;
 use bailiwick_wire::{Agent, Protocol};
 use tokio::net::TcpListener;
 
-use crate::commands::policy_file;
+use crate::commands::trust;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::http::Http;
@@ -101,7 +101,7 @@ pub(super) fn policy(config: &Config) -> Result<Option<Policy>, Failure> {
     let Some(file) = &config.log.policy else {
         return Ok(None);
     };
-    let policy = policy_file::read(file)?;
+    let policy = trust::read(file)?;
     if !policy.logs().iter().any(|log| log.name() == config.name) {
         tracing::warn!(
             "`{}` has no `log` line for {}, so it is of no use to others yet; `log.vkey` in the \
