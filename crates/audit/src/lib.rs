@@ -33,6 +33,7 @@ mod note;
 mod open;
 mod payload;
 mod prove;
+mod prune;
 mod queue;
 mod reader;
 mod receipt;
@@ -44,15 +45,18 @@ mod wal;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource,
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
+    RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
-pub use reader::{ReadError, Reader};
+pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
-pub use record::{Draft, Event, Outcome, State, Subject};
-pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use record::{ContinuedBy, Continues, Draft, Event, Outcome, State, Subject};
+pub use verify::{
+    Broken, DirSource, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
+    verify,
+};
 pub use wal::scan::WalError;

@@ -15,6 +15,9 @@ pub(crate) const PAYLOAD: usize = 4 * MIB;
 /// their lengths.
 pub(crate) const FRAME: usize = RECORD + PAYLOAD + KIB;
 
+/// How much memory the writer keeps from one batch for the next.
+pub(crate) const BATCH_KEPT: usize = MIB;
+
 /// The size of a segment of the write-ahead log. One is in use, one is prepared ahead, one is the
 /// reserve: three times this is what an idle log occupies.
 pub(crate) const SEGMENT: u64 = (16 * MIB) as u64;
@@ -25,6 +28,12 @@ pub(crate) const CLOSING_FRAME: u64 = (16 * KIB) as u64;
 
 /// How much may be durable and not yet in the tree before appends are refused.
 pub(crate) const BACKLOG: usize = 256 * MIB;
+
+/// How much of the write-ahead log a reader takes at once, unless a single frame is longer.
+pub(crate) const READ_AHEAD: usize = 256 * KIB;
+
+/// Chains of which a reader remembers keys and places. Those beyond it take longer, nothing else.
+pub(crate) const CHAINS_REMEMBERED: usize = 4096;
 
 /// The longest name of a log, which is also the name of its key.
 pub(crate) const ORIGIN: usize = 255;
@@ -47,3 +56,6 @@ pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
 /// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
 /// durable within 10 ms.
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
+
+/// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
+pub(crate) const PRUNED_AT_ONCE: u64 = 16;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
-use bailiwick_run::Time;
+use bailiwick_run::{Launcher, RunId, Time};
 use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Effect, Links, Step};
@@ -21,9 +21,10 @@ use crate::layout::Layout;
 use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
+use crate::prune::{self, PruneError};
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
-use crate::receipt::{Pending, Waiter, Written};
+use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
 use crate::wal::frame::Body;
@@ -99,6 +100,60 @@ impl Log {
     /// chain. It is durable with the next one that somebody waits for, or within 10 ms.
     pub fn note(&self, draft: Draft) -> Result<u64, AppendError> {
         self.inner.submit(draft, Waiter::Nobody)
+    }
+
+    /// Erases the payloads of a run that is closed: records that it is done, destroys the run's payload
+    /// key with every copy of it, and returns when none is left. No proof needs payloads, so the log
+    /// stays whole. Waits for the disk.
+    ///
+    /// Once the record is durable the erasure is sure to happen, at the next start if not now.
+    ///
+    /// # Errors
+    /// If the run is not closed, or the record cannot be made.
+    pub fn erase(&self, run: RunId, by: Launcher) -> Result<Receipt, AppendError> {
+        if lock(&self.inner.shared.chains).contains_key(&ChainId::Run(run)) {
+            return Err(AppendError::StillOpen(run.to_string()));
+        }
+        let draft = Draft {
+            event: Event::PayloadsErased { run, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        let receipt = self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(receipt)
+    }
+
+    /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
+    /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
+    /// every receipt is still proved; the log says itself what is gone. Returns the index of the
+    /// first record that stays. Waits for the disk until everything is removed.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or the record cannot be made.
+    pub fn prune(&self, until: Time, by: Launcher) -> Result<u64, PruneError> {
+        let open: Vec<RunId> = {
+            let chains = lock(&self.inner.shared.chains);
+            chains.keys().filter_map(ChainId::run).collect()
+        };
+        self.checkpoint_now()?;
+        let (pruned, before) = prune::boundary(&self.reader(), until, &open)?;
+        if before <= pruned {
+            return Ok(pruned);
+        }
+        let draft = Draft {
+            event: Event::LogPruned { before, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        let last = prune::last_bundle(&self.inner.layout, before);
+        while last.exists() {
+            self.checkpoint_now()?;
+            std::thread::sleep(limits::INTEGRATE_EVERY);
+        }
+        Ok(before)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -192,6 +247,7 @@ impl Inner {
             offset: opened.offset,
             next: opened.next,
             unsynced: Vec::new(),
+            bytes: Vec::new(),
             since: None,
         };
         let preparer = Preparer {
@@ -342,7 +398,7 @@ impl Inner {
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
         self.enqueue(
             Durable { step, body },
-            is_closing(event),
+            kind(event),
             fingerprint(event),
             waiter,
         )?;
@@ -360,11 +416,11 @@ impl Inner {
     fn enqueue(
         &self,
         durable: Durable,
-        closing: bool,
+        kind: Kind,
         fingerprint: Option<Fingerprint>,
         waiter: Waiter,
     ) -> Result<(), AppendError> {
-        if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
+        if kind != Kind::Closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
             return Err(AppendError::Behind);
         }
         let mut queue = lock(&self.shared.queue);
@@ -375,7 +431,12 @@ impl Inner {
             return Err(AppendError::Closed);
         }
         let length = durable.body.frame_len() as u64;
-        let goes = queue.room.take(length, closing).map_err(|why| match why {
+        let goes = match kind {
+            Kind::Ordinary => queue.room.take(length, false),
+            Kind::Closing => queue.room.take(length, true),
+            Kind::First => queue.room.begin(length),
+        };
+        let goes = goes.map_err(|why| match why {
             NoRoom::Behind => AppendError::Behind,
             NoRoom::DiskFull => AppendError::DiskFull,
         })?;
@@ -385,6 +446,8 @@ impl Inner {
             Goes::ToSpare => queue.spare.take(),
         };
         queue.segments.extend(ready);
+        // The writer takes all there is at once, and looks again before it sleeps.
+        let wake = queue.records.is_empty();
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -392,7 +455,9 @@ impl Inner {
             waiter,
         });
         drop(queue);
-        self.shared.writer.notify_one();
+        if wake {
+            self.shared.writer.notify_one();
+        }
         if goes != Goes::On {
             self.shared.preparer.notify_all();
         }
@@ -442,12 +507,30 @@ fn fingerprint(event: &Event) -> Option<Fingerprint> {
     }
 }
 
-/// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
-fn is_closing(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. }
-    )
+/// Where a record may go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    /// It closes what an earlier one opened: there is room for it even on a full disk.
+    Closing,
+    /// To the start of a segment: what the segments before it hold can then be removed.
+    First,
+}
+
+fn kind(event: &Event) -> Kind {
+    match event {
+        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. } => {
+            Kind::Closing
+        }
+        Event::PayloadsErased { .. } => Kind::First,
+        Event::CallDecided { .. }
+        | Event::GatewayStarted { .. }
+        | Event::LogContinued(_)
+        | Event::LogContinues(_)
+        | Event::LogPruned { .. }
+        | Event::LoginDenied { .. }
+        | Event::RunOpened { .. } => Kind::Ordinary,
+    }
 }
 
 fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {

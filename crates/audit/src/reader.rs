@@ -1,5 +1,9 @@
 //! Looking at what has been recorded, while a gateway runs or after.
 
+mod forward;
+mod payloads;
+mod tail;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -15,9 +19,12 @@ use crate::keys::{self, KeyError};
 use crate::layout::Layout;
 use crate::merkle::TILE;
 use crate::payload::{self, Sealed};
+use crate::prune;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
+
+pub use forward::Forward;
 
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +95,22 @@ impl Reader {
         Self { layout }
     }
 
+    /// Reads the log forward from the record of this index, or from the first that is not pruned, and
+    /// on as more is recorded.
+    pub fn from(&self, index: u64) -> Forward {
+        Forward::new(self.clone(), index)
+    }
+
+    /// How many records there are now: the index that the next one gets.
+    ///
+    /// # Errors
+    /// If the log cannot be read or is not whole.
+    pub fn count(&self) -> Result<u64, ReadError> {
+        let frames = self.frames()?;
+        let covered = self.covered()?;
+        Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
+    }
+
     /// The records of a run, in order; none if there is no such run. Reads back from the newest
     /// record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
@@ -144,11 +167,11 @@ impl Reader {
             reason: "its run is not one".to_owned(),
         })?;
         let (sealed, key) = self.sealed(entry.index, chain, &reference.id)?;
+        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let sealed = sealed.ok_or_else(|| ReadError::PayloadMissing(id.clone()))?;
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let opened = keys::master_key(&self.layout.keys())?
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
@@ -234,7 +257,8 @@ impl Reader {
             }
         }
         let tile = TILE as u64;
-        for number in (0..covered.div_ceil(tile)).rev() {
+        let pruned = self.pruned()?;
+        for number in (pruned / tile..covered.div_ceil(tile)).rev() {
             let entries = self.at(self.layout.log(), |log| {
                 tiles::read_entries(log, number, covered)
             })?;
@@ -266,8 +290,13 @@ impl Reader {
         }
     }
 
+    /// The index of the first record that was not pruned.
+    pub(crate) fn pruned(&self) -> Result<u64, ReadError> {
+        self.at(self.layout.pruned(), |_| prune::noted(&self.layout))
+    }
+
     /// How many records the checkpoint covers.
-    fn covered(&self) -> Result<u64, ReadError> {
+    pub(crate) fn covered(&self) -> Result<u64, ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;

@@ -34,6 +34,9 @@ pub(crate) struct Writer {
     pub(crate) next: u64,
     /// What is written, or being written, and not durable.
     pub(crate) unsynced: Vec<Queued>,
+    /// Where a batch is put together. Kept, so that its memory is not asked for and given back for
+    /// each.
+    pub(crate) bytes: Vec<u8>,
     /// Since when the first of these waits.
     pub(crate) since: Option<Instant>,
 }
@@ -80,7 +83,8 @@ impl Writer {
         let mut queue = lock(&self.shared.queue);
         loop {
             if !queue.records.is_empty() {
-                return Next::Batch(std::mem::take(&mut queue.records));
+                let as_many = Vec::with_capacity(queue.records.len());
+                return Next::Batch(std::mem::replace(&mut queue.records, as_many));
             }
             if queue.stopped.is_some() || queue.closing {
                 return Next::End;
@@ -129,19 +133,19 @@ impl Writer {
     /// Writes what is unsynced from `begin` on.
     fn write_from(&mut self, begin: usize) -> Result<(), Failed> {
         let new = self.unsynced.get_mut(begin..).unwrap_or_default();
-        let length = new.iter().map(|record| record.durable.body.frame_len());
-        let mut bytes = Vec::with_capacity(length.sum());
+        self.bytes.clear();
+        self.bytes.shrink_to(limits::BATCH_KEPT);
         let durable = self.next - begin as u64;
         for (index, record) in (self.next..).zip(&*new) {
-            frame::encode(index, durable, &record.durable.body, &mut bytes);
+            frame::encode(index, durable, &record.durable.body, &mut self.bytes);
         }
         self.disk
-            .write(&self.file, &bytes, self.offset)
+            .write(&self.file, &self.bytes, self.offset)
             .map_err(|error| ("cannot write", error))?;
         for record in &mut *new {
             record.waiter.written();
         }
-        self.offset += bytes.len() as u64;
+        self.offset += self.bytes.len() as u64;
         self.next += new.len() as u64;
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 use crate::Time;
 
@@ -52,9 +52,9 @@ impl FromStr for RunId {
     /// Accepts the canonical spelling only, so that one run has one name everywhere.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ulid = text.strip_prefix(Self::PREFIX).ok_or(InvalidRunId)?;
-        let id = Self(Ulid::from_string(ulid).map_err(|_| InvalidRunId)?);
-        if id.to_string() == text {
-            Ok(id)
+        let id = Ulid::from_string(ulid).map_err(|_| InvalidRunId)?;
+        if id.array_to_str(&mut [0; ULID_LEN]) == ulid {
+            Ok(Self(id))
         } else {
             Err(InvalidRunId)
         }
