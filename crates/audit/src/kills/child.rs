@@ -119,7 +119,9 @@ impl Pen {
             }
             Event::LoginDenied { target, .. } => *target = Some(name),
             Event::GatewayStarted { version } => *version = name,
-            Event::RunClosed { .. } | Event::GatewayStopped => {}
+            // Its payload has it, below.
+            Event::RunClosed { .. } => {}
+            other => panic!("not one of those that are written here: {other:?}"),
         }
         if fill > 0 || matches!(draft.event, Event::RunClosed { .. }) {
             let fill = ".".repeat(usize::try_from(fill).unwrap());
