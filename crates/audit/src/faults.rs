@@ -168,10 +168,7 @@ impl Bench {
     }
 
     fn try_open(&self) -> Result<(Log, Recovered), OpenError> {
-        let config = Config {
-            dir: self.dir.path().to_owned(),
-            origin: "test.example/log".to_owned(),
-        };
+        let config = Config::new(self.dir.path().to_owned(), "test.example/log");
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
         Log::open_on(config, disk, SEGMENT)
     }

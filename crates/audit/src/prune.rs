@@ -53,12 +53,6 @@ pub(crate) fn boundary(
     Ok((pruned, before - before % TILE as u64))
 }
 
-/// The file of the last bundle that goes when the log is pruned up to this index.
-pub(crate) fn last_bundle(layout: &Layout, before: u64) -> PathBuf {
-    let number = (before / TILE as u64).saturating_sub(1);
-    layout.log().join(tiles::path(Kind::Bundle, number, None))
-}
-
 /// Before which record the log is pruned, by the note of it; zero where there is none.
 pub(crate) fn noted(layout: &Layout) -> io::Result<u64> {
     let path = layout.pruned();
@@ -83,6 +77,8 @@ pub(crate) struct Pruner {
     before: u64,
     /// What the note of it says.
     noted: u64,
+    /// What a published checkpoint covers the record of: so far bundles may go.
+    published: u64,
     /// The first bundle that may still be there.
     next: u64,
 }
@@ -96,6 +92,7 @@ impl Pruner {
             layout,
             before,
             noted: before,
+            published: before,
             next: before / TILE as u64,
         };
         // They go in order, so what is left are the last ones.
@@ -126,9 +123,14 @@ impl Pruner {
         Ok(())
     }
 
+    /// The checkpoint is published.
+    pub(crate) fn published(&mut self) {
+        self.published = self.noted;
+    }
+
     /// Whether there is more to remove.
     pub(crate) fn is_behind(&self) -> bool {
-        self.next < self.before / TILE as u64
+        self.next < self.published / TILE as u64
     }
 
     /// Removes some bundles, each after the payloads of the runs that were closed in it.

@@ -15,10 +15,10 @@ use crate::chain::ChainId;
 use crate::digest::Digest;
 use crate::disk;
 use crate::entry::{Entry, Record};
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, PayloadSecret};
 use crate::layout::Layout;
 use crate::merkle::TILE;
-use crate::payload::{self, Sealed};
+use crate::payload::{self, MasterKey, Sealed};
 use crate::prune;
 use crate::tiles;
 use crate::wal::frame::Frame;
@@ -77,6 +77,8 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub struct Reader {
     layout: Layout,
+    /// The master key of the payloads; nothing if it is in the data folder, or not to be had.
+    master: Option<MasterKey>,
 }
 
 impl Reader {
@@ -85,14 +87,31 @@ impl Reader {
         let dir = dir.into();
         let layout = Layout::new(dir.clone());
         if layout.checkpoint().is_file() {
-            Ok(Self { layout })
+            Ok(Self {
+                layout,
+                master: None,
+            })
         } else {
             Err(ReadError::NoLog(dir))
         }
     }
 
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout }
+    pub(crate) fn new(layout: Layout, master: Option<MasterKey>) -> Self {
+        Self { layout, master }
+    }
+
+    /// The same, with the master key of the payloads where that is not in the data folder.
+    #[must_use]
+    pub fn with_payload_key(self, key: Option<PayloadSecret>) -> Self {
+        let master = key.map(|PayloadSecret(master)| master);
+        Self { master, ..self }
+    }
+
+    fn master_key(&self) -> Result<MasterKey, KeyError> {
+        match &self.master {
+            Some(master) => Ok(master.clone()),
+            None => keys::master_key(&self.layout.keys()),
+        }
     }
 
     /// Reads the log forward from the record of this index, or from the first that is not pruned, and
@@ -172,7 +191,7 @@ impl Reader {
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let opened = keys::master_key(&self.layout.keys())?
+        let opened = (self.master_key()?)
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
         opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))

@@ -19,10 +19,7 @@ pub(crate) fn open(dir: &Path) -> (Log, Recovered) {
 }
 
 pub(crate) fn config(dir: &Path) -> Config {
-    Config {
-        dir: dir.to_owned(),
-        origin: ORIGIN.to_owned(),
-    }
+    Config::new(dir.to_owned(), ORIGIN)
 }
 
 pub(crate) fn run(n: u64) -> Run {

@@ -116,8 +116,31 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
         page.line("erased", &format!("the payloads of {}", erased.run));
         page.line("for", &erased.by);
     }
+    if let Some(pruned) = &record.pruned {
+        page.line(
+            "pruned",
+            &format!("everything before record {}", pruned.before),
+        );
+        page.line("for", &pruned.by);
+    }
+    if let Some(log) = &record.continues {
+        page.line("continues", &log.origin);
+        page.line("which has", &format!("{} records", log.size));
+        page.line("root", &log.root);
+        page.line("key", &log.vkey);
+    }
+    if let Some(log) = &record.continued_by {
+        page.line("continued as", &log.origin);
+        page.line("key", &log.vkey);
+    }
     page.some("ending", record.ending.as_deref());
     page.some("version", record.version.as_deref());
+    if let Some(witness) = &record.witness {
+        page.styled("witness", &witness.name, style::DENIED);
+        page.line("problem", &witness.problem);
+        page.line("its size", &witness.size.to_string());
+        page.line("our size", &witness.ours.to_string());
+    }
     page.line("digest", &shown.digest);
     page.line("previous", &record.prev);
     page.line("in the log", &format!("record {}", shown.index));
