@@ -8,6 +8,10 @@
 //!
 //! The bytes on disk are described in `docs/log-format.md`.
 
+// What the tests of this folder and those in `tests/` share names the crate as its users do.
+#[cfg(test)]
+extern crate self as bailiwick_audit;
+
 mod chain;
 mod digest;
 mod disk;
@@ -17,6 +21,11 @@ mod error;
 mod faults;
 mod integrator;
 mod keys;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+#[path = "../tests/kit/mod.rs"]
+mod kit;
 mod layout;
 mod limits;
 mod log;

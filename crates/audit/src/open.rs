@@ -221,7 +221,7 @@ pub(crate) fn open(
     let scan = scan::scan(&layout.wal())?;
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
-    let new = published.is_none() && last.is_none() && scan.segments.is_empty();
+    let new = published.is_none() && last.is_none() && scan.is_new();
     let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
@@ -507,14 +507,16 @@ fn repair(
     let end = scan.segments.first().map_or(0, |first| first.base) + scan.frames.len() as u64;
     match (scan.segments.last(), &scan.end) {
         (Some(last), Some(End { offset, size, torn })) if end >= covered => {
-            if *torn > 0 {
-                at(last.path.clone(), |path| {
-                    let file = threads::open_segment(path)?;
+            at(last.path.clone(), |path| {
+                let file = threads::open_segment(path)?;
+                if *torn > 0 {
                     let zeros = vec![0; usize::try_from(*torn).unwrap_or(usize::MAX)];
                     disk.write(&file, &zeros, *offset)?;
-                    disk.sync(&file)
-                })?;
-            }
+                }
+                // What was found may be with the operating system alone: a kill comes between a
+                // write and its sync. From here on it is said to be durable.
+                disk.sync(&file)
+            })?;
             let in_use = InUse {
                 path: last.path.clone(),
                 offset: *offset,
