@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bailiwick_run::RunId;
+use bailiwick_run::{RunId, Time};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -16,13 +16,13 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::api::{
-    Ended, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary, TaskDetail,
-    TaskList, Trail, TrailRecord, Which,
+    Answer, Ended, Health, IndexState, OpenRequest, OpenedRun, Problem, Reindexed, Reindexing,
+    RunDetail, RunList, Search, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, REINDEX_LOOK};
 use crate::socket;
 use crate::token::Token;
 
@@ -53,6 +53,11 @@ pub enum ClientError {
     /// It did not answer in time.
     #[error("the gateway at {0} did not answer in {seconds} s", seconds = ANSWER_TIME_MAX.as_secs())]
     TimedOut(String),
+    /// The gateway cannot make its index.
+    #[error(
+        "the gateway cannot make the index: {0}; it tries again by itself, and its log says more"
+    )]
+    NoIndex(String),
     /// What answered is no gateway, or one of another version.
     #[error("what answers at {place} is not a gateway that this version understands: {reason}")]
     NotUnderstood {
@@ -234,6 +239,56 @@ impl Client {
     pub async fn record(&self, chain: &str, seq: u64) -> Result<TrailRecord, ClientError> {
         self.get(&format!("/v1/records/{}/{seq}", encoded(chain)))
             .await
+    }
+
+    /// Records that are found by their words, over all runs.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn search(&self, search: &Search) -> Result<Answer, ClientError> {
+        let limit = search.limit.map(|limit| limit.to_string());
+        let moment = |time: Option<Time>| time.map(|time| time.to_string());
+        let parts = [
+            ("words", search.words.clone()),
+            ("run", search.run.clone()),
+            ("task", search.task.clone()),
+            ("launcher", search.launcher.clone()),
+            ("target", search.target.clone()),
+            ("denied", search.denied.then(|| "true".to_owned())),
+            ("since", moment(search.since)),
+            ("until", moment(search.until)),
+            ("limit", limit),
+        ];
+        let parts = parts
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))));
+        let query = parts.collect::<Vec<_>>().join("&");
+        self.get(&format!("/v1/search?{query}")).await
+    }
+
+    /// How far the index is.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn index(&self) -> Result<IndexState, ClientError> {
+        self.get("/v1/index").await
+    }
+
+    /// Has the index made anew, and waits for it. Shows how far it is meanwhile.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health); and if the index cannot be made.
+    pub async fn reindex(&self, mut show: impl FnMut(u64)) -> Result<Reindexed, ClientError> {
+        let asked: Reindexing = (self.json(Method::POST, "/v1/reindex", Bytes::new())).await?;
+        loop {
+            sleep(REINDEX_LOOK).await;
+            let state = self.index().await?;
+            match (state.rebuilt, state.failure) {
+                (Some(rebuilt), _) if state.rebuilds >= asked.rebuild => return Ok(rebuilt),
+                (_, Some(failure)) => return Err(ClientError::NoIndex(failure)),
+                _ => show(state.records),
+            }
+        }
     }
 
     /// All tasks.

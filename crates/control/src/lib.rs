@@ -9,6 +9,7 @@
 pub mod api;
 pub mod client;
 mod clock;
+mod index;
 mod limits;
 mod live;
 mod names;
@@ -22,6 +23,7 @@ mod testing;
 mod token;
 mod trail;
 
+pub use index::{ReindexError, reindex};
 pub use live::Live;
 pub use registry::{
     AgentUrl, AttachError, Attachment, EndError, OpenRunError, Opened, Opening, Registry, Settings,
