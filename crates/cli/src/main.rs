@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{close, confined, init, open, run, runs, serve, show, task, trail, verify};
+use crate::commands::{
+    close, confined, init, open, reindex, run, runs, search, serve, show, task, trail, verify,
+};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///
@@ -41,7 +43,9 @@ enum Command {
     Runs(runs::Runs),
     Trail(trail::Trail),
     Show(show::Show),
+    Search(search::Search),
     Verify(verify::Verify),
+    Reindex(reindex::Reindex),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -61,7 +65,9 @@ fn main() -> ExitCode {
         Command::Runs(command) => command.execute(),
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
+        Command::Search(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Reindex(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),

@@ -274,11 +274,11 @@ impl Client {
         self.get("/v1/index").await
     }
 
-    /// Has the index made anew, and waits for it. Shows how far it is meanwhile.
+    /// Has the index made anew, and waits for it.
     ///
     /// # Errors
     /// As [`health`](Self::health); and if the index cannot be made.
-    pub async fn reindex(&self, mut show: impl FnMut(u64)) -> Result<Reindexed, ClientError> {
+    pub async fn reindex(&self) -> Result<Reindexed, ClientError> {
         let asked: Reindexing = (self.json(Method::POST, "/v1/reindex", Bytes::new())).await?;
         loop {
             sleep(REINDEX_LOOK).await;
@@ -286,7 +286,7 @@ impl Client {
             match (state.rebuilt, state.failure) {
                 (Some(rebuilt), _) if state.rebuilds >= asked.rebuild => return Ok(rebuilt),
                 (_, Some(failure)) => return Err(ClientError::NoIndex(failure)),
-                _ => show(state.records),
+                _ => {}
             }
         }
     }

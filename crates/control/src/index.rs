@@ -10,16 +10,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bailiwick_audit::Reader;
+use rusqlite::InterruptHandle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::api::{Answer, IndexState, Reindexed};
 use crate::limits::{INDEX_WAIT_MAX, SEARCH_TIME_MAX, SEARCHES_AT_ONCE_MAX};
+use crate::live::lock;
 use crate::registry::blocking;
 
 mod file;
@@ -52,6 +54,8 @@ struct Shared {
     rebuilds: AtomicU64,
     /// Held by those who search, and alone by whoever removes the file.
     file: RwLock<()>,
+    /// Breaks off whatever SQLite is doing in the thread.
+    interrupt: Mutex<Option<InterruptHandle>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -103,6 +107,7 @@ impl Index {
             stop: AtomicBool::new(false),
             rebuilds: AtomicU64::new(0),
             file: RwLock::new(()),
+            interrupt: Mutex::new(None),
             progress: sender,
         });
         let path = Self::path(data);
@@ -201,10 +206,12 @@ impl Index {
 }
 
 impl Drop for Index {
-    /// Waits for the batch that is being written: what comes next may be another index over the same
-    /// file.
+    /// Waits for the thread: what comes next may be another index over the same file.
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        if let Some(interrupt) = &*lock(&self.shared.interrupt) {
+            interrupt.interrupt();
+        }
         self.wake();
         if let Some(thread) = self.thread.take() {
             // One that panicked has nothing more to say; the next start finds the file as it is.

@@ -12,6 +12,7 @@ use super::file::{self, IndexError};
 use super::projection::{Projection, Step};
 use crate::api::Reindexed;
 use crate::limits::{INDEX_POLL, INDEX_RETRY_AFTER};
+use crate::live::lock;
 
 /// How much less of the processor the thread gets than those that serve calls, as `nice` counts it.
 const NICE: i32 = 10;
@@ -24,6 +25,8 @@ pub(super) struct Follower {
     begun: u64,
     /// When the index was thrown away that is not whole again yet.
     anew_since: Option<Instant>,
+    /// It was thrown away because it was damaged.
+    damaged: bool,
 }
 
 impl Follower {
@@ -34,6 +37,7 @@ impl Follower {
             shared,
             begun: 0,
             anew_since: None,
+            damaged: false,
         }
     }
 
@@ -45,6 +49,9 @@ impl Follower {
         }
         while !self.stopped() {
             let Err(error) = self.follow() else { break };
+            if self.stopped() {
+                break;
+            }
             tracing::error!(
                 "the index of the record cannot be kept up, and searches find nothing newer: {error}"
             );
@@ -55,11 +62,12 @@ impl Follower {
             while !self.stopped() && Instant::now() < until {
                 std::thread::park_timeout(INDEX_POLL);
             }
+            self.damaged = false;
         }
     }
 
     fn follow(&mut self) -> Result<(), IndexError> {
-        let mut projection = match Projection::open(&self.path, &self.reader) {
+        let mut projection = match self.open() {
             Err(error) if error.is_damage() => self.anew(None, &error.to_string())?,
             opened => opened?,
         };
@@ -74,8 +82,9 @@ impl Follower {
             match self.step(&mut projection, begun) {
                 Ok(Step::On) => {}
                 Ok(Step::End) => std::thread::park_timeout(INDEX_POLL),
-                // Should the new one be damaged as well, the disk is to be given some time.
-                Err(error) if error.is_damage() && self.anew_since.is_none() => {
+                // Should the new one be damaged as well, the disk is given some time.
+                Err(error) if error.is_damage() && !self.damaged => {
+                    self.damaged = true;
                     projection = self.anew(Some(projection), &error.to_string())?;
                 }
                 Err(error) => return Err(error),
@@ -87,7 +96,7 @@ impl Follower {
     fn step(&mut self, projection: &mut Projection, begun: Instant) -> Result<Step, IndexError> {
         let step = projection.step()?;
         self.report(projection, step, begun);
-        if step == Step::End {
+        if step == Step::End && !self.stopped() {
             projection.scrub()?;
         }
         Ok(step)
@@ -101,7 +110,13 @@ impl Follower {
         let _alone = (self.shared.file.write()).unwrap_or_else(PoisonError::into_inner);
         drop(old);
         file::remove(&self.path)?;
-        Projection::open(&self.path, &self.reader)
+        self.open()
+    }
+
+    fn open(&self) -> Result<Projection, IndexError> {
+        let projection = Projection::open(&self.path, &self.reader)?;
+        *lock(&self.shared.interrupt) = Some(projection.interrupt_handle());
+        Ok(projection)
     }
 
     fn report(&mut self, projection: &Projection, step: Step, begun: Instant) {
@@ -121,6 +136,7 @@ impl Follower {
                 rebuilt.took.as_millis()
             );
         }
+        self.damaged &= step == Step::On;
         let done = self.begun;
         self.shared.progress.send_modify(|progress| {
             progress.records = records;

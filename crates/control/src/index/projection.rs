@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bailiwick_audit::{Entry, Forward, ReadError, Reader};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, InterruptHandle, Transaction, params};
 
 use super::file::{self, IndexError};
 use super::row::Row;
@@ -60,6 +60,11 @@ impl Projection {
             scrub,
             unread: 0,
         })
+    }
+
+    /// Breaks off what is being written.
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
     }
 
     /// How many records of the log are in the index.
