@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bailiwick_run::{RunId, Time};
+use bailiwick_run::RunId;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -16,15 +16,17 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::api::{
-    Answer, Ended, Health, IndexState, OpenRequest, OpenedRun, Problem, Reindexed, Reindexing,
-    RunDetail, RunList, Search, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
+    Ended, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary, TaskDetail,
+    TaskList, Trail, TrailRecord, Which,
 };
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, REINDEX_LOOK};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
 use crate::token::Token;
+
+mod search;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -239,56 +241,6 @@ impl Client {
     pub async fn record(&self, chain: &str, seq: u64) -> Result<TrailRecord, ClientError> {
         self.get(&format!("/v1/records/{}/{seq}", encoded(chain)))
             .await
-    }
-
-    /// Records that are found by their words, over all runs.
-    ///
-    /// # Errors
-    /// As [`health`](Self::health).
-    pub async fn search(&self, search: &Search) -> Result<Answer, ClientError> {
-        let limit = search.limit.map(|limit| limit.to_string());
-        let moment = |time: Option<Time>| time.map(|time| time.to_string());
-        let parts = [
-            ("words", search.words.clone()),
-            ("run", search.run.clone()),
-            ("task", search.task.clone()),
-            ("launcher", search.launcher.clone()),
-            ("target", search.target.clone()),
-            ("denied", search.denied.then(|| "true".to_owned())),
-            ("since", moment(search.since)),
-            ("until", moment(search.until)),
-            ("limit", limit),
-        ];
-        let parts = parts
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))));
-        let query = parts.collect::<Vec<_>>().join("&");
-        self.get(&format!("/v1/search?{query}")).await
-    }
-
-    /// How far the index is.
-    ///
-    /// # Errors
-    /// As [`health`](Self::health).
-    pub async fn index(&self) -> Result<IndexState, ClientError> {
-        self.get("/v1/index").await
-    }
-
-    /// Has the index made anew, and waits for it.
-    ///
-    /// # Errors
-    /// As [`health`](Self::health); and if the index cannot be made.
-    pub async fn reindex(&self) -> Result<Reindexed, ClientError> {
-        let asked: Reindexing = (self.json(Method::POST, "/v1/reindex", Bytes::new())).await?;
-        loop {
-            sleep(REINDEX_LOOK).await;
-            let state = self.index().await?;
-            match (state.rebuilt, state.failure) {
-                (Some(rebuilt), _) if state.rebuilds >= asked.rebuild => return Ok(rebuilt),
-                (_, Some(failure)) => return Err(ClientError::NoIndex(failure)),
-                _ => {}
-            }
-        }
     }
 
     /// All tasks.

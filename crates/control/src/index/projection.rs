@@ -67,6 +67,11 @@ impl Projection {
         self.connection.get_interrupt_handle()
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// How many records of the log are in the index.
     pub(super) fn records(&self) -> u64 {
         self.log.position()
