@@ -196,8 +196,8 @@ impl Pen {
                 _ => 0,
             };
             match random.below(8) {
-                0 => drop(self.append(|| decided(&run, false), fill)?),
-                1 => drop(self.append(|| denied_login(&run), 0)?),
+                0 => self.append(|| decided(&run, false), fill).map(|_| ())?,
+                1 => self.append(|| denied_login(&run), 0).map(|_| ())?,
                 way => {
                     let allowed = || decided(&run, true);
                     let of = if way < 5 {

@@ -132,7 +132,9 @@ impl Forward {
                     self.ready.extend(frames.into_iter().map(Ready::Wal));
                     continue;
                 }
-                if let Some(tail) = self.following_segment()? {
+                // One in which nothing was written yet is followed by none.
+                let is_new = tail.base() == self.next;
+                if !is_new && let Some(tail) = self.following_segment()? {
                     self.tail = Some(tail);
                     continue;
                 }
