@@ -49,6 +49,21 @@ impl Fingerprint {
                 None => part(b"n"),
             }
         }
+        Self::short(hash)
+    }
+
+    /// The fingerprint of a call's result, from the SHA-256 digest of the bytes that the agent got. A
+    /// short result cannot be guessed from it without the key.
+    pub fn of_result(key: &FingerprintKey, digest: &[u8; 32]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(key.0);
+        // No call begins so: its first part is a protocol's name, and shorter.
+        hash.update(u64::MAX.to_be_bytes());
+        hash.update(digest);
+        Self::short(hash)
+    }
+
+    fn short(hash: Sha256) -> Self {
         // The key comes first and the output is truncated, so length extension gains nothing.
         let mut short = [0; 16];
         for (to, from) in short.iter_mut().zip(hash.finalize()) {
@@ -60,7 +75,14 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Every record of a call has one, so it is not left to the formatter, digit by digit.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -12,8 +13,9 @@ pub(crate) const PRIVATE: u32 = 0o600;
 /// Anybody may read it.
 pub(crate) const PUBLIC: u32 = 0o644;
 
-/// The system calls the write-ahead log depends on. There is one real implementation; the tests
-/// have one that fails on demand.
+/// The system calls that the log's promises depend on, and the clock. There is one real
+/// implementation; the tests have one that fails on demand, each call both ways: not done and said
+/// so, done and said it was not.
 pub(crate) trait Disk: Send + Sync + 'static {
     /// Makes a file of `size` bytes, `head` and then zeros, that survives a crash once this
     /// returns. No space is claimed if it fails.
@@ -23,6 +25,20 @@ pub(crate) trait Disk: Send + Sync + 'static {
     /// Returns only when everything written to the file survives a crash. After an error nothing
     /// is known about what was written, and trying again would hide that.
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Writes a file under a temporary name and renames it, so that a reader sees all of it or none;
+    /// whether it survives a crash is up to a later [`Disk::sync_path`].
+    fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    /// Replaces a file: afterwards, and after a crash at any moment, it holds either the old bytes or
+    /// the new ones.
+    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+    /// Makes what was written to this file, or the names in this folder, durable.
+    fn sync_path(&self, path: &Path) -> io::Result<()>;
+    /// Renames within a folder and makes the new name durable.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file; that there is none is as good.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// The wall clock, which may be set back.
+    fn now(&self) -> SystemTime;
 }
 
 /// The file system.
@@ -31,7 +47,8 @@ pub(crate) struct FileSystem;
 impl Disk for FileSystem {
     fn prepare(&self, path: &Path, head: &[u8], size: u64) -> io::Result<()> {
         let unfinished = temporary(path);
-        let made = zeroed_file(&unfinished, head, size).and_then(|()| rename(&unfinished, path));
+        let made =
+            zeroed_file(&unfinished, head, size).and_then(|()| self.rename(&unfinished, path));
         if made.is_err() {
             // The error that matters is the first one.
             drop(std::fs::remove_file(&unfinished));
@@ -45,6 +62,36 @@ impl Disk for FileSystem {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let unfinished = temporary(path);
+        create(&unfinished, mode)?.write_all(bytes)?;
+        std::fs::rename(&unfinished, path)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        replace(path, bytes, mode)
+    }
+
+    fn sync_path(&self, path: &Path) -> io::Result<()> {
+        sync_path(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), sync_path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 
@@ -61,49 +108,24 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        Some(parent) if !parent.as_os_str().is_empty() => sync_path(parent),
         _ => Ok(()),
     }
 }
 
-/// Replaces a file: afterwards, and after a crash at any moment, it holds either the old bytes or
-/// the new ones.
+/// As [`Disk::replace`], for what is done before the log is open.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    write_unsynced(path, bytes, mode, true)?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Writes a file under a temporary name and renames it, so that a reader sees all of it or none;
-/// whether it survives a crash is up to `sync` or a later [`sync_file`].
-pub(crate) fn write_unsynced(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<()> {
     let unfinished = temporary(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&unfinished)?;
+    let mut file = create(&unfinished, mode)?;
     file.write_all(bytes)?;
-    if sync {
-        file.sync_all()?;
-    }
-    std::fs::rename(&unfinished, path)
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    path.parent().map_or(Ok(()), sync_path)
 }
 
-/// Makes what was written to this file durable.
-pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+/// As [`Disk::sync_path`].
+pub(crate) fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Renames and makes the new name durable.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
-    to.parent().map_or(Ok(()), sync_dir)
 }
 
 /// The whole file, or nothing where there is none.
@@ -125,14 +147,18 @@ fn temporary(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn zeroed_file(path: &Path, head: &[u8], size: u64) -> io::Result<()> {
-    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-    let mut file = OpenOptions::new()
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(PRIVATE)
-        .open(path)?;
+        .mode(mode)
+        .open(path)
+}
+
+fn zeroed_file(path: &Path, head: &[u8], size: u64) -> io::Result<()> {
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    let mut file = create(path, PRIVATE)?;
     // Ask for the space first: a full disk then shows before anything is written. Not every file
     // system can, and then the zeros below find out.
     match fallocate(&file, FallocateFlags::empty(), 0, size) {

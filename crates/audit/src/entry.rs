@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::digest::Digest;
+use crate::record::{ContinuedBy, Continues};
 
 /// One stored record.
 #[derive(Clone, Debug)]
@@ -63,6 +64,14 @@ pub struct Record {
     pub payload: Option<RecordedPayload>,
     /// The login that was denied.
     pub login: Option<RecordedLogin>,
+    /// The log that continues this one.
+    pub continued_by: Option<ContinuedBy>,
+    /// The log that this one continues.
+    pub continues: Option<Continues>,
+    /// Which records were removed.
+    pub pruned: Option<RecordedPruned>,
+    /// Whose payloads were erased.
+    pub erased: Option<RecordedErased>,
     /// How the run's process is confined.
     pub confinement: Option<String>,
     /// When the run ends at the latest, in RFC 3339 form.
@@ -77,6 +86,8 @@ pub struct Record {
     pub last: Option<String>,
     /// The gateway's version.
     pub version: Option<String>,
+    /// The witness that has signed another history.
+    pub witness: Option<RecordedWitness>,
 }
 
 impl Record {
@@ -187,6 +198,8 @@ pub struct RecordedOutcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it.
+    pub digest: Option<String>,
     /// Values that were masked.
     pub masked: u64,
     /// The target's error code.
@@ -213,4 +226,35 @@ pub struct RecordedLogin {
     pub reason: String,
     /// The run it named, where that run was not open.
     pub run: Option<String>,
+}
+
+/// An erasure, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedErased {
+    /// Who wanted it.
+    pub by: String,
+    /// The run whose payloads are gone.
+    pub run: String,
+}
+
+/// A pruning, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedPruned {
+    /// The index of the first record that stays.
+    pub before: u64,
+    /// Who wanted it.
+    pub by: String,
+}
+
+/// A witness that disagrees, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedWitness {
+    /// What the trust policy calls it.
+    pub name: String,
+    /// `larger` or `inconsistent`.
+    pub problem: String,
+    /// How many records the last checkpoint covers that it has signed.
+    pub size: u64,
+    /// How many there were in this log.
+    pub ours: u64,
 }

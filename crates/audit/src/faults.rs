@@ -2,17 +2,21 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
+use bailiwick_action::{Decision, Denial, Fingerprint, FingerprintKey};
 use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
 
 use crate::disk::{Disk, FileSystem};
+use crate::queue::lock;
 use crate::{
-    AppendError, Config, DirSource, Draft, Event, Log, Outcome, Recovered, Report, State, Subject,
-    VerifyOptions, verify,
+    AppendError, Config, DirSource, Draft, Event, Log, Outcome, Receipt, Recovered, Report, State,
+    Subject, VerifyOptions, verify,
 };
 
 /// Small, so that a test reaches its end.
@@ -23,12 +27,78 @@ const SEGMENT: u64 = 64 * 1024;
 struct Faulty {
     /// No new segment fits.
     full: AtomicBool,
-    /// Writes fail.
-    write: AtomicBool,
-    /// Syncs fail; what was written before is kept.
-    sync: AtomicBool,
-    /// Writes do nothing and say they did.
+    /// Writes to the write-ahead log do nothing and say they did.
     lose: AtomicBool,
+    /// What fails, and how.
+    fault: Mutex<Option<Fault>>,
+    /// How far the clock was set back, in seconds.
+    back: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    call: Call,
+    /// Only where the path has this in it.
+    path: &'static str,
+    kept: Kept,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Prepare,
+    Write,
+    Sync,
+    Put,
+    Replace,
+    SyncPath,
+    Rename,
+    Remove,
+}
+
+/// What is there after a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// What it should have done.
+    Yes,
+    /// Nothing of it; for a sync, nothing of what it should have kept either.
+    No,
+}
+
+impl Faulty {
+    fn fail(&self, call: Call, path: &'static str, kept: Kept) {
+        *lock(&self.fault) = Some(Fault { call, path, kept });
+    }
+
+    fn mend(&self) {
+        *lock(&self.fault) = None;
+        self.lose.store(false, Ordering::SeqCst);
+    }
+
+    /// Does it, or fails as demanded.
+    fn call(
+        &self,
+        call: Call,
+        path: &Path,
+        work: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let fault = *lock(&self.fault);
+        let text = path.to_string_lossy();
+        match fault.filter(|fault| fault.call == call && text.contains(fault.path)) {
+            None => work(),
+            Some(fault) => {
+                if fault.kept == Kept::Yes {
+                    work()?;
+                } else if call == Call::SyncPath && path.is_file() {
+                    std::fs::remove_file(path)?;
+                }
+                Err(io::Error::other("the drive is gone"))
+            }
+        }
+    }
+}
+
+fn path_of(file: &File) -> PathBuf {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
 impl Disk for Faulty {
@@ -36,24 +106,47 @@ impl Disk for Faulty {
         if self.full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        FileSystem.prepare(path, head, size)
+        self.call(Call::Prepare, path, || FileSystem.prepare(path, head, size))
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.write.load(Ordering::SeqCst) {
-            return Err(io::Error::other("no such sector"));
-        }
         if self.lose.load(Ordering::SeqCst) {
             return Ok(());
         }
-        FileSystem.write(file, bytes, offset)
+        self.call(Call::Write, &path_of(file), || {
+            FileSystem.write(file, bytes, offset)
+        })
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        if self.sync.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the drive is gone"));
-        }
-        FileSystem.sync(file)
+        self.call(Call::Sync, &path_of(file), || FileSystem.sync(file))
+    }
+
+    fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.call(Call::Put, path, || FileSystem.put(path, bytes, mode))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.call(Call::Replace, path, || {
+            FileSystem.replace(path, bytes, mode)
+        })
+    }
+
+    fn sync_path(&self, path: &Path) -> io::Result<()> {
+        self.call(Call::SyncPath, path, || FileSystem.sync_path(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(Call::Rename, to, || FileSystem.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.call(Call::Remove, path, || FileSystem.remove(path))
+    }
+
+    fn now(&self) -> SystemTime {
+        let back = Duration::from_secs(self.back.load(Ordering::SeqCst));
+        FileSystem.now() - back
     }
 }
 
@@ -71,12 +164,27 @@ impl Bench {
     }
 
     fn open(&self) -> (Log, Recovered) {
-        let config = Config {
-            dir: self.dir.path().to_owned(),
-            origin: "test.example/log".to_owned(),
-        };
+        let config = Config::new(self.dir.path().to_owned(), "test.example/log");
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
         Log::open_on(config, disk, SEGMENT).unwrap()
+    }
+
+    /// A file of the data folder that has these bytes in it.
+    fn holds(&self, bytes: &[u8]) -> Option<PathBuf> {
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if std::fs::read(&path)
+                    .is_ok_and(|all| all.windows(bytes.len()).any(|here| here == bytes))
+                {
+                    return Some(path);
+                }
+            }
+        }
+        None
     }
 
     fn verify(&self) -> Report {
@@ -132,6 +240,7 @@ fn finished(run: &Run) -> Draft {
         state: State::Cut,
         rows: 0,
         bytes: 0,
+        digest: None,
         masked: 0,
         error: None,
         micros: 0,
@@ -149,65 +258,353 @@ fn closed(run: &Run) -> Draft {
     draft(run, Event::RunClosed { ending })
 }
 
-/// After any failed write or sync: named error, nothing more taken, and a start that finds
-/// everything that had a receipt.
-fn stops(fail: impl Fn(&Faulty), kept: u64, said: &str) {
+fn decided(run: &Run, number: u64) -> Draft {
+    let call = bailiwick_action::Call {
+        protocol: "postgres",
+        verb: "SELECT".into(),
+        actions: Vec::new(),
+        refusal: None,
+        payload: bailiwick_action::Payload::default(),
+    };
+    let key = FingerprintKey::new([1; 32]);
+    let event = Event::CallDecided {
+        target: "t".to_owned(),
+        protocol: "postgres",
+        verb: "SELECT".to_owned(),
+        actions: Vec::new(),
+        fingerprint: Fingerprint::of(&key, &call),
+        decision: Decision::Deny(Denial {
+            reason: "r".into(),
+            remedy: String::new(),
+            policies: Vec::new(),
+        }),
+        policy_digest: String::new(),
+    };
+    Draft {
+        payload: Some(format!("{{\"text\":\"select {number}\"}}").into_bytes()),
+        ..draft(run, event)
+    }
+}
+
+/// Works until the fault is met: records with payloads, over several segments, with checkpoints.
+/// Returns the receipts, and what was said when it failed.
+fn work(log: &Log, run: &Run) -> (Vec<Receipt>, AppendError) {
+    let mut receipts = Vec::new();
+    let since = Instant::now();
+    loop {
+        let pending: Vec<_> = (0..40).map(|n| log.append(decided(run, n))).collect();
+        for pending in pending {
+            match pending.wait() {
+                Ok(receipt) => receipts.push(receipt),
+                Err(error) => return (receipts, error),
+            }
+        }
+        if let Err(error) = log.checkpoint_now() {
+            return (receipts, error);
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "it never failed");
+    }
+}
+
+/// After any failed step: a named error, nothing more taken, and a start that finds everything that
+/// had a receipt, in a log that is whole, and goes on.
+fn stops(call: Call, path: &'static str, kept: Kept, prepare: impl Fn(&Faulty)) {
+    let what = format!("{call:?} {path} {kept:?}");
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let run = run(1);
+    let mut receipts = vec![log.append(opened(&run)).wait().unwrap()];
+    receipts.push(log.append(decided(&run, 0)).wait().unwrap());
+    prepare(&bench.disk);
+    bench.disk.fail(call, path, kept);
+    let (more, error) = work(&log, &run);
+    receipts.extend(more);
+    assert!(
+        matches!(error, AppendError::Stopped { .. }),
+        "{what}: {error}"
+    );
+    assert!(
+        error.to_string().contains("the drive is gone"),
+        "{what}: {error}"
+    );
+    bench.disk.mend();
+    // Even when the disk has recovered: what is on it is not known.
+    let refused = log.append(login(&run)).wait();
+    assert!(
+        matches!(refused, Err(AppendError::Stopped { .. })),
+        "{what}: {refused:?}"
+    );
+    log.close();
+
+    let (log, recovered) = bench.open();
+    assert_eq!(recovered.open_runs, [run.id], "{what}");
+    receipts.push(log.append(decided(&run, 1)).wait().unwrap());
+    receipts.push(log.append(closed(&run)).wait().unwrap());
+    log.close();
+    let report = bench.verify();
+    assert_eq!((report.runs_closed, report.tail), (1, 0), "{what}");
+    let trail = log.reader().run(&run.id).unwrap();
+    for receipt in &receipts {
+        let entry = &trail[receipt.seq() as usize - 1];
+        assert_eq!(entry.digest(), receipt.digest(), "{what}");
+        if entry.record.payload.is_some() {
+            let payload = log.reader().payload(entry).unwrap().unwrap();
+            assert!(payload.starts_with(b"{\"text\":\"select "), "{what}");
+        }
+    }
+}
+
+/// Every step that has to be durable, failed and lost, failed and kept.
+#[test]
+fn whichever_step_fails_the_log_stops_and_the_next_start_has_every_receipt() {
+    let steps = [
+        (Call::Write, "/wal/"),
+        (Call::Sync, "/wal/"),
+        (Call::Prepare, "/wal/prepared-"),
+        (Call::Rename, ".wal"),
+        (Call::Remove, ".wal"),
+        (Call::Write, "/payloads/run_"),
+        (Call::SyncPath, "/payloads/run_"),
+        (Call::SyncPath, "/payloads"),
+        (Call::Put, "/tile/entries/"),
+        (Call::Put, "/tile/0/"),
+        (Call::SyncPath, "/tile/entries/000"),
+        (Call::SyncPath, "/tile/0/000"),
+        (Call::SyncPath, "/tile/0"),
+        (Call::Replace, "/log/checkpoint"),
+        (Call::Replace, "/keys/last-checkpoint"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            stops(call, path, kept, |_| {});
+        }
+    }
+}
+
+#[test]
+fn without_the_note_of_the_chains_a_start_reads_more() {
+    for kept in [Kept::Yes, Kept::No] {
+        let bench = Bench::new();
+        let (log, _) = bench.open();
+        let run = run(1);
+        log.append(opened(&run)).wait().unwrap();
+        let before = log.append(login(&run)).wait().unwrap();
+        bench.disk.fail(Call::Replace, "/wal/chains", kept);
+        log.close();
+        bench.disk.mend();
+        let (log, recovered) = bench.open();
+        assert_eq!(recovered.open_runs, [run.id]);
+        let after = log.append(closed(&run)).wait().unwrap();
+        assert_eq!(after.seq(), before.seq() + 1);
+        log.close();
+        assert_eq!(bench.verify().runs_closed, 1);
+    }
+}
+
+#[test]
+fn a_failed_sync_that_lost_what_was_written_stops_the_log() {
+    stops(Call::Sync, "/wal/", Kept::No, |disk| {
+        disk.lose.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_payload_key_that_could_not_be_stored_stops_the_log() {
+    for kept in [Kept::Yes, Kept::No] {
+        let bench = Bench::new();
+        let (log, _) = bench.open();
+        let run = run(1);
+        bench.disk.fail(Call::Replace, ".key", kept);
+        log.append(opened(&run)).wait().unwrap();
+        log.append(decided(&run, 0)).wait().unwrap();
+        let error = log.checkpoint_now().unwrap_err();
+        assert!(matches!(error, AppendError::Stopped { .. }), "{error}");
+        bench.disk.mend();
+        log.close();
+        let (log, _) = bench.open();
+        let entry = log.reader().record(&format!("{}/2", run.id)).unwrap();
+        let payload = log.reader().payload(&entry.unwrap()).unwrap();
+        assert_eq!(payload.as_deref(), Some(&b"{\"text\":\"select 0\"}"[..]));
+    }
+}
+
+#[test]
+fn an_erasure_that_fails_half_way_is_done_by_the_next_start() {
+    let steps = [
+        (Call::Write, ".key"),
+        (Call::Sync, ".key"),
+        (Call::Remove, ".key"),
+        (Call::Remove, "/payloads/run_"),
+        (Call::SyncPath, "/payloads"),
+        (Call::Replace, "/log/checkpoint"),
+        (Call::Remove, ".wal"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            let what = format!("{call:?} {path} {kept:?}");
+            let bench = Bench::new();
+            let (log, _) = bench.open();
+            let run = run(1);
+            log.append(opened(&run)).wait().unwrap();
+            log.append(decided(&run, 0)).wait().unwrap();
+            log.append(closed(&run)).wait().unwrap();
+            log.checkpoint_now().unwrap();
+            let key = bench.dir.path().join(format!("payloads/{}.key", run.id));
+            let wrapped = std::fs::read(&key).unwrap();
+            bench.disk.fail(call, path, kept);
+            let error = log.erase(run.id, run.launcher.clone()).unwrap_err();
+            assert!(
+                matches!(error, AppendError::Stopped { .. }),
+                "{what}: {error}"
+            );
+            bench.disk.mend();
+            log.close();
+            let (log, _) = bench.open();
+            log.close();
+            assert!(bench.holds(&wrapped).is_none(), "{what}");
+            assert!(
+                !bench
+                    .dir
+                    .path()
+                    .join(format!("payloads/{}", run.id))
+                    .exists()
+            );
+            let entry = log.reader().record(&format!("{}/2", run.id)).unwrap();
+            let gone = log.reader().payload(&entry.unwrap());
+            assert!(matches!(gone, Err(crate::ReadError::Erased(_))), "{what}");
+            assert_eq!(bench.verify().runs_closed, 1, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_pruning_that_fails_half_way_is_done_by_the_next_start() {
+    let steps = [
+        (Call::Replace, "/wal/pruned"),
+        (Call::Replace, "/wal/chains"),
+        (Call::Remove, ".key"),
+        (Call::Remove, "/payloads/run_"),
+        (Call::SyncPath, "/payloads"),
+        (Call::Remove, "/tile/entries/"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            let what = format!("{call:?} {path} {kept:?}");
+            let bench = Bench::new();
+            let (log, _) = bench.open();
+            let old = run(1);
+            log.append(opened(&old)).wait().unwrap();
+            log.append(decided(&old, 0)).wait().unwrap();
+            log.append(closed(&old)).wait().unwrap();
+            let kept_run = run(2);
+            let until = Time::from_millis(u64::MAX);
+            for _ in 0..20 {
+                let started = |_| Draft {
+                    event: Event::GatewayStopped,
+                    subject: Subject::Gateway,
+                    payload: None,
+                };
+                let pending: Vec<_> = (0..30)
+                    .map(started)
+                    .map(|draft| log.append(draft))
+                    .collect();
+                for pending in pending {
+                    pending.wait().unwrap();
+                }
+            }
+            log.append(opened(&kept_run)).wait().unwrap();
+            log.checkpoint_now().unwrap();
+            bench.disk.fail(call, path, kept);
+            let error = log.prune(until, old.launcher.clone()).unwrap_err();
+            assert!(
+                error.to_string().contains("the drive is gone"),
+                "{what}: {error}"
+            );
+            bench.disk.mend();
+            log.close();
+            let (log, recovered) = bench.open();
+            assert_eq!(recovered.open_runs, [kept_run.id], "{what}");
+            log.append(closed(&kept_run)).wait().unwrap();
+            log.close();
+            assert_eq!(bench.verify().pruned, 512, "{what}");
+            let payloads = std::fs::read_dir(bench.dir.path().join("payloads")).unwrap();
+            assert_eq!(payloads.count(), 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn erasing_leaves_no_copy_of_the_key() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let (run, other) = (self::run(1), self::run(2));
+    for run in [&run, &other] {
+        log.append(opened(run)).wait().unwrap();
+        log.append(decided(run, 0)).wait().unwrap();
+    }
+    log.checkpoint_now().unwrap();
+    let by = || run.launcher.clone();
+    let open = log.erase(run.id, by()).unwrap_err();
+    assert!(matches!(open, AppendError::StillOpen(_)), "{open}");
+    log.append(closed(&run)).wait().unwrap();
+    let key = bench.dir.path().join(format!("payloads/{}.key", run.id));
+    let wrapped = std::fs::read(&key).unwrap();
+    assert!(bench.holds(&wrapped).is_some());
+    let erased = log.erase(run.id, by()).unwrap();
+    assert_eq!(erased.run(), None);
+    // While the gateway runs, not only after the next start.
+    assert_eq!(bench.holds(&wrapped), None);
+    let payload = |run: &Run| {
+        let entry = log.reader().record(&format!("{}/2", run.id)).unwrap();
+        log.reader().payload(&entry.unwrap())
+    };
+    assert!(matches!(payload(&run), Err(crate::ReadError::Erased(_))));
+    assert!(payload(&other).unwrap().is_some());
+    // Once more does no harm.
+    log.erase(run.id, by()).unwrap();
+    log.append(decided(&other, 1)).wait().unwrap();
+    log.close();
+    assert_eq!(bench.verify().records, 8);
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_no_harm() {
     let bench = Bench::new();
     let (log, _) = bench.open();
     let run = run(1);
     log.append(opened(&run)).wait().unwrap();
-    log.append(login(&run)).wait().unwrap();
-    fail(&bench.disk);
-    let pending: Vec<_> = (0..3).map(|_| log.append(login(&run))).collect();
-    for pending in pending {
-        let error = pending.wait().unwrap_err();
-        assert!(matches!(error, AppendError::Stopped { .. }), "{error}");
-        assert!(error.to_string().contains(said), "{error}");
-    }
-    for fine in [&bench.disk.write, &bench.disk.sync, &bench.disk.lose] {
-        fine.store(false, Ordering::SeqCst);
-    }
-    // Even when the disk has recovered: what is on it is not known.
-    let refused = log.append(login(&run)).wait();
-    assert!(matches!(refused, Err(AppendError::Stopped { .. })));
+    let before = log.append(login(&run)).wait().unwrap();
+    bench.disk.back.store(100_000_000, Ordering::SeqCst);
+    let after = log.append(login(&run)).wait().unwrap();
     log.close();
-    let (log, recovered) = bench.open();
-    assert_eq!(recovered.open_runs, [run.id]);
-    let next = log.append(closed(&run)).wait().unwrap();
-    assert!(
-        (kept + 1..=kept + 4).contains(&next.seq()),
-        "{}",
-        next.seq()
-    );
+    let (log, _) = bench.open();
+    log.append(closed(&run)).wait().unwrap();
     log.close();
-    assert_eq!(bench.verify().records, next.seq());
+    let trail = log.reader().run(&run.id).unwrap();
+    let time = |receipt: &Receipt| trail[receipt.seq() as usize - 1].record.time.clone();
+    assert!(time(&after) < time(&before), "the clock was not set back");
+    assert_eq!((trail.len(), bench.verify().runs_closed), (4, 1));
 }
 
 #[test]
-fn a_failed_write_stops_the_log() {
-    stops(
-        |disk| disk.write.store(true, Ordering::SeqCst),
-        2,
-        "no such sector",
-    );
-}
-
-#[test]
-fn a_failed_sync_that_kept_the_records_stops_the_log() {
-    stops(
-        |disk| disk.sync.store(true, Ordering::SeqCst),
-        2,
-        "the drive is gone",
-    );
-}
-
-#[test]
-fn a_failed_sync_that_lost_the_records_stops_the_log() {
-    let fail = |disk: &Faulty| {
-        disk.lose.store(true, Ordering::SeqCst);
-        disk.sync.store(true, Ordering::SeqCst);
+fn what_nobody_waits_for_is_durable_soon_and_what_is_waited_for_at_once() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let run = run(1);
+    log.append(opened(&run)).wait().unwrap();
+    // A sync that fails shows when there is one.
+    bench.disk.fail(Call::Sync, "/wal/", Kept::Yes);
+    log.append_written(login(&run)).wait().unwrap();
+    log.note(login(&run)).unwrap();
+    let since = Instant::now();
+    let error = loop {
+        match log.note(login(&run)) {
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => break error,
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "never synced");
     };
-    stops(fail, 2, "the drive is gone");
+    assert!(matches!(error, AppendError::Stopped { .. }), "{error}");
 }
 
 #[test]

@@ -11,13 +11,18 @@
 //! A crash between any two of these leaves something that the next start brings to the same end.
 
 use std::io;
+use std::sync::Arc;
 
-use crate::chain::{Chains, Effect, Step};
-use crate::disk;
+use crate::chain::{ChainId, Chains, Effect, Step};
+use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
-use crate::note::{Checkpoint, Signer};
+use crate::note::Checkpoint;
 use crate::payload::PayloadFiles;
+use crate::prove::Prover;
+use crate::prune::Pruner;
+use crate::publication::{Publication, Published};
+use crate::sign::{Sign, SignError};
 use crate::tiles::{self, Kind, Tiles};
 use crate::wal::frame::Body;
 use crate::wal::segment;
@@ -29,16 +34,29 @@ pub(crate) struct Durable {
     pub(crate) body: Body,
 }
 
+/// What a checkpoint covers, to go on from.
+pub(crate) struct Covered {
+    /// The checkpoint; nothing for a new log.
+    pub(crate) signed: Option<Checkpoint>,
+    pub(crate) edge: Edge,
+    /// The entries of the bundle that is not full yet.
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) chains: Chains,
+}
+
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
-    signer: Signer,
+    disk: Arc<dyn Disk>,
+    signer: Box<dyn Sign>,
+    publication: Arc<Publication>,
     edge: Edge,
     /// The entries of the bundle that is not full yet.
     bundle: Vec<u8>,
     chains: Chains,
     tiles: Tiles,
     payloads: PayloadFiles,
+    pruner: Pruner,
     /// Full tiles that are still to be written.
     full: Vec<(Kind, u64, Vec<u8>)>,
     signed: Option<Checkpoint>,
@@ -46,29 +64,32 @@ pub(crate) struct Integrator {
 }
 
 impl Integrator {
-    /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
+    /// Goes on from a tree that was published.
     pub(crate) fn new(
         layout: Layout,
-        signer: Signer,
-        edge: Edge,
-        entries: &[Vec<u8>],
-        chains: Chains,
-        signed: Option<Checkpoint>,
+        disk: Arc<dyn Disk>,
+        pruner: Pruner,
+        signer: Box<dyn Sign>,
+        publication: Arc<Publication>,
+        from: Covered,
     ) -> Self {
         let mut bundle = Vec::new();
-        for entry in entries {
+        for entry in &from.entries {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
-            tiles: Tiles::new(layout.log()),
-            payloads: PayloadFiles::new(layout.payloads()),
+            tiles: Tiles::new(Arc::clone(&disk), layout.log()),
+            payloads: PayloadFiles::new(Arc::clone(&disk), layout.payloads()),
+            pruner,
             layout,
+            disk,
             signer,
-            edge,
+            publication,
+            edge: from.edge,
             bundle,
-            chains,
+            chains: from.chains,
             full: Vec::new(),
-            signed,
+            signed: from.signed,
             snapshot: 0,
         }
     }
@@ -89,14 +110,21 @@ impl Integrator {
                 self.full
                     .push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
             }
-            if step.effect == Effect::Closes {
-                self.payloads.close(step.chain);
+            match step.effect {
+                Effect::Closes => self.payloads.close(step.chain),
+                Effect::Erases { run } => self.payloads.erase(ChainId::Run(run)),
+                Effect::Prunes { before } => self.pruner.add(before),
+                _ => {}
             }
         }
     }
 
-    /// Whether there is anything that no checkpoint covers.
+    /// Whether there is anything that no checkpoint covers, or that is still to be removed.
     pub(crate) fn is_behind(&self) -> bool {
+        self.pruner.is_behind() || self.is_unsigned()
+    }
+
+    fn is_unsigned(&self) -> bool {
         self.signed
             .is_none_or(|signed| signed.size != self.edge.size())
     }
@@ -112,9 +140,12 @@ impl Integrator {
     }
 
     /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
-    pub(crate) fn publish(&mut self) -> io::Result<()> {
+    ///
+    /// Without a signature nothing is published: what is durable waits in the write-ahead log.
+    pub(crate) fn publish(&mut self) -> Result<(), SignError> {
         self.write()?;
-        if self.is_behind() {
+        if self.is_unsigned() {
+            self.pruner.note()?;
             self.write_partials()?;
             self.tiles.sync()?;
             self.payloads.sync()?;
@@ -124,27 +155,42 @@ impl Integrator {
             };
             // The tree only ever grows from the one that was signed last, so this cannot be
             // inconsistent with it; a start has checked that what it found is that tree.
-            let note = self.signer.sign(&checkpoint);
-            disk::replace(&self.layout.checkpoint(), note.as_bytes(), disk::PUBLIC)?;
-            disk::replace(
-                &self.layout.last_checkpoint(),
-                note.as_bytes(),
-                disk::PRIVATE,
-            )?;
+            let mut tree = Prover::new(self.layout.log(), checkpoint.size);
+            let note = self.signer.sign(&checkpoint, &mut tree)?;
+            self.publication.publish(Published {
+                checkpoint,
+                note: note.clone(),
+            })?;
+            let last = self.layout.last_checkpoint();
+            self.disk.replace(&last, note.as_bytes(), disk::PRIVATE)?;
             self.signed = Some(checkpoint);
+            self.pruner.published();
         }
         self.tiles.remove_superseded()?;
-        self.free(self.edge.size())
+        Ok(self.free(self.edge.size())?)
+    }
+
+    /// Removes some of what is pruned.
+    pub(crate) fn prune(&mut self) -> io::Result<()> {
+        if self.pruner.is_behind() {
+            // A start can no longer read the chains' beginnings.
+            if self.snapshot < self.pruner.before() {
+                self.snapshot(0)?;
+            }
+            self.pruner.remove_some(&mut self.payloads)?;
+        }
+        Ok(())
     }
 
     /// Writes down where the chains stand, so that the next start need not read the whole log.
     pub(crate) fn snapshot(&mut self, at_least_after: u64) -> io::Result<()> {
         let size = self.edge.size();
-        if self.is_behind() || size < self.snapshot + at_least_after {
+        if self.is_unsigned() || size < self.snapshot + at_least_after {
             return Ok(());
         }
         let bytes = self.chains.to_snapshot(size).map_err(io::Error::other)?;
-        disk::replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
+        self.disk
+            .replace(&self.layout.snapshot(), &bytes, disk::PRIVATE)?;
         self.snapshot = size;
         Ok(())
     }
@@ -176,7 +222,7 @@ impl Integrator {
             if next.base > covered {
                 break;
             }
-            std::fs::remove_file(&segment.path)?;
+            self.disk.remove(&segment.path)?;
         }
         Ok(())
     }

@@ -4,11 +4,34 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     dir: PathBuf,
+    /// Where keys and payloads are: the same folder, but for an archived log.
+    home: PathBuf,
 }
 
 impl Layout {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            home: dir.clone(),
+            dir,
+        }
+    }
+
+    /// Of a log that was rotated away into this folder.
+    pub(crate) fn archived(home: &Layout, dir: PathBuf) -> Self {
+        Self {
+            dir,
+            home: home.home.clone(),
+        }
+    }
+
+    /// Where logs are that were rotated away.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.dir.join("archive")
+    }
+
+    /// The one that is being rotated away.
+    pub(crate) fn archive_next(&self) -> PathBuf {
+        self.dir.join("archive/next")
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -29,12 +52,27 @@ impl Layout {
         self.dir.join("log/checkpoint")
     }
 
+    /// The checkpoint with more signatures, before it takes the other's place.
+    pub(crate) fn cosigned(&self) -> PathBuf {
+        self.dir.join("log/checkpoint.cosigned")
+    }
+
+    /// The newest checkpoint with as many cosignatures as the policy asks for.
+    pub(crate) fn witnessed(&self) -> PathBuf {
+        self.dir.join("log/witnessed")
+    }
+
     pub(crate) fn vkey(&self) -> PathBuf {
         self.dir.join("log.vkey")
     }
 
     pub(crate) fn keys(&self) -> PathBuf {
-        self.dir.join("keys")
+        self.home.join("keys")
+    }
+
+    /// The key that signs the log, if it is kept here.
+    pub(crate) fn log_key(&self) -> PathBuf {
+        self.dir.join("keys/log.key")
     }
 
     /// What was signed last, kept apart from the log.
@@ -43,7 +81,7 @@ impl Layout {
     }
 
     pub(crate) fn payloads(&self) -> PathBuf {
-        self.dir.join("payloads")
+        self.home.join("payloads")
     }
 
     pub(crate) fn wal(&self) -> PathBuf {
@@ -53,5 +91,10 @@ impl Layout {
     /// Where the chains stood at some checkpoint.
     pub(crate) fn snapshot(&self) -> PathBuf {
         self.dir.join("wal/chains")
+    }
+
+    /// Before which record the log is pruned.
+    pub(crate) fn pruned(&self) -> PathBuf {
+        self.dir.join("wal/pruned")
     }
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
-use bailiwick_run::Time;
+use bailiwick_run::{Launcher, RunId, Time};
 use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Effect, Links, Step};
@@ -17,17 +17,23 @@ use crate::digest::Digest;
 use crate::disk::{Disk, FileSystem};
 use crate::error::AppendError;
 use crate::integrator::Durable;
+use crate::keys::PayloadSecret;
 use crate::layout::Layout;
 use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
+use crate::prune::{self, PruneError};
+use crate::publication::Publication;
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
-use crate::receipt::{Pending, Receipt};
+use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
+use crate::transport::Transport;
+use crate::verify::Policy;
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
+use crate::witnesses::Witnesses;
 
 /// Where the log is and what it is called.
 #[derive(Clone, Debug)]
@@ -36,6 +42,22 @@ pub struct Config {
     pub dir: PathBuf,
     /// The log's name, such as `acme.example/bailiwick`: the origin of its checkpoints.
     pub origin: String,
+    /// The socket of the process that has the log's key; nothing if it is in the data folder.
+    pub signer: Option<PathBuf>,
+    /// The master key of the payloads; nothing if it is in the data folder.
+    pub payload_key: Option<PayloadSecret>,
+}
+
+impl Config {
+    /// With all keys in the data folder.
+    pub fn new(dir: impl Into<PathBuf>, origin: impl Into<String>) -> Self {
+        Self {
+            dir: dir.into(),
+            origin: origin.into(),
+            signer: None,
+            payload_key: None,
+        }
+    }
 }
 
 /// The log of one gateway: takes records, makes them durable, and publishes a signed tree of them.
@@ -48,10 +70,12 @@ pub struct Log {
 
 struct Inner {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     layout: Layout,
     vkey: String,
     fingerprint: FingerprintKey,
     payload: MasterKey,
+    publication: Arc<Publication>,
     running: Mutex<Option<Running>>,
 }
 
@@ -60,6 +84,7 @@ struct Running {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
+    witnesses: Option<Witnesses>,
     /// Released when dropped.
     _lock: File,
 }
@@ -76,10 +101,78 @@ impl Log {
     /// IO.
     pub fn append(&self, draft: Draft) -> Pending {
         let (sender, receiver) = oneshot::channel();
-        match self.inner.submit(draft, sender) {
-            Ok(seq) => Pending::waiting(seq, receiver),
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Durable(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
             Err(error) => Pending::refused(error),
         }
+    }
+
+    /// As [`append`](Self::append), for whom it is enough that the operating system has the record:
+    /// it is durable within 10 ms, and lost only if the whole machine goes down before.
+    pub fn append_written(&self, draft: Draft) -> Pending<Written> {
+        let (sender, receiver) = oneshot::channel();
+        let fingerprint = fingerprint(&draft.event);
+        match self.inner.submit(draft, Waiter::Written(sender)) {
+            Ok(seq) => Pending::waiting(seq, fingerprint, receiver),
+            Err(error) => Pending::refused(error),
+        }
+    }
+
+    /// As [`append`](Self::append), for a record that nobody waits for. Returns its number in its
+    /// chain. It is durable with the next one that somebody waits for, or within 10 ms.
+    pub fn note(&self, draft: Draft) -> Result<u64, AppendError> {
+        self.inner.submit(draft, Waiter::Nobody)
+    }
+
+    /// Erases the payloads of a run that is closed: records that it is done, destroys the run's payload
+    /// key with every copy of it, and returns when none is left. No proof needs payloads, so the log
+    /// stays whole. Waits for the disk.
+    ///
+    /// Once the record is durable the erasure is sure to happen, at the next start if not now.
+    ///
+    /// # Errors
+    /// If the run is not closed, or the record cannot be made.
+    pub fn erase(&self, run: RunId, by: Launcher) -> Result<Receipt, AppendError> {
+        if lock(&self.inner.shared.chains).contains_key(&ChainId::Run(run)) {
+            return Err(AppendError::StillOpen(run.to_string()));
+        }
+        let draft = Draft {
+            event: Event::PayloadsErased { run, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        let receipt = self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(receipt)
+    }
+
+    /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
+    /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
+    /// every receipt is still proved; the log says itself what is gone. Returns the index of the
+    /// first record that stays. Waits for the disk, though not until everything is removed: that goes
+    /// on in the background, and with the next start if this one ends.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or the record cannot be made.
+    pub fn prune(&self, until: Time, by: Launcher) -> Result<u64, PruneError> {
+        let open: Vec<RunId> = {
+            let chains = lock(&self.inner.shared.chains);
+            chains.keys().filter_map(ChainId::run).collect()
+        };
+        self.checkpoint_now()?;
+        let (pruned, before) = prune::boundary(&self.reader(), until, &open)?;
+        if before <= pruned {
+            return Ok(pruned);
+        }
+        let draft = Draft {
+            event: Event::LogPruned { before, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(before)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -94,7 +187,7 @@ impl Log {
 
     /// Reads what has been recorded.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.inner.layout.clone())
+        Reader::new(self.inner.layout.clone(), Some(self.inner.payload.clone()))
     }
 
     /// Brings every record that has a receipt into the tree and signs it. Waits for the disk.
@@ -111,6 +204,45 @@ impl Log {
         receiver.recv().unwrap_or(Err(AppendError::Closed))
     }
 
+    /// Has the witnesses of a trust policy sign each checkpoint once it is published: those that the
+    /// policy has a URL for, each on a thread of its own, at most about once a second. Their
+    /// signatures are added to `log/checkpoint`, and the newest checkpoint that meets the policy is
+    /// kept as `log/witnessed`. A witness that signed another history is recorded. For the first
+    /// call; another one, or one on a closed log, changes nothing.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn ask_witnesses(&self, policy: Policy, transport: Arc<dyn Transport>) -> io::Result<()> {
+        let mut running = lock(&self.inner.running);
+        let Some(running) = running
+            .as_mut()
+            .filter(|running| running.witnesses.is_none())
+        else {
+            return Ok(());
+        };
+        // What they have to say is recorded while the log is there, and does not keep it there.
+        let inner = Arc::downgrade(&self.inner);
+        let record = move |event| {
+            if let Some(inner) = inner.upgrade() {
+                let draft = Draft {
+                    event,
+                    subject: Subject::Gateway,
+                    payload: None,
+                };
+                // Nobody waits for it; where it cannot be recorded it has been said.
+                drop(inner.submit(draft, Waiter::Nobody));
+            }
+        };
+        running.witnesses = Some(Witnesses::ask(
+            self.inner.layout.clone(),
+            Arc::clone(&self.inner.publication),
+            policy,
+            transport,
+            Box::new(record),
+        )?);
+        Ok(())
+    }
+
     /// Takes no more records, makes those it has durable, signs a last checkpoint over all of them
     /// and releases the folder. Waits for the disk. Should the last checkpoint not fit on a full
     /// disk, the next start signs it.
@@ -123,16 +255,26 @@ impl Log {
         disk: Arc<dyn Disk>,
         segment_size: u64,
     ) -> Result<(Log, Recovered), OpenError> {
-        let layout = Layout::new(config.dir);
-        let opened = open::open(&layout, config.origin, &disk, segment_size)?;
+        let layout = Layout::new(config.dir.clone());
+        let opened = open::open(&layout, config, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
+        let continues = opened.continues.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {
             path: layout.dir(),
             error,
         })?;
         let inner = Arc::new(inner);
-        Ok((Log { inner }, recovered))
+        let log = Log { inner };
+        if let Some(continues) = continues {
+            let draft = Draft {
+                event: Event::LogContinues(continues),
+                subject: Subject::Gateway,
+                payload: None,
+            };
+            log.append(draft).wait().map_err(OpenError::Continues)?;
+        }
+        Ok((log, recovered))
     }
 }
 
@@ -172,11 +314,13 @@ impl Inner {
             file: opened.segment,
             offset: opened.offset,
             next: opened.next,
-            part: Vec::new(),
+            unsynced: Vec::new(),
+            bytes: Vec::new(),
+            since: None,
         };
         let preparer = Preparer {
             shared: Arc::clone(&shared),
-            disk,
+            disk: Arc::clone(&disk),
             wal: layout.wal(),
             size: segment_size,
             number: opened.prepared,
@@ -189,23 +333,22 @@ impl Inner {
             integrator: spawn("audit-integrator", move || {
                 threads::integrate(&for_integrator, integrator);
             })?,
+            witnesses: None,
             _lock: opened.lock,
         };
         Ok(Self {
             shared,
+            disk,
             layout,
             vkey: opened.vkey,
             fingerprint: opened.keys.fingerprint,
             payload: opened.keys.payload,
+            publication: opened.publication,
             running: Mutex::new(Some(running)),
         })
     }
 
-    fn submit(
-        &self,
-        draft: Draft,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
-    ) -> Result<u64, AppendError> {
+    fn submit(&self, draft: Draft, waiter: Waiter) -> Result<u64, AppendError> {
         let Draft {
             event,
             subject,
@@ -292,7 +435,7 @@ impl Inner {
         event: &Event,
         subject: &Subject,
         sealed: Option<Sealed>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<u64, AppendError> {
         let mut chain = lock(chain);
         let opens = matches!(event, Event::RunOpened { .. });
@@ -307,7 +450,7 @@ impl Inner {
             chain: id,
             seq: chain.links.seq + 1,
             prev: chain.links.last,
-            time: now(),
+            time: self.now(),
         };
         let reference = sealed.as_ref().map(Sealed::reference);
         let record = record::encode(event, subject, reference.as_ref(), &place)
@@ -323,14 +466,10 @@ impl Inner {
             _ => None,
         };
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
-        let fingerprint = match event {
-            Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
-            _ => None,
-        };
         self.enqueue(
             Durable { step, body },
-            is_closing(event),
-            fingerprint,
+            kind(event),
+            fingerprint(event),
             waiter,
         )?;
 
@@ -347,11 +486,11 @@ impl Inner {
     fn enqueue(
         &self,
         durable: Durable,
-        closing: bool,
+        kind: Kind,
         fingerprint: Option<Fingerprint>,
-        waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+        waiter: Waiter,
     ) -> Result<(), AppendError> {
-        if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
+        if kind != Kind::Closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
             return Err(AppendError::Behind);
         }
         let mut queue = lock(&self.shared.queue);
@@ -362,7 +501,12 @@ impl Inner {
             return Err(AppendError::Closed);
         }
         let length = durable.body.frame_len() as u64;
-        let goes = queue.room.take(length, closing).map_err(|why| match why {
+        let goes = match kind {
+            Kind::Ordinary => queue.room.take(length, false),
+            Kind::Closing => queue.room.take(length, true),
+            Kind::First => queue.room.begin(length),
+        };
+        let goes = goes.map_err(|why| match why {
             NoRoom::Behind => AppendError::Behind,
             NoRoom::DiskFull => AppendError::DiskFull,
         })?;
@@ -372,6 +516,8 @@ impl Inner {
             Goes::ToSpare => queue.spare.take(),
         };
         queue.segments.extend(ready);
+        // The writer takes all there is at once, and looks again before it sleeps.
+        let wake = queue.records.is_empty();
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -379,11 +525,19 @@ impl Inner {
             waiter,
         });
         drop(queue);
-        self.shared.writer.notify_one();
+        if wake {
+            self.shared.writer.notify_one();
+        }
         if goes != Goes::On {
             self.shared.preparer.notify_all();
         }
         Ok(())
+    }
+
+    fn now(&self) -> Time {
+        let since = self.disk.now().duration_since(UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Time::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     fn close(&self) {
@@ -392,6 +546,7 @@ impl Inner {
             writer,
             preparer,
             integrator,
+            witnesses,
             _lock,
         }) = running.take()
         else {
@@ -406,6 +561,10 @@ impl Inner {
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();
         drop(integrator.join());
+        // While the folder is still ours: they write there.
+        if let Some(witnesses) = witnesses {
+            witnesses.finish();
+        }
     }
 }
 
@@ -415,12 +574,39 @@ impl Drop for Inner {
     }
 }
 
-/// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
-fn is_closing(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. }
-    )
+/// Which call a record decides about.
+fn fingerprint(event: &Event) -> Option<Fingerprint> {
+    match event {
+        Event::CallDecided { fingerprint, .. } => Some(*fingerprint),
+        _ => None,
+    }
+}
+
+/// Where a record may go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    /// It closes what an earlier one opened: there is room for it even on a full disk.
+    Closing,
+    /// To the start of a segment: what the segments before it hold can then be removed.
+    First,
+}
+
+fn kind(event: &Event) -> Kind {
+    match event {
+        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. } => {
+            Kind::Closing
+        }
+        Event::PayloadsErased { .. } => Kind::First,
+        Event::CallDecided { .. }
+        | Event::GatewayStarted { .. }
+        | Event::LogContinued(_)
+        | Event::LogContinues(_)
+        | Event::LogPruned { .. }
+        | Event::LoginDenied { .. }
+        | Event::RunOpened { .. }
+        | Event::WitnessDisagreed { .. } => Kind::Ordinary,
+    }
 }
 
 fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {
@@ -440,11 +626,4 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-}
-
-fn now() -> Time {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -111,11 +111,17 @@ impl Edge {
                 rest = before;
             }
         }
-        right.unwrap_or_else(|| Sha256::digest([]).into())
+        right.unwrap_or_else(empty)
     }
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The root of a tree of nothing.
+pub(crate) fn empty() -> Hash {
+    Sha256::digest([]).into()
+}
+
+/// The hash over two subtrees.
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut hash = Sha256::new();
     hash.update([1]);
     hash.update(left);
@@ -124,9 +130,9 @@ fn node(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// The root of a perfect tree over these hashes, a power of two of them.
-fn perfect(hashes: &[Hash]) -> Hash {
+pub(crate) fn perfect(hashes: &[Hash]) -> Hash {
     match hashes {
-        [] => Sha256::digest([]).into(),
+        [] => empty(),
         [hash] => *hash,
         _ => {
             let (left, right) = hashes.split_at(hashes.len() / 2);

@@ -1,6 +1,8 @@
 //! Starting: takes the folder, checks that what is there fits together, and brings what was durable
 //! and not yet in the tree there, by the same code that does it while running.
 
+mod key;
+
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -11,18 +13,27 @@ use std::sync::Arc;
 use bailiwick_run::RunId;
 
 use crate::chain::{ChainId, Chains, Step};
+use crate::digest::Digest;
 use crate::disk::{self, Disk};
-use crate::integrator::{Durable, Integrator};
+use crate::error::AppendError;
+use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
+use crate::log::Config;
 use crate::merkle::{Edge, TILE};
-use crate::note::{self, Checkpoint, Signer};
+use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
+use crate::prune::{self, Pruner};
+use crate::publication::{Publication, Published};
+use crate::record::Continues;
+use crate::rotate;
+use crate::sign::SignError;
 use crate::threads;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, End, Scan, WalError};
 use crate::wal::segment::{self, HEAD_LEN};
+use key::Key;
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +107,48 @@ pub enum OpenError {
          backup"
     )]
     PayloadKey(String),
+    /// The first record of a log that continues another cannot be made.
+    #[error("the log cannot say which one it continues: {0}")]
+    Continues(AppendError),
+    /// A rotation was begun.
+    #[error(
+        "the log in {} is being rotated, and that was not finished: run `bailiwick rotate` again",
+        .0.display()
+    )]
+    Rotating(PathBuf),
+    /// A signer is to sign the log, and its key is here, too.
+    #[error(
+        "{} is here, but a signer is configured; the point of one is that the gateway does not have \
+         the key. Give the signer this key (`bailiwick signer --key FILE`) and remove it here, or \
+         take `signer` out of the configuration",
+        .0.display()
+    )]
+    TwoKeys(PathBuf),
+    /// The signer refuses: it has signed another history of this log.
+    #[error(
+        "the signer at {} refuses to sign this log: {reason}. If the data folder was restored from \
+         an older copy, restore the newest one; if not, keep it for examination and start with a \
+         new one, under another name",
+        socket.display()
+    )]
+    SignerRefuses {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The signer cannot be had, or is not this log's.
+    #[error(
+        "the signer at {} cannot be used: {reason}. `bailiwick signer` has to run before the first \
+         start, for this log's name",
+        socket.display()
+    )]
+    Signer {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A file or folder could not be read or written.
     #[error("cannot use {}: {error}", path.display())]
     Io {
@@ -126,7 +179,10 @@ pub(crate) struct Opened {
     pub(crate) chains: Chains,
     pub(crate) payload_keys: HashMap<ChainId, PayloadKey>,
     pub(crate) integrator: Integrator,
+    pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
+    /// The log that this one, which is empty, continues.
+    pub(crate) continues: Option<Continues>,
     /// The segment in use, where to go on in it, and how much of it is left.
     pub(crate) segment: File,
     pub(crate) offset: u64,
@@ -142,12 +198,22 @@ pub(crate) struct Opened {
 /// Opens the log in a data folder.
 pub(crate) fn open(
     layout: &Layout,
-    origin: String,
+    config: Config,
     disk: &Arc<dyn Disk>,
     segment_size: u64,
 ) -> Result<Opened, OpenError> {
+    let Config {
+        dir: _,
+        origin,
+        signer,
+        payload_key,
+    } = config;
     if !note::is_name(&origin) {
         return Err(OpenError::Origin(origin));
+    }
+    // Before anything is made that the rotation would find in its way.
+    if layout.archive_next().exists() {
+        return Err(OpenError::Rotating(layout.dir()));
     }
     make_folders(layout)?;
     let lock = take_lock(layout)?;
@@ -155,14 +221,16 @@ pub(crate) fn open(
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.segments.is_empty();
-    let keys = Keys::open(&layout.keys(), new)?;
-    let signer = Signer::new(origin, &keys.log);
-    let vkey = signer.vkey();
-    let signed = if new {
+    let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
+    let key = Key::find(layout, origin, signer.clone(), new)?;
+    let vkey = key.public().vkey();
+    let found = if new {
         None
     } else {
-        Some(check_signed(layout, &signer, published, last)?)
+        Some(check_signed(layout, key.public(), published, last)?)
     };
+    let signed = found.as_ref().map(|found| found.checkpoint);
+    let publication = Arc::new(Publication::new(Arc::clone(disk), layout.clone(), found));
     write_vkey(layout, &vkey)?;
 
     let covered = signed.map_or(0, |signed| signed.size);
@@ -186,22 +254,42 @@ pub(crate) fn open(
     }
     let next = covered + records.len() as u64;
 
+    let pruner = at(layout.pruned(), |_| {
+        Pruner::new(Arc::clone(disk), layout.clone())
+    })?;
     let mut integrator = Integrator::new(
         layout.clone(),
-        signer,
-        edge,
-        &partial,
-        at_checkpoint,
-        signed,
+        Arc::clone(disk),
+        pruner,
+        key.into_signer(covered),
+        Arc::clone(&publication),
+        Covered {
+            signed,
+            edge,
+            entries: partial,
+            chains: at_checkpoint,
+        },
     );
     integrator.add(records);
     match integrator.publish() {
-        // The integrator's thread goes on trying.
-        Err(error) if signed.is_some() && disk::is_full(&error) => {}
-        done => done.map_err(|error| OpenError::Io {
-            path: layout.log(),
-            error,
-        })?,
+        Ok(()) => {}
+        // In both cases the integrator's thread goes on trying.
+        Err(SignError::Io(error)) if signed.is_some() && disk::is_full(&error) => {}
+        Err(error @ SignError::Unavailable { .. }) if signed.is_some() => {
+            tracing::error!("nothing is published until it is signed: {error}");
+        }
+        Err(SignError::Io(error)) => {
+            let path = layout.log();
+            return Err(OpenError::Io { path, error });
+        }
+        Err(SignError::Unavailable { reason, .. }) => {
+            let socket = signer.unwrap_or_default();
+            return Err(OpenError::Signer { socket, reason });
+        }
+        Err(SignError::Refused { reason, .. }) => {
+            let socket = signer.unwrap_or_default();
+            return Err(OpenError::SignerRefuses { socket, reason });
+        }
     }
 
     let recovered = Recovered {
@@ -217,7 +305,12 @@ pub(crate) fn open(
         chains,
         payload_keys,
         integrator,
+        publication,
         recovered,
+        continues: match next {
+            0 => at(layout.archive(), |_| rotate::predecessor(layout))?,
+            _ => None,
+        },
         segment: at(in_use.path, threads::open_segment)?,
         offset: in_use.offset,
         left: in_use.left,
@@ -250,7 +343,7 @@ fn make_folders(layout: &Layout) -> Result<(), OpenError> {
     at(layout.log(), |dir| disk::make_dir(dir, 0o755))
 }
 
-fn take_lock(layout: &Layout) -> Result<File, OpenError> {
+pub(crate) fn take_lock(layout: &Layout) -> Result<File, OpenError> {
     let lock = at(layout.lock(), |path| {
         let mut options = OpenOptions::new();
         options
@@ -273,12 +366,12 @@ fn take_lock(layout: &Layout) -> Result<File, OpenError> {
 /// The checkpoint to go on from: the published one, if it is not older than the last one signed.
 fn check_signed(
     layout: &Layout,
-    signer: &Signer,
+    public: &Public,
     published: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
-) -> Result<Checkpoint, OpenError> {
+) -> Result<Published, OpenError> {
     let open = |path: PathBuf, note: &[u8]| {
-        signer.open(note).map_err(|error| OpenError::Checkpoint {
+        public.open(note).map_err(|error| OpenError::Checkpoint {
             path,
             reason: error.to_string(),
         })
@@ -291,21 +384,24 @@ fn check_signed(
                 .to_owned(),
         });
     };
-    let published = open(layout.checkpoint(), &published)?;
+    let checkpoint = open(layout.checkpoint(), &published)?;
+    // Opened, it is text.
+    let note = public.only_ours(&String::from_utf8_lossy(&published));
+    let published = Published { checkpoint, note };
     let Some(last) = last else {
         return Ok(published);
     };
     let last = open(layout.last_checkpoint(), &last)?;
-    if published.size < last.size {
+    if checkpoint.size < last.size {
         return Err(OpenError::RolledBack {
             path: layout.checkpoint(),
-            found: published.size,
+            found: checkpoint.size,
             signed: last.size,
         });
     }
     // The published one is newer if a crash came between the two writes.
     read_edge(layout, Some(last))?;
-    if published.size == last.size && published.root != last.root {
+    if checkpoint.size == last.size && checkpoint.root != last.root {
         return Err(OpenError::Tree {
             path: layout.log(),
             size: last.size,
@@ -341,9 +437,14 @@ fn read_entries(layout: &Layout, number: u64, size: u64) -> Result<Vec<Vec<u8>>,
 fn read_chains(layout: &Layout, covered: u64) -> Result<Chains, OpenError> {
     let snapshot = at(layout.snapshot(), disk::read)?;
     let snapshot = snapshot.as_deref().and_then(Chains::from_snapshot);
-    let (from, mut chains) = snapshot
-        .filter(|(size, _)| *size <= covered)
-        .unwrap_or_default();
+    let pruned = at(layout.pruned(), |_| prune::noted(layout))?;
+    // Without the snapshot, what is pruned can be read no more: its chains begin where they are met.
+    let snapshot = snapshot.filter(|(size, _)| (pruned..=covered).contains(size));
+    let follow = match snapshot {
+        None if pruned > 0 => follow_pruned,
+        _ => follow,
+    };
+    let (from, mut chains) = snapshot.unwrap_or((pruned, Chains::default()));
     let tile = TILE as u64;
     for number in from / tile..covered.div_ceil(tile) {
         let first = number * tile;
@@ -357,13 +458,25 @@ fn read_chains(layout: &Layout, covered: u64) -> Result<Chains, OpenError> {
 }
 
 fn follow(chains: &mut Chains, index: u64, record: &[u8]) -> Result<Step, OpenError> {
-    let chain_error = OpenError::Chain { index };
+    follow_as(Chains::follows, chains, index, record)
+}
+
+fn follow_pruned(chains: &mut Chains, index: u64, record: &[u8]) -> Result<Step, OpenError> {
+    follow_as(Chains::follows_pruned, chains, index, record)
+}
+
+fn follow_as(
+    follows: fn(&Chains, &Step, Digest) -> bool,
+    chains: &mut Chains,
+    index: u64,
+    record: &[u8],
+) -> Result<Step, OpenError> {
     match Step::of_stored(record) {
-        Ok((step, prev)) if chains.follows(&step, prev) => {
+        Ok((step, prev)) if follows(chains, &step, prev) => {
             chains.apply(&step);
             Ok(step)
         }
-        _ => Err(chain_error),
+        _ => Err(OpenError::Chain { index }),
     }
 }
 
@@ -413,7 +526,7 @@ fn repair(
             }
             let begin = |wal: &Path| {
                 let prepared = segment::prepare(disk.as_ref(), wal, 0, segment_size)?;
-                segment::take(wal, &prepared, covered)
+                segment::take(disk.as_ref(), wal, &prepared, covered)
             };
             let in_use = InUse {
                 path: at(wal, begin)?.path,

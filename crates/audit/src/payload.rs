@@ -10,13 +10,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload as Sealing};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use crate::chain::ChainId;
 use crate::digest::{Digest, hex};
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::limits;
 use crate::record::PayloadReference;
 
@@ -31,6 +32,12 @@ pub(crate) const WRAPPED_KEY: usize = NONCE + 32 + TAG;
 /// Wraps the keys of the runs.
 #[derive(Clone)]
 pub(crate) struct MasterKey([u8; 32]);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
 
 /// The key of one run's payloads, with its wrapped form.
 #[derive(Clone)]
@@ -54,6 +61,11 @@ pub(crate) struct CannotOpen;
 impl MasterKey {
     pub(crate) fn new(key: [u8; 32]) -> Self {
         Self(key)
+    }
+
+    /// What tells one master key from another, and says nothing of it.
+    pub(crate) fn id(&self) -> Digest {
+        Digest::of(&[b"bailiwick payload master key v1\n", &self.0[..]].concat())
     }
 
     /// A new key for a chain.
@@ -120,12 +132,16 @@ impl Sealed {
 /// The payload files, for the one thread that writes them. Nothing is lost when a write fails: it
 /// is kept and written again, over the same place.
 pub(crate) struct PayloadFiles {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// How much of each file is good. Only files of chains that are still open.
     lengths: HashMap<ChainId, u64>,
     waiting: BTreeMap<ChainId, Waiting>,
     closed: Vec<ChainId>,
+    erased: Vec<ChainId>,
     unsynced: BTreeSet<PathBuf>,
+    /// Files were removed, and the folder is not synced.
+    removed: bool,
 }
 
 #[derive(Default)]
@@ -135,13 +151,16 @@ struct Waiting {
 }
 
 impl PayloadFiles {
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Self {
+            disk,
             dir,
             lengths: HashMap::new(),
             waiting: BTreeMap::new(),
             closed: Vec::new(),
+            erased: Vec::new(),
             unsynced: BTreeSet::new(),
+            removed: false,
         }
     }
 
@@ -167,13 +186,20 @@ impl PayloadFiles {
         self.closed.push(chain);
     }
 
+    /// A chain whose payloads go, those that wait included.
+    pub(crate) fn erase(&mut self, chain: ChainId) {
+        self.waiting.remove(&chain);
+        self.erased.push(chain);
+    }
+
     /// Writes what is waiting; durable only after [`PayloadFiles::sync`].
     pub(crate) fn write(&mut self) -> io::Result<()> {
         while let Some(entry) = self.waiting.first_entry() {
             let chain = *entry.key();
             let waiting = entry.get();
             if let Some(key) = &waiting.key {
-                disk::replace(&key_path(&self.dir, chain), key, disk::PRIVATE)?;
+                let path = key_path(&self.dir, chain);
+                self.disk.replace(&path, key, disk::PRIVATE)?;
             }
             if !waiting.frames.is_empty() {
                 let path = data_path(&self.dir, chain);
@@ -188,7 +214,7 @@ impl PayloadFiles {
                     Some(length) => *length,
                     None => good_length(&file)?,
                 };
-                file.write_all_at(&waiting.frames, length)?;
+                self.disk.write(&file, &waiting.frames, length)?;
                 self.lengths
                     .insert(chain, length + waiting.frames.len() as u64);
                 self.unsynced.insert(path);
@@ -198,19 +224,52 @@ impl PayloadFiles {
         for chain in self.closed.drain(..) {
             self.lengths.remove(&chain);
         }
+        while let Some(chain) = self.erased.last() {
+            self.destroy(*chain)?;
+            self.erased.pop();
+        }
         Ok(())
+    }
+
+    /// Removes the payloads of a closed chain and their key; durable only after [`PayloadFiles::sync`].
+    pub(crate) fn remove(&mut self, chain: ChainId) -> io::Result<()> {
+        let (key, data) = (key_path(&self.dir, chain), data_path(&self.dir, chain));
+        self.disk.remove(&key)?;
+        self.disk.remove(&data)?;
+        self.unsynced.remove(&data);
+        self.removed = true;
+        Ok(())
+    }
+
+    /// Overwrites and removes the key, then removes what only it could open. Doing it again, after a
+    /// crash in between, does no harm.
+    fn destroy(&mut self, chain: ChainId) -> io::Result<()> {
+        let (key, data) = (key_path(&self.dir, chain), data_path(&self.dir, chain));
+        match OpenOptions::new().write(true).open(&key) {
+            Ok(file) => {
+                self.disk.write(&file, &[0; WRAPPED_KEY], 0)?;
+                self.disk.sync(&file)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.disk.remove(&key)?;
+        self.disk.remove(&data)?;
+        self.unsynced.remove(&data);
+        self.disk.sync_path(&self.dir)
     }
 
     /// Makes what was written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.unsynced.is_empty() {
+        if self.unsynced.is_empty() && !self.removed {
             return Ok(());
         }
         for path in &self.unsynced {
-            disk::sync_file(path)?;
+            self.disk.sync_path(path)?;
         }
-        disk::sync_dir(&self.dir)?;
+        self.disk.sync_path(&self.dir)?;
         self.unsynced.clear();
+        self.removed = false;
         Ok(())
     }
 }
@@ -333,6 +392,7 @@ mod tests {
     use bailiwick_run::{RunId, Time};
 
     use super::*;
+    use crate::disk::FileSystem;
 
     fn chain(n: u8) -> ChainId {
         ChainId::Run(RunId::new(Time::from_millis(1), [n; 10]))
@@ -364,13 +424,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_erased_is_gone_whether_it_was_written_or_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let master = MasterKey::new([1; 32]);
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
+        for written in [true, false] {
+            let key = master.new_key(chain(1)).unwrap();
+            let sealed = key.seal(chain(1), b"{}").unwrap();
+            files.add(chain(1), Some(key.wrapped()), Some(sealed.as_bytes()));
+            if written {
+                files.write().unwrap();
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+            }
+            files.erase(chain(1));
+            files.write().unwrap();
+            files.sync().unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
     fn a_file_cut_in_a_frame_is_written_over_from_its_last_whole_one() {
         let dir = tempfile::tempdir().unwrap();
         let key = MasterKey::new([1; 32]).new_key(chain(1)).unwrap();
         let sealed: Vec<_> = (0..3)
             .map(|n| key.seal(chain(1), &[n; 100]).unwrap())
             .collect();
-        let mut files = PayloadFiles::new(dir.path().to_owned());
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
         for sealed in &sealed[..2] {
             files.add(chain(1), Some(key.wrapped()), Some(sealed.as_bytes()));
         }
@@ -385,7 +465,7 @@ mod tests {
             .set_len(whole - 5)
             .unwrap();
 
-        let mut files = PayloadFiles::new(dir.path().to_owned());
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
         for sealed in &sealed[1..] {
             files.add(chain(1), None, Some(sealed.as_bytes()));
         }

@@ -1,20 +1,19 @@
 //! What the handles of a log and its threads share.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bailiwick_action::Fingerprint;
-use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Links};
 use crate::error::AppendError;
 use crate::integrator::Durable;
 use crate::payload::PayloadKey;
-use crate::receipt::Receipt;
+use crate::receipt::Waiter;
 use crate::wal::room::Room;
 
 /// The state behind every handle. Locks are taken in the order of the fields, and none is held for
@@ -69,7 +68,7 @@ pub(crate) struct Queued {
     pub(crate) next_segment: bool,
     /// For its receipt.
     pub(crate) fingerprint: Option<Fingerprint>,
-    pub(crate) waiter: oneshot::Sender<Result<Receipt, AppendError>>,
+    pub(crate) waiter: Waiter,
 }
 
 /// Records on their way into the tree.
@@ -86,15 +85,14 @@ pub(crate) struct DurableQueue {
 impl Shared {
     /// Nothing can be written any more: tells everybody who waits, and everybody who comes. Returns
     /// what they are told.
-    pub(crate) fn stop(&self, what: &str, error: &io::Error) -> AppendError {
+    pub(crate) fn stop(&self, what: &str, error: &dyn Display) -> AppendError {
         let stopped = AppendError::Stopped {
             reason: format!("{what}: {error}").into(),
         };
         let mut queue = lock(&self.queue);
         let first = queue.stopped.get_or_insert(stopped).clone();
         for record in queue.records.drain(..) {
-            // Nobody may be waiting any more.
-            drop(record.waiter.send(Err(first.clone())));
+            record.waiter.refuse(&first);
         }
         drop(queue);
         self.writer.notify_all();

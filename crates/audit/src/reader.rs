@@ -15,10 +15,12 @@ use crate::chain::ChainId;
 use crate::digest::Digest;
 use crate::disk;
 use crate::entry::{Entry, Record};
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, PayloadSecret};
 use crate::layout::Layout;
 use crate::merkle::TILE;
-use crate::payload::{self, Sealed};
+use crate::payload::{self, MasterKey, Sealed};
+use crate::prune;
+use crate::rotate;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
@@ -56,6 +58,18 @@ pub enum ReadError {
         /// Why not.
         reason: String,
     },
+    /// The log is not the one that it was before, or is shorter.
+    #[error("the log is {is}, with {size} records; it was {was}, with {before} at least")]
+    Replaced {
+        /// Its origin before.
+        was: String,
+        /// How many records it had at least.
+        before: u64,
+        /// Its origin now.
+        is: String,
+        /// How many records its checkpoint covers now.
+        size: u64,
+    },
     /// The master key is missing or is not one.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -76,6 +90,8 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub struct Reader {
     layout: Layout,
+    /// The master key of the payloads; nothing if it is in the data folder, or not to be had.
+    master: Option<MasterKey>,
 }
 
 impl Reader {
@@ -84,17 +100,35 @@ impl Reader {
         let dir = dir.into();
         let layout = Layout::new(dir.clone());
         if layout.checkpoint().is_file() {
-            Ok(Self { layout })
+            Ok(Self {
+                layout,
+                master: None,
+            })
         } else {
             Err(ReadError::NoLog(dir))
         }
     }
 
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout }
+    pub(crate) fn new(layout: Layout, master: Option<MasterKey>) -> Self {
+        Self { layout, master }
     }
 
-    /// Reads the log forward from the record of this index, and on as more is recorded.
+    /// The same, with the master key of the payloads where that is not in the data folder.
+    #[must_use]
+    pub fn with_payload_key(self, key: Option<PayloadSecret>) -> Self {
+        let master = key.map(|PayloadSecret(master)| master);
+        Self { master, ..self }
+    }
+
+    fn master_key(&self) -> Result<MasterKey, KeyError> {
+        match &self.master {
+            Some(master) => Ok(master.clone()),
+            None => keys::master_key(&self.layout.keys()),
+        }
+    }
+
+    /// Reads the log forward from the record of this index, or from the first that is not pruned, and
+    /// on as more is recorded.
     pub fn from(&self, index: u64) -> Forward {
         Forward::new(self.clone(), index)
     }
@@ -109,10 +143,14 @@ impl Reader {
         Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
     }
 
-    /// The records of a run, in order; none if there is no such run. Reads back from the newest
+    /// The records of a run, in order; none if there is no such run. Also those of a log that was
+    /// rotated away. Reads back from the newest
     /// record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
-        self.chain(ChainId::Run(*run))
+        self.newest_with(
+            |reader| reader.chain(ChainId::Run(*run)),
+            |entries| !entries.is_empty(),
+        )
     }
 
     /// The records of the gateway itself, in order.
@@ -122,6 +160,39 @@ impl Reader {
 
     /// The record of this name: `RUN/SEQ`, or the digest of its bytes.
     pub fn record(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
+        self.newest_with(|reader| reader.find(digest_or_id), Option::is_some)
+    }
+
+    /// The logs that this one continues, the oldest first.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub fn archived(&self) -> Result<Vec<Reader>, ReadError> {
+        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
+        let reader = |layout| Reader::new(layout, self.master.clone());
+        Ok(archives.into_iter().map(reader).collect())
+    }
+
+    /// Looks in this log and then in those that it continues, the newest first.
+    fn newest_with<T>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError>,
+        found: impl Fn(&T) -> bool,
+    ) -> Result<T, ReadError> {
+        let here = look(self)?;
+        if found(&here) {
+            return Ok(here);
+        }
+        for archived in self.archived()?.into_iter().rev() {
+            let there = look(&archived)?;
+            if found(&there) {
+                return Ok(there);
+            }
+        }
+        Ok(here)
+    }
+
+    fn find(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
         if let Some(digest) = Digest::parse(digest_or_id) {
             return self.last(|_, bytes| Digest::of(bytes) == digest);
         }
@@ -165,12 +236,12 @@ impl Reader {
             reason: "its run is not one".to_owned(),
         })?;
         let (sealed, key) = self.sealed(entry.index, chain, &reference.id)?;
+        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let sealed = sealed.ok_or_else(|| ReadError::PayloadMissing(id.clone()))?;
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
-        let opened = keys::master_key(&self.layout.keys())?
+        let opened = (self.master_key()?)
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
         opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))
@@ -255,7 +326,8 @@ impl Reader {
             }
         }
         let tile = TILE as u64;
-        for number in (0..covered.div_ceil(tile)).rev() {
+        let pruned = self.pruned()?;
+        for number in (pruned / tile..covered.div_ceil(tile)).rev() {
             let entries = self.at(self.layout.log(), |log| {
                 tiles::read_entries(log, number, covered)
             })?;
@@ -287,14 +359,26 @@ impl Reader {
         }
     }
 
+    /// The index of the first record that was not pruned.
+    pub(crate) fn pruned(&self) -> Result<u64, ReadError> {
+        self.at(self.layout.pruned(), |_| prune::noted(&self.layout))
+    }
+
     /// How many records the checkpoint covers.
-    fn covered(&self) -> Result<u64, ReadError> {
+    pub(crate) fn covered(&self) -> Result<u64, ReadError> {
+        self.checkpoint().map(|(_, size)| size)
+    }
+
+    /// The log's origin, and how many records the checkpoint covers.
+    pub(crate) fn checkpoint(&self) -> Result<(String, u64), ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;
         let text = String::from_utf8_lossy(&note);
-        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
-        size.ok_or_else(|| ReadError::Io {
+        let mut lines = text.lines();
+        let origin = lines.next().map(str::to_owned);
+        let size = lines.next().and_then(|size| size.parse().ok());
+        origin.zip(size).ok_or_else(|| ReadError::Io {
             path,
             error: io::Error::new(io::ErrorKind::InvalidData, "it is not a checkpoint"),
         })

@@ -33,10 +33,7 @@ impl Receipt {
 
     /// The run whose chain the record belongs to; nothing for the gateway's own.
     pub fn run(&self) -> Option<RunId> {
-        match self.chain {
-            ChainId::Gateway => None,
-            ChainId::Run(run) => Some(run),
-        }
+        self.chain.run()
     }
 
     /// The record's number in its chain.
@@ -60,27 +57,60 @@ impl Receipt {
     }
 }
 
-/// A record on its way to the disk. Ready when it is durable, or never will be.
+/// The proof that a record has its place in the log and is on its way to the disk. It is not durable:
+/// what it is good for is a read, which may run meanwhile, as long as nothing of its result is
+/// released before the record is.
 #[derive(Debug)]
-#[must_use = "only the receipt says that the record is durable"]
-pub struct Pending {
+pub struct Submitted {
+    fingerprint: Option<Fingerprint>,
+}
+
+impl Submitted {
+    /// For a `call.decided`: which call was decided about.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+}
+
+/// The proof that a record is written: the operating system has it, so it outlives this process,
+/// though not the machine. It is durable within 10 ms.
+#[derive(Debug)]
+pub struct Written {
+    _writer: (),
+}
+
+impl Written {
+    /// For the writer alone, after the write.
+    pub(crate) fn of_written() -> Self {
+        Self { _writer: () }
+    }
+}
+
+/// A record on its way to the disk, ready with its proof: a [`Receipt`] when it is durable, or
+/// [`Written`] when it is written. Cancel safe.
+#[derive(Debug)]
+#[must_use = "only the proof says how far the record has come"]
+pub struct Pending<P = Receipt> {
     seq: u64,
-    state: State,
+    submitted: Option<Submitted>,
+    state: State<P>,
 }
 
 #[derive(Debug)]
-enum State {
+enum State<P> {
     Refused(AppendError),
-    Waiting(oneshot::Receiver<Result<Receipt, AppendError>>),
+    Waiting(oneshot::Receiver<Result<P, AppendError>>),
 }
 
-impl Pending {
+impl<P> Pending<P> {
     pub(crate) fn waiting(
         seq: u64,
-        receiver: oneshot::Receiver<Result<Receipt, AppendError>>,
+        fingerprint: Option<Fingerprint>,
+        receiver: oneshot::Receiver<Result<P, AppendError>>,
     ) -> Self {
         Self {
             seq,
+            submitted: Some(Submitted { fingerprint }),
             state: State::Waiting(receiver),
         }
     }
@@ -88,6 +118,7 @@ impl Pending {
     pub(crate) fn refused(error: AppendError) -> Self {
         Self {
             seq: 0,
+            submitted: None,
             state: State::Refused(error),
         }
     }
@@ -97,8 +128,20 @@ impl Pending {
         self.seq
     }
 
+    /// The proof that the record is on its way, which can be had once; or why it was refused.
+    pub fn submitted(&mut self) -> Result<Submitted, AppendError> {
+        match (&self.state, self.submitted.take()) {
+            (State::Refused(error), _) => Err(error.clone()),
+            (State::Waiting(_), Some(submitted)) => Ok(submitted),
+            (State::Waiting(_), None) => {
+                let why = "the proof that its record is on its way was used already";
+                Err(AppendError::Unrecordable(why.into()))
+            }
+        }
+    }
+
     /// Waits on this thread. Not for use inside an async runtime.
-    pub fn wait(self) -> Result<Receipt, AppendError> {
+    pub fn wait(self) -> Result<P, AppendError> {
         match self.state {
             State::Refused(error) => Err(error),
             State::Waiting(receiver) => receiver.blocking_recv().unwrap_or_else(|_| Err(gone())),
@@ -106,8 +149,8 @@ impl Pending {
     }
 }
 
-impl Future for Pending {
-    type Output = Result<Receipt, AppendError>;
+impl<P> Future for Pending<P> {
+    type Output = Result<P, AppendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
@@ -116,6 +159,49 @@ impl Future for Pending {
                 .poll(context)
                 .map(|received| received.unwrap_or_else(|_| Err(gone()))),
         }
+    }
+}
+
+/// Who waits for a record, and for how much.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// Nobody: it becomes durable with what comes next, or soon by itself.
+    Nobody,
+    /// Until it is written.
+    Written(oneshot::Sender<Result<Written, AppendError>>),
+    /// Until it is durable.
+    Durable(oneshot::Sender<Result<Receipt, AppendError>>),
+}
+
+impl Waiter {
+    /// It never will be. Whoever asked may have gone.
+    pub(crate) fn refuse(self, error: &AppendError) {
+        match self {
+            Waiter::Nobody => {}
+            Waiter::Written(waiter) => drop(waiter.send(Err(error.clone()))),
+            Waiter::Durable(waiter) => drop(waiter.send(Err(error.clone()))),
+        }
+    }
+
+    /// It is written. Whoever waits for more goes on waiting.
+    pub(crate) fn written(&mut self) {
+        match std::mem::replace(self, Waiter::Nobody) {
+            Waiter::Written(waiter) => drop(waiter.send(Ok(Written::of_written()))),
+            other => *self = other,
+        }
+    }
+
+    /// It is durable.
+    pub(crate) fn durable(self, receipt: impl FnOnce() -> Receipt) {
+        if let Waiter::Durable(waiter) = self {
+            // Whoever asked may have gone; the record stays.
+            drop(waiter.send(Ok(receipt())));
+        }
+    }
+
+    /// Whether the disk is to be hurried for it.
+    pub(crate) fn wants_durable(&self) -> bool {
+        matches!(self, Waiter::Durable(waiter) if !waiter.is_closed())
     }
 }
 

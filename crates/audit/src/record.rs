@@ -1,11 +1,12 @@
 //! What a record says, and its exact bytes: one JSON object in RFC 8785 form (keys sorted, no
 //! spaces, integers only). `docs/log-format.md` describes every field.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
-use bailiwick_run::{Confinement, Ending, Run, RunId, Time};
-use serde::Serialize;
+use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::chain::ChainId;
 use crate::digest::Digest;
@@ -77,6 +78,27 @@ pub enum Event {
         /// Why they were refused.
         reason: String,
     },
+    /// `log.continued`, the last record of a log: another one goes on, under a name and a key of its
+    /// own.
+    LogContinued(ContinuedBy),
+    /// `log.continues`, the first record of a log that goes on where another one ended.
+    LogContinues(Continues),
+    /// `log.pruned`, in the gateway's chain: records before an index, a multiple of 256, are removed.
+    /// Made by [`Log::prune`](crate::Log::prune) alone.
+    LogPruned {
+        /// The index of the first record that stays.
+        before: u64,
+        /// Who wanted it.
+        by: Launcher,
+    },
+    /// `payloads.erased`, in the gateway's chain: the payload key of a closed run is destroyed, and its
+    /// payloads with it. Made by [`Log::erase`](crate::Log::erase) alone.
+    PayloadsErased {
+        /// Whose payloads.
+        run: RunId,
+        /// Who wanted it.
+        by: Launcher,
+    },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {
         /// Why it ended.
@@ -91,6 +113,50 @@ pub enum Event {
         /// The digest of its scope.
         scope_digest: String,
     },
+    /// `witness.disagreed`: a witness has signed another history of this log.
+    WitnessDisagreed {
+        /// The witness, as the trust policy calls it.
+        witness: String,
+        /// How they differ.
+        problem: Disagreement,
+        /// How many records the last checkpoint covers that the witness has signed.
+        size: u64,
+        /// How many the one covers that it was asked to sign; for a larger one, how many are
+        /// published.
+        ours: u64,
+    },
+}
+
+/// How a witness disagrees with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disagreement {
+    /// The log's tree did not grow from the one that the witness has signed.
+    Inconsistent,
+    /// The witness has signed a larger tree than the log has.
+    Larger,
+}
+
+/// The log that another one continues, and where it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Continues {
+    /// Its name.
+    pub origin: String,
+    /// Its root, in base64.
+    pub root: String,
+    /// How many records it has.
+    pub size: u64,
+    /// The key that checks it.
+    pub vkey: String,
+}
+
+/// The log that continues another one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ContinuedBy {
+    /// Its name.
+    pub origin: String,
+    /// The key that checks it.
+    pub vkey: String,
 }
 
 /// How a call ended.
@@ -102,6 +168,8 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it, if there was one.
+    pub digest: Option<Fingerprint>,
     /// Values that were masked on the way.
     pub masked: u64,
     /// The target's own error code (for PostgreSQL the SQLSTATE), never its text.
@@ -143,6 +211,9 @@ pub(crate) struct PayloadReference {
     pub(crate) size: u64,
 }
 
+/// How much room most records need: what is more costs a move or two.
+const USUAL: usize = 1024;
+
 /// The record's bytes. Where they would be longer than the limit, lists and texts are shortened,
 /// step by step, and the record says how many entries it leaves out.
 pub(crate) fn encode(
@@ -151,7 +222,7 @@ pub(crate) fn encode(
     payload: Option<&PayloadReference>,
     place: &Place,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     for room in Room::STEPS {
         bytes.clear();
         serde_json::to_writer(&mut bytes, &record(event, subject, payload, place, room))?;
@@ -190,15 +261,15 @@ impl Room {
         Room { list: 2, text: 32 },
     ];
 
-    fn text(self, text: &str) -> String {
+    fn text(self, text: &str) -> Cow<'_, str> {
         const CUT: &str = "…";
         if text.len() <= self.text {
-            return text.to_owned();
+            return Cow::Borrowed(text);
         }
         let end = text.floor_char_boundary(self.text.saturating_sub(CUT.len()));
         let mut short = text.get(..end).unwrap_or_default().to_owned();
         short.push_str(CUT);
-        short
+        Cow::Owned(short)
     }
 
     fn list<T>(self, all: usize, entries: impl Iterator<Item = T>) -> (Vec<T>, Option<usize>) {
@@ -214,116 +285,148 @@ impl Room {
 // what makes the output canonical: serde_json writes them as they come.
 
 #[derive(Default, Serialize)]
-struct Record {
+struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<CallPart>,
+    call: Option<CallPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    continued_by: Option<&'a ContinuedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<&'a Continues>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<DecisionPart>,
+    decision: Option<DecisionPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    launcher: Option<String>,
+    launcher: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<LoginPart>,
+    login: Option<LoginPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<OutcomePart>,
+    outcome: Option<OutcomePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<PayloadReference>,
+    payload: Option<&'a PayloadReference>,
     prev: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<PrunedPart<'a>>,
     run: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope_digest: Option<String>,
+    scope_digest: Option<Cow<'a, str>>,
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
+    target: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<String>,
+    task: Option<Cow<'a, str>>,
     time: String,
     r#type: &'static str,
     v: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    version: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witness: Option<WitnessPart<'a>>,
 }
 
 #[derive(Serialize)]
-struct CallPart {
-    actions: Vec<ActionPart>,
+struct WitnessPart<'a> {
+    name: Cow<'a, str>,
+    ours: u64,
+    problem: Disagreement,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct CallPart<'a> {
+    actions: Vec<ActionPart<'a>>,
     fingerprint: Fingerprint,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_actions: Option<usize>,
     protocol: &'static str,
-    verb: String,
+    verb: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
-struct ActionPart {
+struct ActionPart<'a> {
     class: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    columns: Vec<String>,
+    columns: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_columns: Option<usize>,
-    resource: ResourcePart,
+    resource: ResourcePart<'a>,
     verb: &'static str,
 }
 
 #[derive(Serialize)]
-struct ResourcePart {
+struct ResourcePart<'a> {
     kind: Kind,
-    name: String,
+    name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<String>,
+    schema: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
-struct DecisionPart {
+struct DecisionPart<'a> {
     effect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_policies: Option<usize>,
-    policies: Vec<String>,
-    policy_digest: String,
+    policies: Vec<Cow<'a, str>>,
+    policy_digest: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    remedy: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
-struct LoginPart {
-    reason: String,
+struct ErasedPart<'a> {
+    by: &'a str,
+    run: RunId,
+}
+
+#[derive(Serialize)]
+struct PrunedPart<'a> {
+    before: u64,
+    by: &'a str,
+}
+
+#[derive(Serialize)]
+struct LoginPart<'a> {
+    reason: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunId>,
 }
 
 #[derive(Serialize)]
-struct OutcomePart {
+struct OutcomePart<'a> {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    digest: Option<Fingerprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, str>>,
     masked: u64,
     micros: u64,
     rows: u64,
     state: State,
 }
 
-fn record(
-    event: &Event,
-    subject: &Subject,
-    payload: Option<&PayloadReference>,
+fn record<'a>(
+    event: &'a Event,
+    subject: &'a Subject,
+    payload: Option<&'a PayloadReference>,
     place: &Place,
     room: Room,
-) -> Record {
+) -> Record<'a> {
     let base = Record {
-        payload: payload.cloned(),
+        payload,
         prev: place.prev.to_string(),
         run: place.chain.to_string(),
         seq: place.seq,
@@ -333,7 +436,7 @@ fn record(
     };
     let base = match subject {
         Subject::Run(run) if place.chain != ChainId::Gateway => Record {
-            launcher: Some(run.launcher.to_string()),
+            launcher: Some(run.launcher.as_str()),
             task: Some(room.text(&run.task)),
             ..base
         },
@@ -377,6 +480,7 @@ fn record(
             target: Some(room.text(target)),
             outcome: Some(OutcomePart {
                 bytes: outcome.bytes.min(limits::INTEGER),
+                digest: outcome.digest,
                 error: outcome.error.as_deref().map(|code| room.text(code)),
                 masked: outcome.masked.min(limits::INTEGER),
                 micros: outcome.micros.min(limits::INTEGER),
@@ -406,6 +510,32 @@ fn record(
             }),
             ..base
         },
+        Event::LogContinued(by) => Record {
+            r#type: "log.continued",
+            continued_by: Some(by),
+            ..base
+        },
+        Event::LogContinues(log) => Record {
+            r#type: "log.continues",
+            continues: Some(log),
+            ..base
+        },
+        Event::LogPruned { before, by } => Record {
+            r#type: "log.pruned",
+            pruned: Some(PrunedPart {
+                before: *before,
+                by: by.as_str(),
+            }),
+            ..base
+        },
+        Event::PayloadsErased { run, by } => Record {
+            r#type: "payloads.erased",
+            erased: Some(ErasedPart {
+                by: by.as_str(),
+                run: *run,
+            }),
+            ..base
+        },
         Event::RunClosed { ending } => Record {
             r#type: "run.closed",
             ending: Some(ending.as_str()),
@@ -424,10 +554,25 @@ fn record(
             scope_digest: Some(room.text(scope_digest)),
             ..base
         },
+        Event::WitnessDisagreed {
+            witness,
+            problem,
+            size,
+            ours,
+        } => Record {
+            r#type: "witness.disagreed",
+            witness: Some(WitnessPart {
+                name: room.text(witness),
+                ours: (*ours).min(limits::INTEGER),
+                problem: *problem,
+                size: (*size).min(limits::INTEGER),
+            }),
+            ..base
+        },
     }
 }
 
-fn action_part(action: &Action, room: Room) -> ActionPart {
+fn action_part(action: &Action, room: Room) -> ActionPart<'_> {
     let (columns, more_columns) = texts(&action.columns, room);
     let Resource { kind, schema, name } = &action.resource;
     ActionPart {
@@ -443,7 +588,11 @@ fn action_part(action: &Action, room: Room) -> ActionPart {
     }
 }
 
-fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> DecisionPart {
+fn decision_part<'a>(
+    decision: &'a Decision,
+    policy_digest: &'a str,
+    room: Room,
+) -> DecisionPart<'a> {
     let policies = decision.policies();
     let (shown, more_policies) = room.list(
         policies.len(),
@@ -463,7 +612,7 @@ fn decision_part(decision: &Decision, policy_digest: &str, room: Room) -> Decisi
     }
 }
 
-fn texts(all: &BTreeSet<String>, room: Room) -> (Vec<String>, Option<usize>) {
+fn texts(all: &BTreeSet<String>, room: Room) -> (Vec<Cow<'_, str>>, Option<usize>) {
     room.list(all.len(), all.iter().map(|text| room.text(text)))
 }
 
@@ -550,6 +699,7 @@ mod tests {
             state: State::Indeterminate,
             rows: u64::MAX,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: Some("42501".into()),
             micros: 3,
@@ -565,6 +715,12 @@ mod tests {
                 version: "1".into(),
             },
             Event::GatewayStopped,
+            Event::WitnessDisagreed {
+                witness: "w1".into(),
+                problem: Disagreement::Larger,
+                size: u64::MAX,
+                ours: 7,
+            },
             Event::LoginDenied {
                 target: Some("tickets".into()),
                 reason: "wrong secret".into(),

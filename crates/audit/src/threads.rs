@@ -16,12 +16,14 @@ use crate::integrator::{Durable, Integrator};
 use crate::limits;
 use crate::queue::{Queued, Shared, lock, wait};
 use crate::receipt::Receipt;
+use crate::sign::SignError;
 use crate::wal::frame;
 use crate::wal::room::Wanted;
 use crate::wal::segment::{self, HEAD_LEN};
 
 /// Makes records durable, in the order of the queue: everything that queued while the last batch
-/// was being synced is the next batch.
+/// was being written and synced is the next batch. A sync follows at once where somebody waits for
+/// it, and soon where nobody does.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) disk: Arc<dyn Disk>,
@@ -31,21 +33,46 @@ pub(crate) struct Writer {
     pub(crate) offset: u64,
     /// The index of the next record.
     pub(crate) next: u64,
-    /// What is being written.
-    pub(crate) part: Vec<Queued>,
+    /// What is written, or being written, and not durable.
+    pub(crate) unsynced: Vec<Queued>,
+    /// Where a batch is put together. Kept, so that its memory is not asked for and given back for
+    /// each.
+    pub(crate) bytes: Vec<u8>,
+    /// Since when the first of these waits.
+    pub(crate) since: Option<Instant>,
+}
+
+/// What went wrong, and at what.
+type Failed = (&'static str, io::Error);
+
+enum Next {
+    Batch(Vec<Queued>),
+    /// What is unsynced has waited long enough.
+    Sync,
+    End,
 }
 
 impl Writer {
     /// Runs until the log is closed and everything queued is durable, or until a write fails.
     pub(crate) fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
-            let mut waiting = batch.into_iter().peekable();
-            if let Err((what, error)) = self.write(&mut waiting) {
-                let stopped = self.shared.stop(what, &error);
-                for record in self.part.drain(..).chain(waiting) {
-                    // Whoever asked may have gone.
-                    drop(record.waiter.send(Err(stopped.clone())));
+        loop {
+            let mut waiting = Vec::new().into_iter().peekable();
+            let (done, last) = match self.next() {
+                Next::Batch(batch) => {
+                    waiting = batch.into_iter().peekable();
+                    (self.write(&mut waiting), false)
                 }
+                Next::Sync => (self.sync(), false),
+                Next::End => (self.sync(), true),
+            };
+            if let Err((what, error)) = done {
+                let stopped = self.shared.stop(what, &error);
+                for record in self.unsynced.drain(..).chain(waiting) {
+                    record.waiter.refuse(&stopped);
+                }
+                break;
+            }
+            if last {
                 break;
             }
         }
@@ -53,80 +80,106 @@ impl Writer {
         self.shared.preparer.notify_all();
     }
 
-    fn next_batch(&self) -> Option<Vec<Queued>> {
+    fn next(&self) -> Next {
         let mut queue = lock(&self.shared.queue);
         loop {
-            if queue.stopped.is_some() {
-                return None;
-            }
             if !queue.records.is_empty() {
-                return Some(std::mem::take(&mut queue.records));
+                let as_many = Vec::with_capacity(queue.records.len());
+                return Next::Batch(std::mem::replace(&mut queue.records, as_many));
             }
-            if queue.closing {
-                return None;
+            if queue.stopped.is_some() || queue.closing {
+                return Next::End;
             }
-            queue = wait(&self.shared.writer, queue);
+            queue = match self.since {
+                None => wait(&self.shared.writer, queue),
+                Some(since) => {
+                    let left = limits::SYNC_WITHIN.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        return Next::Sync;
+                    }
+                    let waited = self.shared.writer.wait_timeout(queue, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
-    /// A batch ends where a segment does: when a segment comes into use, all before it is durable.
-    fn write(
-        &mut self,
-        batch: &mut Peekable<IntoIter<Queued>>,
-    ) -> Result<(), (&'static str, io::Error)> {
+    /// Writes a batch, and syncs it if it is time. A batch ends where a segment does: when a segment
+    /// comes into use, all before it is durable.
+    fn write(&mut self, batch: &mut Peekable<IntoIter<Queued>>) -> Result<(), Failed> {
         while let Some(first) = batch.next() {
+            if first.next_segment {
+                self.sync()?;
+            }
             let next_segment = first.next_segment;
-            self.part.push(first);
+            let begin = self.unsynced.len();
+            self.unsynced.push(first);
             if next_segment {
                 self.next_segment()
                     .map_err(|error| ("cannot begin a segment", error))?;
             }
             while let Some(record) = batch.next_if(|record| !record.next_segment) {
-                self.part.push(record);
+                self.unsynced.push(record);
             }
-            self.write_part()?;
+            self.write_from(begin)?;
+        }
+        let hurry = (self.unsynced.iter()).any(|record| record.waiter.wants_durable());
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if hurry || since.elapsed() >= limits::SYNC_WITHIN {
+            self.sync()?;
         }
         Ok(())
     }
 
-    fn write_part(&mut self) -> Result<(), (&'static str, io::Error)> {
-        let durable = self.next;
-        let length = self
-            .part
-            .iter()
-            .map(|record| record.durable.body.frame_len())
-            .sum();
-        let mut bytes = Vec::with_capacity(length);
-        for (index, record) in (durable..).zip(&self.part) {
-            frame::encode(index, durable, &record.durable.body, &mut bytes);
+    /// Writes what is unsynced from `begin` on.
+    fn write_from(&mut self, begin: usize) -> Result<(), Failed> {
+        let new = self.unsynced.get_mut(begin..).unwrap_or_default();
+        self.bytes.clear();
+        self.bytes.shrink_to(limits::BATCH_KEPT);
+        let durable = self.next - begin as u64;
+        for (index, record) in (self.next..).zip(&*new) {
+            frame::encode(index, durable, &record.durable.body, &mut self.bytes);
         }
         self.disk
-            .write(&self.file, &bytes, self.offset)
+            .write(&self.file, &self.bytes, self.offset)
             .map_err(|error| ("cannot write", error))?;
+        for record in &mut *new {
+            record.waiter.written();
+        }
+        self.offset += self.bytes.len() as u64;
+        self.next += new.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything that is written durable.
+    fn sync(&mut self) -> Result<(), Failed> {
+        self.since = None;
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
         self.disk
             .sync(&self.file)
             .map_err(|error| ("cannot make what was written durable", error))?;
-        self.offset += length as u64;
-        self.next += self.part.len() as u64;
-        self.shared.backlog.fetch_add(length, Ordering::Relaxed);
+        let length = (self.unsynced.iter()).map(|record| record.durable.body.frame_len());
+        self.shared
+            .backlog
+            .fetch_add(length.sum(), Ordering::Relaxed);
 
         // The integrator has them before anybody has a receipt: a checkpoint that is asked for
         // with a receipt in hand covers its record.
-        let mut receipts = Vec::with_capacity(self.part.len());
+        let mut receipts = Vec::with_capacity(self.unsynced.len());
         let mut durable = lock(&self.shared.durable);
         let wake = durable.records.is_empty();
-        for record in self.part.drain(..) {
-            let receipt = Receipt::of_durable(&record.durable.step, record.fingerprint);
-            receipts.push((record.waiter, receipt));
+        for record in self.unsynced.drain(..) {
+            receipts.push((record.waiter, record.durable.step, record.fingerprint));
             durable.records.push(record.durable);
         }
         drop(durable);
         if wake {
             self.shared.integrator.notify_all();
         }
-        for (waiter, receipt) in receipts {
-            // Whoever asked may have gone; the record stays.
-            drop(waiter.send(Ok(receipt)));
+        for (waiter, step, fingerprint) in receipts {
+            waiter.durable(|| Receipt::of_durable(&step, fingerprint));
         }
         Ok(())
     }
@@ -144,7 +197,7 @@ impl Writer {
             queue = wait(&self.shared.writer, queue);
         };
         drop(queue);
-        let taken = segment::take(&self.wal, &prepared, self.next)?;
+        let taken = segment::take(self.disk.as_ref(), &self.wal, &prepared, self.next)?;
         self.file = open_segment(&taken.path)?;
         self.offset = HEAD_LEN;
         Ok(())
@@ -230,6 +283,7 @@ impl Preparer {
 pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut published = Instant::now();
     let mut unwritten = 0;
+    let mut unsigned = Unsigned::default();
     loop {
         let (records, requests, closing) = gathered(shared, integrator.is_behind());
         unwritten += records
@@ -238,23 +292,37 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
             .sum::<usize>();
         integrator.add(records);
         let due = published.elapsed() >= limits::CHECKPOINT_EVERY;
-        let done = if closing || !requests.is_empty() || due && integrator.is_behind() {
+        let publishes = closing || !requests.is_empty() || due && integrator.is_behind();
+        let done = if publishes {
             published = Instant::now();
             let keep = if closing { 1 } else { limits::SNAPSHOT_EVERY };
             integrator
                 .publish()
-                .and_then(|()| integrator.snapshot(keep))
+                .and_then(|()| Ok(integrator.snapshot(keep)?))
         } else {
-            integrator.write()
+            integrator.write().map_err(SignError::from)
         };
+        let done = done.and_then(|()| Ok(integrator.prune()?));
+        if publishes {
+            unsigned.note(&done);
+        }
         let answer = match done {
+            // It keeps its place in the write-ahead log, and counts there, until it is signed.
+            Ok(()) if unsigned.is_said() => Ok(()),
             Ok(()) => {
                 shared
                     .backlog
                     .fetch_sub(std::mem::take(&mut unwritten), Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) if disk::is_full(&error) => Err(AppendError::DiskFull),
+            Err(SignError::Io(error)) if disk::is_full(&error) => Err(AppendError::DiskFull),
+            Err(error @ SignError::Unavailable { .. }) => Err(AppendError::Unsigned {
+                reason: error.to_string().into(),
+            }),
+            Err(error @ SignError::Refused { .. }) => {
+                tracing::error!("the log stops: {error}");
+                Err(shared.stop("cannot sign the tree", &error))
+            }
             // What to sign next is no longer known; the next start finds out.
             Err(error) => Err(shared.stop("cannot write the tree", &error)),
         };
@@ -269,6 +337,37 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut durable = lock(&shared.durable);
     durable.ended = true;
     durable.requests.clear();
+}
+
+/// Says that the signer is missing: at once, then now and then, and when it is back.
+#[derive(Default)]
+struct Unsigned {
+    said: Option<Instant>,
+}
+
+impl Unsigned {
+    fn note(&mut self, done: &Result<(), SignError>) {
+        match done {
+            Err(error @ SignError::Unavailable { .. }) if self.is_to_be_said() => {
+                tracing::error!("nothing is published until it is signed: {error}");
+                self.said = Some(Instant::now());
+            }
+            Ok(()) if self.said.take().is_some() => {
+                tracing::info!("the signer signs again");
+            }
+            _ => {}
+        }
+    }
+
+    fn is_to_be_said(&self) -> bool {
+        self.said
+            .is_none_or(|said| said.elapsed() >= limits::SAY_AGAIN)
+    }
+
+    /// Whether records wait for the signer.
+    fn is_said(&self) -> bool {
+        self.said.is_some()
+    }
 }
 
 type Gathered = (

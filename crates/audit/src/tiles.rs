@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::merkle::{Edge, Hash, TILE};
 
 /// Which of the log's files.
@@ -61,6 +62,7 @@ pub(crate) fn entries(mut bundle: &[u8], count: usize) -> Option<Vec<&[u8]>> {
 /// The folder `log/`. What is written survives a crash only after [`Tiles::sync`], and is looked at
 /// by nobody before a checkpoint covers it.
 pub(crate) struct Tiles {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     unsynced: BTreeSet<PathBuf>,
     /// Folders of partial tiles whose full tile has been written.
@@ -68,8 +70,9 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    pub(crate) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
         Self {
+            disk,
             root,
             unsynced: BTreeSet::new(),
             superseded: Vec::new(),
@@ -99,12 +102,12 @@ impl Tiles {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         let mut dirs = BTreeSet::new();
         for path in &self.unsynced {
-            disk::sync_file(path)?;
+            self.disk.sync_path(path)?;
             let above = path.ancestors().skip(1);
             dirs.extend(above.take_while(|dir| dir.starts_with(&self.root)));
         }
         for dir in dirs {
-            disk::sync_dir(dir)?;
+            self.disk.sync_path(dir)?;
         }
         self.unsynced.clear();
         Ok(())
@@ -126,7 +129,7 @@ impl Tiles {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        disk::write_unsynced(&path, bytes, disk::PUBLIC, false)?;
+        self.disk.put(&path, bytes, disk::PUBLIC)?;
         self.unsynced.insert(path);
         Ok(())
     }
@@ -173,7 +176,8 @@ pub(crate) fn read_edge(root: &Path, size: u64) -> io::Result<Edge> {
     Edge::new(size, levels).ok_or_else(|| malformed("tile"))
 }
 
-fn malformed(path: &str) -> io::Error {
+/// A tile that does not hold what it must.
+pub(crate) fn malformed(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{path} is too short"))
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod confine;
 mod demo;
 mod failure;
+mod http;
 mod render;
 
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, init, open, reindex, run, runs, search, serve, show, task, trail, verify,
+    close, confined, erase, export, init, open, prune, reindex, run, runs, search, serve, show,
+    signer, task, trail, verify, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -46,7 +48,12 @@ enum Command {
     Search(search::Search),
     Verify(verify::Verify),
     Reindex(reindex::Reindex),
+    Export(export::Export),
+    Erase(erase::Erase),
+    Prune(prune::Prune),
     Task(task::Task),
+    Witness(witness::Witness),
+    Signer(signer::Signer),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
     #[command(hide = true)]
@@ -68,7 +75,12 @@ fn main() -> ExitCode {
         Command::Search(command) => command.execute(),
         Command::Verify(command) => command.execute(),
         Command::Reindex(command) => command.execute(),
+        Command::Export(command) => command.execute(),
+        Command::Erase(command) => command.execute(),
+        Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::Witness(command) => command.execute(),
+        Command::Signer(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };

@@ -197,6 +197,34 @@ pub struct Ended {
     pub ending: Ending,
 }
 
+/// `POST /v1/runs/RUN/erase`: a run's payloads are gone. Only on the Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// Whose.
+    #[serde(with = "text")]
+    pub run: RunId,
+    /// The record that says so: `gateway/SEQ`.
+    pub record: String,
+}
+
+/// `POST /v1/log/prune`: removes what is old. Only on the Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneRequest {
+    /// Records of before this moment go.
+    #[serde(with = "text")]
+    pub until: Time,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The index of the first record that stays.
+    pub before: u64,
+    /// How many runs left the list.
+    pub runs: u64,
+}
+
 /// Records of one chain, in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trail {

@@ -22,12 +22,14 @@ mod store;
 mod testing;
 mod token;
 mod trail;
+mod witness;
 
 pub use index::{ReindexError, reindex};
 pub use live::Live;
 pub use registry::{
-    AgentUrl, AttachError, Attachment, EndError, OpenRunError, Opened, Opening, Registry, Settings,
-    StartError,
+    AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,
+    PruneRunsError, Registry, Settings, StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;
+pub use witness::WitnessServer;

@@ -110,3 +110,12 @@ pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How often the client asks how far an index is that is being made anew.
 pub(crate) const REINDEX_LOOK: Duration = Duration::from_millis(100);
+
+/// Connections to a witness at once.
+pub(crate) const WITNESS_CONNECTIONS_MAX: usize = 256;
+
+/// What a witness is asked: a proof of 63 lines, and a note with room for post-quantum signatures.
+pub(crate) const WITNESS_BODY_BYTES_MAX: usize = 128 * 1024;
+
+/// For a request to a witness, from its headers to the head of the answer.
+pub(crate) const WITNESS_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);

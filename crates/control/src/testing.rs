@@ -59,11 +59,7 @@ impl House {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let (log, recovered) = Log::open(Config {
-            dir: self.data(),
-            origin: "test.example/log".into(),
-        })
-        .unwrap();
+        let (log, recovered) = Log::open(Config::new(self.data(), "test.example/log")).unwrap();
         let targets = [TargetName {
             name: "tickets".into(),
             kind: "postgres".into(),
@@ -141,6 +137,7 @@ impl Running {
             state: State::Ok,
             rows: 1,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: None,
             micros: 1,

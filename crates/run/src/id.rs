@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 use crate::Time;
 
@@ -20,6 +20,11 @@ impl RunId {
             .into_iter()
             .fold(0u128, |bits, byte| bits << 8 | u128::from(byte));
         Self(Ulid::from_parts(now.millis(), random))
+    }
+
+    /// When the run was opened, as its id says.
+    pub fn opened(self) -> Time {
+        Time::from_millis(self.0.timestamp_ms())
     }
 }
 
@@ -52,9 +57,9 @@ impl FromStr for RunId {
     /// Accepts the canonical spelling only, so that one run has one name everywhere.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ulid = text.strip_prefix(Self::PREFIX).ok_or(InvalidRunId)?;
-        let id = Self(Ulid::from_string(ulid).map_err(|_| InvalidRunId)?);
-        if id.to_string() == text {
-            Ok(id)
+        let id = Ulid::from_string(ulid).map_err(|_| InvalidRunId)?;
+        if id.array_to_str(&mut [0; ULID_LEN]) == ulid {
+            Ok(Self(id))
         } else {
             Err(InvalidRunId)
         }

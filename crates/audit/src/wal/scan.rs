@@ -169,7 +169,7 @@ mod tests {
     /// A segment with these batches, each a number of records.
     fn write(dir: &Path, base: u64, batches: &[u64]) -> Vec<(u64, usize)> {
         let prepared = segment::prepare(&FileSystem, dir, base, SIZE).unwrap();
-        let segment = segment::take(dir, &prepared, base).unwrap();
+        let segment = segment::take(&FileSystem, dir, &prepared, base).unwrap();
         let mut bytes = std::fs::read(&segment.path).unwrap();
         let (mut at, mut index, mut places) = (HEAD_LEN as usize, base, Vec::new());
         for batch in batches {

@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
 
 const MAGIC: &[u8; 8] = b"BWWAL01\n";
 const SUFFIX: &str = ".wal";
@@ -33,9 +33,9 @@ pub(crate) fn prepare(disk: &dyn Disk, dir: &Path, number: u64, size: u64) -> io
 }
 
 /// Brings a prepared segment into use.
-pub(crate) fn take(dir: &Path, prepared: &Path, base: u64) -> io::Result<Segment> {
+pub(crate) fn take(disk: &dyn Disk, dir: &Path, prepared: &Path, base: u64) -> io::Result<Segment> {
     let path = dir.join(format!("{base:020}{SUFFIX}"));
-    disk::rename(prepared, &path)?;
+    disk.rename(prepared, &path)?;
     Ok(Segment { base, path })
 }
 

@@ -19,10 +19,7 @@ pub(crate) fn open(dir: &Path) -> (Log, Recovered) {
 }
 
 pub(crate) fn config(dir: &Path) -> Config {
-    Config {
-        dir: dir.to_owned(),
-        origin: ORIGIN.to_owned(),
-    }
+    Config::new(dir.to_owned(), ORIGIN)
 }
 
 pub(crate) fn run(n: u64) -> Run {
@@ -120,6 +117,7 @@ pub(crate) fn finished(run: &Run, of: u64) -> Draft {
                 state: State::Ok,
                 rows: 3,
                 bytes: 120,
+                digest: None,
                 masked: 1,
                 error: None,
                 micros: 850,

@@ -2,15 +2,22 @@
 
 pub(crate) mod close;
 pub(crate) mod confined;
+pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod init;
+pub(crate) mod lasting;
 pub(crate) mod open;
+pub(crate) mod policy_file;
+pub(crate) mod prune;
 pub(crate) mod reindex;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod signer;
 pub(crate) mod task;
 pub(crate) mod trail;
 pub(crate) mod verify;
+pub(crate) mod witness;

@@ -112,8 +112,35 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     if let Some(of) = record.of {
         page.line("of", &format!("{}/{of}", record.run));
     }
+    if let Some(erased) = &record.erased {
+        page.line("erased", &format!("the payloads of {}", erased.run));
+        page.line("for", &erased.by);
+    }
+    if let Some(pruned) = &record.pruned {
+        page.line(
+            "pruned",
+            &format!("everything before record {}", pruned.before),
+        );
+        page.line("for", &pruned.by);
+    }
+    if let Some(log) = &record.continues {
+        page.line("continues", &log.origin);
+        page.line("which has", &format!("{} records", log.size));
+        page.line("root", &log.root);
+        page.line("key", &log.vkey);
+    }
+    if let Some(log) = &record.continued_by {
+        page.line("continued as", &log.origin);
+        page.line("key", &log.vkey);
+    }
     page.some("ending", record.ending.as_deref());
     page.some("version", record.version.as_deref());
+    if let Some(witness) = &record.witness {
+        page.styled("witness", &witness.name, style::DENIED);
+        page.line("problem", &witness.problem);
+        page.line("its size", &witness.size.to_string());
+        page.line("our size", &witness.ours.to_string());
+    }
     page.line("digest", &shown.digest);
     page.line("previous", &record.prev);
     page.line("in the log", &format!("record {}", shown.index));
@@ -124,6 +151,15 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
         page.line("payload", missing);
     }
     Ok(page.0)
+}
+
+/// A value without the quotes that JSON puts around it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Names on the left, values on the right.
@@ -166,13 +202,16 @@ impl Page {
             self.heading(name);
             match value {
                 Value::String(text) => self.block(text),
+                Value::Array(values) if name == "rows" => {
+                    for row in values {
+                        let values = row.as_array().into_iter().flatten();
+                        let values: Vec<_> = values.map(plain).collect();
+                        self.block(&values.join(" | "));
+                    }
+                }
                 Value::Array(values) => {
                     for (index, value) in values.iter().enumerate() {
-                        let value = match value {
-                            Value::String(text) => text.clone(),
-                            other => other.to_string(),
-                        };
-                        self.line(&format!("${}", index + 1), &value);
+                        self.line(&format!("${}", index + 1), &plain(value));
                     }
                 }
                 other => self.block(&other.to_string()),

@@ -8,6 +8,8 @@ mod template;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bailiwick_audit::PayloadSecret;
+use bailiwick_gateway::ReadMode;
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
 use clap::Args;
@@ -25,6 +27,12 @@ const MAX_TARGET_NAME: usize = 63;
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
+
+/// Bytes of a call's masked result that are kept where the configuration does not say.
+const KEEP_RESULTS: usize = 16 * 1024;
+
+/// The most that it can say. With its JSON it has to fit a payload.
+const MAX_KEEP_RESULTS: usize = 512 * 1024;
 
 const DEFAULT_POSTGRES: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7432);
@@ -71,8 +79,23 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     /// The gateway's own certificate and key, if configured.
     pub(crate) tls: Option<Tls>,
+    /// Who signs the log, and who else is asked to.
+    pub(crate) log: Log,
     /// What is behind the gateway.
     pub(crate) targets: Vec<Target>,
+}
+
+/// Who signs the log, and who else is asked to.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Where the master key of the payloads is, if not in the data folder.
+    payload_key: Option<(Template, Problem)>,
+    /// Whether anybody may read the published log over TCP.
+    pub(crate) public: bool,
+    /// The trust policy whose witnesses are asked to sign, too.
+    pub(crate) policy: Option<PathBuf>,
+    /// The socket of the process that has the log's key.
+    pub(crate) signer: Option<PathBuf>,
 }
 
 /// Where the gateway listens.
@@ -97,6 +120,10 @@ pub(crate) struct Tls {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) protocol: &'static Protocol,
+    /// How far the record of a read has to be before its result is released.
+    pub(crate) reads: ReadMode,
+    /// Bytes of a call's masked result that are kept beside its record.
+    pub(crate) keep_results: usize,
     url: Template,
     /// Whether a password stands in the file itself.
     literal_password: bool,
@@ -123,10 +150,7 @@ impl Config {
 
     /// The environment variables that hold secrets. No run's process gets them.
     pub(crate) fn secret_variables(&self) -> Vec<String> {
-        let names = self
-            .targets
-            .iter()
-            .flat_map(|target| target.url.variables());
+        let names = self.templates().flat_map(Template::variables);
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort();
         names.dedup();
@@ -137,11 +161,8 @@ impl Config {
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
         let mut hidden = vec![self.data.clone()];
         hidden.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
-        hidden.extend(
-            self.targets
-                .iter()
-                .flat_map(|target| target.url.files(self.folder())),
-        );
+        hidden.extend(self.log.signer.clone());
+        hidden.extend(self.secret_files());
         if self.targets.iter().any(|target| target.literal_password) {
             hidden.push(self.file.clone());
         }
@@ -152,7 +173,32 @@ impl Config {
     pub(crate) fn read_only(&self) -> Vec<PathBuf> {
         let mut read_only = vec![self.file.clone(), self.tasks.clone(), self.policies.clone()];
         read_only.extend(self.tls.as_ref().map(|tls| tls.cert.clone()));
+        read_only.extend(self.log.policy.clone());
         read_only
+    }
+
+    /// The master key of the payloads, looked up; nothing if it is in the data folder.
+    pub(crate) fn payload_key(&self) -> Result<Option<PayloadSecret>, Problems> {
+        let Some((template, at)) = &self.log.payload_key else {
+            return Ok(None);
+        };
+        let text = template.fill(self.folder(), |name| std::env::var(name).ok());
+        let key = text.and_then(|text| text.parse().map_err(|error| format!("{error}")));
+        key.map(Some)
+            .map_err(|message: String| Problems::one(at.saying(message)))
+    }
+
+    /// Everything that names a secret.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let urls = self.targets.iter().map(|target| &target.url);
+        let key = self.log.payload_key.as_ref().map(|(template, _)| template);
+        urls.chain(key)
+    }
+
+    fn secret_files(&self) -> Vec<PathBuf> {
+        self.templates()
+            .flat_map(|template| template.files(self.folder()))
+            .collect()
     }
 
     /// The tasks and guardrails, checked against the targets.
@@ -166,11 +212,7 @@ impl Config {
 
     /// What is not wrong but not wise either, a line each.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut secret_files: Vec<PathBuf> = self
-            .targets
-            .iter()
-            .flat_map(|target| target.url.files(self.folder()))
-            .collect();
+        let mut secret_files = self.secret_files();
         secret_files.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
         let mut warnings = Vec::new();
         if self.targets.iter().any(|target| target.literal_password) {
@@ -233,7 +275,7 @@ fn from_table(
     file: &Path,
 ) -> Option<Config> {
     let known = [
-        "name", "data", "tasks", "policies", "listen", "tls", "targets",
+        "name", "data", "tasks", "policies", "listen", "tls", "log", "targets",
     ];
     let top = Section::top(document, table, &known);
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -266,16 +308,53 @@ fn from_table(
             key: folder.join(key?),
         })
     });
+    let log = match top.section("log", &["payload_key", "policy", "public", "signer"]) {
+        Some(section) => {
+            let file = |key: &str| section.plain(key).map(|file| folder.join(file));
+            Log {
+                payload_key: payload_key(document, &section),
+                public: section.flag("public").unwrap_or_default(),
+                policy: file("policy"),
+                signer: file("signer"),
+            }
+        }
+        None => Log::default(),
+    };
     Some(Config {
         data: path(&top, "data", "data"),
         tasks: path(&top, "tasks", "tasks"),
         policies: path(&top, "policies", "policies"),
         listen: listen(&top),
         tls,
+        log,
         targets: targets(document, &top),
         name: name?.to_owned(),
         file: file.to_owned(),
     })
+}
+
+fn payload_key(document: &Document<'_>, section: &Section<'_, '_>) -> Option<(Template, Problem)> {
+    const NAME: &str = "payload_key";
+    let text = section.secret(NAME)?;
+    match Template::parse(text) {
+        Ok(template) if template.is_secret() => {
+            let (at, key) = (section.at(NAME), section.key(NAME));
+            let problem = document.problem(&at, &key, String::new(), None);
+            Some((template, problem))
+        }
+        Ok(_) => {
+            section.report(
+                NAME,
+                "a key does not stand in the file itself: name where it is, as `${NAME}` or \
+                 `${file:PATH}`",
+            );
+            None
+        }
+        Err(message) => {
+            section.report(NAME, message);
+            None
+        }
+    }
 }
 
 fn listen(top: &Section<'_, '_>) -> Listen {
@@ -328,7 +407,7 @@ fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
 }
 
 fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
-    let sections = top.named_sections("targets", &["kind", "url"]);
+    let sections = top.named_sections("targets", &["kind", "url", "reads", "keep_results"]);
     if sections.len() > MAX_TARGETS {
         top.report(
             "targets",
@@ -379,9 +458,26 @@ fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Opt
         section.report("url", message);
         return None;
     }
+    let reads = match section.plain("reads") {
+        None | Some("durable") => ReadMode::Durable,
+        Some("written") => ReadMode::Written,
+        Some(other) => {
+            section.report(
+                "reads",
+                format!(
+                    "`{other}` is neither \"durable\" (a read's result is released when its record is \
+                     on the disk) nor \"written\" (when the operating system has it)"
+                ),
+            );
+            return None;
+        }
+    };
+    let keep_results = section.bytes("keep_results", MAX_KEEP_RESULTS);
     Some(Target {
         name: name.to_owned(),
         protocol,
+        reads,
+        keep_results: keep_results.unwrap_or(KEEP_RESULTS),
         literal_password: parsed.has_literal_password(),
         url: parsed,
         at: document.problem(&section.at("url"), &section.key("url"), String::new(), None),
@@ -443,6 +539,18 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
     }
 
     #[test]
+    fn who_signs_the_log_is_kept_from_runs() {
+        let log = "[log]\npolicy = \"log.policy\"\nsigner = \"/run/signer.sock\"\n[listen]";
+        let config = load(&GOOD.replace("[listen]", log)).unwrap();
+        let policy = config.log.policy.as_deref().unwrap();
+        assert!(policy.is_absolute() && policy.ends_with("log.policy"));
+        assert!(config.read_only().iter().any(|path| path == policy));
+        assert!(config.hidden().contains(&PathBuf::from("/run/signer.sock")));
+        let typo = GOOD.replace("[listen]", "[log]\nsinger = \"x\"\n[listen]");
+        assert!(problems(&typo)[0].contains("did you mean `signer`?"));
+    }
+
+    #[test]
     fn a_password_in_the_file_hides_the_file() {
         let config = load(&GOOD.replace("${TICKETS_PASSWORD}", "hunter2")).unwrap();
         assert!(config.hidden().contains(&config.file));
@@ -488,7 +596,7 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
         assert!(problems("name = \"a\"")[0].contains("targets"));
         assert_eq!(
             problems(&GOOD.replace("name = \"acme.example/bailiwick\"", "name = \"${NAME}\"")),
-            [":2:8: name: `${…}` is filled in in a target's `url` only"]
+            [":2:8: name: `${…}` is filled in in a target's `url` and in `payload_key` only"]
         );
     }
 }

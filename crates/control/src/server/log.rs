@@ -12,11 +12,12 @@ use super::problem::Refusal;
 /// The largest file of a log: a full bundle of 256 records of 8 KiB, each with its length.
 const FILE_BYTES_MAX: u64 = 256 * (8 * 1024 + 2);
 
-/// One file of the log. Waits for the disk.
-pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
+/// One file of the log, public or for whoever has the token. Waits for the disk.
+pub(super) fn file(log: &Path, name: &str, public: bool) -> Result<Response, Refusal> {
     if !is_name(name) {
         return Err(Refusal::not_found(
-            "the log has `checkpoint`, `tile/LEVEL/NUMBER` and `tile/entries/NUMBER`".to_owned(),
+            "the log has `checkpoint`, `witnessed`, `tile/LEVEL/NUMBER` and `tile/entries/NUMBER`"
+                .to_owned(),
         ));
     }
     let unreadable = |error: io::Error| match error.kind() {
@@ -31,24 +32,26 @@ pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
     std::fs::File::open(log.join(name))
         .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
         .map_err(unreadable)?;
-    let headers = match name {
-        "checkpoint" => [
-            (CONTENT_TYPE, "text/plain; charset=utf-8"),
-            (CACHE_CONTROL, "no-store"),
-        ],
-        // A tile never changes. It is for whoever has the token, so not for shared caches.
-        _ => [
-            (CONTENT_TYPE, "application/octet-stream"),
-            (CACHE_CONTROL, "private, max-age=31536000, immutable"),
-        ],
+    let note = matches!(name, "checkpoint" | "witnessed");
+    let kind = match note {
+        true => "text/plain; charset=utf-8",
+        false => "application/octet-stream",
     };
-    Ok((headers, bytes).into_response())
+    // A tile never changes, a checkpoint about once a second. What is for whoever has the token is not
+    // for shared caches.
+    let keep = match (note, public) {
+        (true, true) => "public, max-age=1",
+        (true, false) => "no-store",
+        (false, true) => "public, max-age=31536000, immutable",
+        (false, false) => "private, max-age=31536000, immutable",
+    };
+    Ok(([(CONTENT_TYPE, kind), (CACHE_CONTROL, keep)], bytes).into_response())
 }
 
-/// `checkpoint`, `tile/L/N` or `tile/entries/N`, where N is `067`, `x001/067` or `067.p/12`, and
+/// `checkpoint`, `witnessed`, `tile/L/N` or `tile/entries/N`, where N is `067`, `x001/067` or `067.p/12`, and
 /// nothing that could lead anywhere else.
 fn is_name(name: &str) -> bool {
-    if name == "checkpoint" {
+    if matches!(name, "checkpoint" | "witnessed") {
         return true;
     }
     let Some((level, number)) = name
@@ -86,6 +89,7 @@ mod tests {
     fn only_files_of_the_log_have_names() {
         for name in [
             "checkpoint",
+            "witnessed",
             "tile/0/000",
             "tile/entries/x001/x234/067",
             "tile/1/x001/067.p/255",

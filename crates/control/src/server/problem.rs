@@ -7,7 +7,7 @@ use bailiwick_audit::ReadError;
 
 use crate::api::Problem;
 use crate::index::SearchError;
-use crate::registry::{AttachError, EndError, OpenRunError};
+use crate::registry::{AttachError, EndError, EraseError, OpenRunError, PruneRunsError};
 use crate::store::StoreError;
 
 /// An answer that refuses.
@@ -96,6 +96,30 @@ impl From<EndError> for Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, "record")
             }
             EndError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<EraseError> for Refusal {
+    fn from(error: EraseError) -> Self {
+        let (status, kind) = match &error {
+            EraseError::NoRun(_) => (StatusCode::NOT_FOUND, "no-such-run"),
+            EraseError::StillOpen(_) => (StatusCode::CONFLICT, "still-open"),
+            EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
+            EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            EraseError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<PruneRunsError> for Refusal {
+    fn from(error: PruneRunsError) -> Self {
+        let (status, kind) = match &error {
+            PruneRunsError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
+            PruneRunsError::Log(_) => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            PruneRunsError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
         };
         Self::new(status, kind, error.to_string())
     }

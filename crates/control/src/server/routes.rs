@@ -18,13 +18,13 @@ use super::guard::{Guard, Local, check};
 use super::problem::Refusal;
 use super::{ServerSettings, attach, log};
 use crate::api::{
-    Answer as Found, Health, IndexState, OpenRequest, OpenedRun, Reference, Reindexing, RunDetail,
-    RunList, Search, Sort, Summary, TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which,
-    Words,
+    Answer as Found, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned,
+    Reference, Reindexing, RunDetail, RunList, Search, Sort, Summary, TaskDetail, TaskInfo,
+    TaskList, Trail, TrailRecord, Which, Words,
 };
 use crate::index::{Query as SearchQuery, SearchError};
 use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
-use crate::registry::{EndError, Opening, Registry, blocking};
+use crate::registry::{EndError, EraseError, Opening, PruneRunsError, Registry, blocking};
 use crate::token::Token;
 use crate::trail;
 
@@ -35,6 +35,7 @@ struct App {
     registry: Registry,
     version: String,
     log: PathBuf,
+    public_log: bool,
 }
 
 type Api = State<Arc<App>>;
@@ -51,17 +52,24 @@ pub(super) fn router(
         registry,
         version: settings.version.clone(),
         log: settings.data.join("log"),
+        public_log: settings.public_log,
     };
-    let guard = Arc::new(Guard { token, network });
+    let guard = Arc::new(Guard {
+        token,
+        network,
+        public_log: settings.public_log,
+    });
     Router::new()
         .route("/v1/health", get(health))
         .route("/v1/runs", get(list_runs).post(open_run))
         .route("/v1/runs/{run}", get(show_run).delete(close_run))
         .route("/v1/runs/{run}/close", post(close_run))
         .route("/v1/runs/{run}/revoke", post(revoke_run))
+        .route("/v1/runs/{run}/erase", post(erase_run))
         .route("/v1/runs/{run}/attach", get(attach_run))
         .route("/v1/runs/{run}/trail", get(run_trail))
         .route("/v1/records/{run}/{seq}", get(show_record))
+        .route("/v1/log/prune", post(prune_log))
         .route("/v1/gateway/trail", get(gateway_trail))
         .route("/v1/search", get(search))
         .route("/v1/index", get(show_index))
@@ -97,8 +105,7 @@ async fn open_run(
             format!("the run was not opened, because it is not known for whom: {why}"),
         )
     })?;
-    let Json(request) =
-        request.map_err(|error| Refusal::new(error.status(), "bad-request", error.body_text()))?;
+    let Json(request) = request.map_err(bad_body)?;
     let opening = Opening {
         task: request.task,
         launcher,
@@ -171,6 +178,21 @@ async fn end_run(app: &App, Local(by): Local, run: &str, ending: Ending) -> Answ
     // Whoever can read the token may end a run, known by name or not.
     let summary = app.registry.end_by(&run_id(run)?, ending, by.ok()).await?;
     Ok(Json(summary))
+}
+
+async fn erase_run(State(app): Api, Local(by): Local, Path(run): Path<String>) -> Answer<Erased> {
+    let by = by.map_err(EraseError::Nobody)?;
+    Ok(Json(app.registry.erase(&run_id(&run)?, by).await?))
+}
+
+async fn prune_log(
+    State(app): Api,
+    Local(by): Local,
+    request: Result<Json<PruneRequest>, JsonRejection>,
+) -> Answer<Pruned> {
+    let by = by.map_err(PruneRunsError::Nobody)?;
+    let Json(request) = request.map_err(bad_body)?;
+    Ok(Json(app.registry.prune(request.until, by).await?))
 }
 
 async fn attach_run(
@@ -313,7 +335,7 @@ fn reference(reference: &bailiwick_policy::Reference<'_>) -> Reference {
 }
 
 async fn log_file(State(app): Api, Path(path): Path<String>) -> Result<Response, Refusal> {
-    blocking(move || log::file(&app.log, &path)).await
+    blocking(move || log::file(&app.log, &path, app.public_log)).await
 }
 
 async fn nothing_here(uri: Uri) -> Refusal {
@@ -331,6 +353,10 @@ async fn not_allowed(method: Method, uri: Uri) -> Refusal {
 fn run_id(text: &str) -> Result<RunId, Refusal> {
     text.parse()
         .map_err(|error| Refusal::bad_request(format!("`{text}` is {error}")))
+}
+
+fn bad_body(error: JsonRejection) -> Refusal {
+    Refusal::new(error.status(), "bad-request", error.body_text())
 }
 
 fn bad_query(error: QueryRejection) -> Refusal {

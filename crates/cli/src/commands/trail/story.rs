@@ -121,6 +121,26 @@ impl Story {
                 ..Line::event(&record, time)
             }));
         }
+        if let Some(witness) = &record.witness {
+            let (size, ours) = (witness.size, witness.ours);
+            let reason = match witness.problem.as_str() {
+                "larger" => {
+                    format!("it has signed a tree of {size} records, and there were {ours} here")
+                }
+                _ => format!(
+                    "the tree of {ours} records here did not grow from the one of {size} that it \
+                     signed"
+                ),
+            };
+            return Ok(Some(Line {
+                effect: Effect::Failed,
+                verb: "witness".into(),
+                what: witness.name.clone(),
+                state: "disagreed".into(),
+                reason: Some(reason),
+                ..Line::event(&record, time)
+            }));
+        }
         self.closed |= record.r#type == "run.closed";
         let (verb, what) = match record.r#type.as_str() {
             "run.opened" => {
@@ -136,6 +156,10 @@ impl Story {
             ),
             "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
             "gateway.stopped" => ("stopped", String::new()),
+            "log.continued" => ("continued", continued(&record)),
+            "log.continues" => ("continues", continues(&record)),
+            "log.pruned" => ("pruned", pruned(&record)),
+            "payloads.erased" => ("erased", erased(&record)),
             other => (other, String::new()),
         };
         Ok(Some(Line {
@@ -192,6 +216,39 @@ impl Line {
             quiet: false,
         }
     }
+}
+
+/// Whose payloads were erased, and who wanted it.
+fn erased(record: &Record) -> String {
+    let erased = record.erased.as_ref();
+    erased.map_or_else(String::new, |erased| {
+        format!("payloads of {}, for {}", erased.run, erased.by)
+    })
+}
+
+/// Which records were removed, and who wanted it.
+fn pruned(record: &Record) -> String {
+    let pruned = record.pruned.as_ref();
+    pruned.map_or_else(String::new, |pruned| {
+        format!(
+            "everything before record {}, for {}",
+            pruned.before, pruned.by
+        )
+    })
+}
+
+/// The log that continues this one.
+fn continued(record: &Record) -> String {
+    let by = record.continued_by.as_ref();
+    by.map_or_else(String::new, |log| format!("as {}", log.origin))
+}
+
+/// The log that this one continues.
+fn continues(record: &Record) -> String {
+    let log = record.continues.as_ref();
+    log.map_or_else(String::new, |log| {
+        format!("{}, which ended with {} records", log.origin, log.size)
+    })
 }
 
 /// Whether a record says that something was denied.
