@@ -163,6 +163,16 @@ impl Reader {
         self.newest_with(|reader| reader.find(digest_or_id), Option::is_some)
     }
 
+    /// The logs that this one continues, the oldest first.
+    ///
+    /// # Errors
+    /// If the archive cannot be read.
+    pub fn archived(&self) -> Result<Vec<Reader>, ReadError> {
+        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
+        let reader = |layout| Reader::new(layout, self.master.clone());
+        Ok(archives.into_iter().map(reader).collect())
+    }
+
     /// Looks in this log and then in those that it continues, the newest first.
     fn newest_with<T>(
         &self,
@@ -173,9 +183,8 @@ impl Reader {
         if found(&here) {
             return Ok(here);
         }
-        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
-        for layout in archives.into_iter().rev() {
-            let there = look(&Reader::new(layout, self.master.clone()))?;
+        for archived in self.archived()?.into_iter().rev() {
+            let there = look(&archived)?;
             if found(&there) {
                 return Ok(there);
             }

@@ -26,6 +26,7 @@ use crate::registry::blocking;
 
 mod file;
 mod follow;
+mod logs;
 mod offline;
 mod projection;
 mod query;

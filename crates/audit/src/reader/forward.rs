@@ -140,7 +140,10 @@ impl Forward {
                 }
             }
             let covered = self.reader.covered()?;
-            self.next = self.next.max(self.reader.pruned()?);
+            let pruned = self.reader.pruned()?;
+            if self.next < pruned {
+                (self.next, self.tail) = (pruned, None);
+            }
             if self.next < covered {
                 // The segment that came after the tail's has been removed meanwhile.
                 self.tail = None;

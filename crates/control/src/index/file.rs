@@ -20,13 +20,14 @@ const VERSION: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE position (
         only    INTEGER PRIMARY KEY CHECK (only = 1),
-        records INTEGER NOT NULL,  -- how many records of the log are in here
+        records INTEGER NOT NULL,  -- how many records of all logs were taken in
         digest  BLOB    NOT NULL,  -- of the bytes of the last of them
-        scrub   INTEGER NOT NULL   -- 1 while the file may hold traces of erased payloads
+        scrub   INTEGER NOT NULL   -- 1 while the file may hold traces of what was removed
     ) STRICT;
     INSERT INTO position VALUES (1, 0, x'', 0);
     CREATE TABLE record (
-        id       INTEGER PRIMARY KEY,  -- its place in the log
+        id       INTEGER PRIMARY KEY,  -- its number over all logs, those that were rotated away first
+        place    INTEGER NOT NULL,     -- its place in its log
         type     TEXT    NOT NULL,
         time     INTEGER NOT NULL,     -- milliseconds since the Unix epoch
         run      TEXT    NOT NULL,

@@ -10,6 +10,7 @@ use bailiwick_audit::{PayloadSecret, ReadError, Reader};
 
 use super::Index;
 use super::file::{self, IndexError};
+use super::logs::Logs;
 use super::projection::{Projection, Step};
 use crate::api::Reindexed;
 
@@ -67,7 +68,7 @@ pub fn reindex(data: &Path, key: Option<PayloadSecret>) -> Result<Reindexed, Rei
     let begun = Instant::now();
     let reader = Reader::open(data)?.with_payload_key(key);
     let _lock = lock(data)?;
-    let expected = reader.count()?;
+    let expected = Logs::count(&reader)?;
     let path = Index::path(data);
     let failed = |error: IndexError| match error {
         IndexError::Read(error) => ReindexError::Read(error),

@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use bailiwick_audit::{Entry, Forward, ReadError, Reader};
+use bailiwick_audit::{Entry, ReadError, Reader};
 use rusqlite::{Connection, InterruptHandle, Transaction, params};
 
 use super::file::{self, IndexError};
-use super::row::Row;
+use super::logs::{Logs, Numbered};
+use super::row::{Removed, Row};
 use crate::limits::{INDEX_BATCH_BYTES_MAX, INDEX_BATCH_RECORDS_MAX};
 
 /// An index that is being written, and the log at its place.
 pub(super) struct Projection {
     connection: Connection,
-    log: Forward,
-    /// Traces of erased payloads may still be in the file.
+    log: Logs,
+    /// Traces of what was removed may still be in the file.
     scrub: bool,
     unread: u64,
 }
@@ -44,11 +45,11 @@ impl Projection {
             })?;
         let records = u64::try_from(records).unwrap_or(0);
         let log = match records.checked_sub(1) {
-            None => reader.from(0),
+            None => Logs::from(reader, 0)?,
             Some(last) => {
-                let mut log = reader.from(last);
+                let mut log = Logs::from(reader, last)?;
                 match log.next()? {
-                    Some(entry) if entry.digest().as_bytes()[..] == digest => log,
+                    Some(found) if found.entry.digest().as_bytes()[..] == digest => log,
                     Some(_) => return Err(IndexError::NotOfThisLog("it is of another log")),
                     None => return Err(IndexError::NotOfThisLog("it has more than the log")),
                 }
@@ -89,12 +90,12 @@ impl Projection {
         let mut bytes = 0;
         let mut end = Step::On;
         while rows.len() < INDEX_BATCH_RECORDS_MAX && bytes < INDEX_BATCH_BYTES_MAX {
-            let Some(entry) = self.log.next()? else {
+            let Some(Numbered { number, entry }) = self.log.next()? else {
                 end = Step::End;
                 break;
             };
             let payload = self.payload(&entry)?;
-            let row = Row::new(&entry, payload.as_deref());
+            let row = Row::new(number, &entry, payload.as_deref());
             bytes += entry.bytes.len() + row.payload.len();
             rows.push(row);
         }
@@ -102,7 +103,7 @@ impl Projection {
         Ok(end)
     }
 
-    /// Removes the traces that words of erased payloads have left, if there are any.
+    /// Removes the traces that removed words have left, if there are any.
     pub(super) fn scrub(&mut self) -> Result<(), IndexError> {
         if !self.scrub {
             return Ok(());
@@ -141,24 +142,26 @@ impl Projection {
             return Ok(());
         };
         let transaction = self.connection.transaction()?;
-        let mut erased = false;
+        let mut removed = false;
         for row in rows {
             insert(&transaction, row)?;
-            if let Some(run) = &row.erases {
-                erase(&transaction, run)?;
-                erased = true;
-            }
-            if let Some(before) = row.prunes {
-                prune(&transaction, before)?;
-                erased = true;
+            if let Some(what) = &row.removes {
+                removed = true;
+                match what {
+                    Removed::Payloads { run } => erase(&transaction, run)?,
+                    Removed::Records { before } => {
+                        let first = row.number.saturating_sub(row.place);
+                        prune(&transaction, first, first.saturating_add(*before))?;
+                    }
+                }
             }
         }
         transaction.execute(
             "UPDATE position SET records = ?1, digest = ?2, scrub = scrub OR ?3",
-            params![number(last.index + 1), last.digest, erased],
+            params![number(last.number + 1), last.digest, removed],
         )?;
         transaction.commit()?;
-        self.scrub |= erased;
+        self.scrub |= removed;
         Ok(())
     }
 }
@@ -167,12 +170,13 @@ fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
     let actions = serde_json::Value::from(row.actions.clone()).to_string();
     transaction
         .prepare_cached(
-            "INSERT INTO record (id, type, time, run, seq, launcher, task, target, verb, actions,
+            "INSERT INTO record (id, place, type, time, run, seq, launcher, task, target, verb, actions,
              effect, reason, remedy, state, error, rows, masked, written)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
-            number(row.index),
+            number(row.number),
+            number(row.place),
             row.r#type,
             number(row.time),
             row.run,
@@ -193,7 +197,7 @@ fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
         ])?;
     transaction
         .prepare_cached("INSERT INTO words (rowid, record, payload) VALUES (?1, ?2, ?3)")?
-        .execute(params![number(row.index), row.words(), row.payload])?;
+        .execute(params![number(row.number), row.words(), row.payload])?;
     Ok(())
 }
 
@@ -211,10 +215,14 @@ fn erase(transaction: &Transaction<'_>, run: &str) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Takes out the records before an index.
-fn prune(transaction: &Transaction<'_>, before: u64) -> Result<(), IndexError> {
-    transaction.execute("DELETE FROM words WHERE rowid < ?1", [number(before)])?;
-    transaction.execute("DELETE FROM record WHERE id < ?1", [number(before)])?;
+/// Takes the records out whose numbers are from `first` up to `before`.
+fn prune(transaction: &Transaction<'_>, first: u64, before: u64) -> Result<(), IndexError> {
+    for table in [
+        "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
+        "DELETE FROM record WHERE id >= ?1 AND id < ?2",
+    ] {
+        transaction.execute(table, [number(first), number(before)])?;
+    }
     Ok(())
 }
 

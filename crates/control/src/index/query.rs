@@ -16,7 +16,7 @@ use crate::limits::{
 /// How many of SQLite's steps go by before the time is looked at.
 const STEPS: i32 = 10_000;
 
-const COLUMNS: &str = "record.id, record.type, record.time, record.run, record.seq, \
+const COLUMNS: &str = "record.place, record.type, record.time, record.run, record.seq, \
     record.launcher, record.task, record.target, record.verb, record.actions, record.effect, \
     record.reason, record.remedy, record.state, record.error, record.rows, record.masked";
 
@@ -211,7 +211,7 @@ fn hit(row: &Row<'_>) -> Result<Hit, rusqlite::Error> {
     let actions: String = row.get("actions")?;
     Ok(Hit {
         id: format!("{run}/{seq}"),
-        index: number("id")?,
+        index: number("place")?,
         r#type: row.get("type")?,
         time: Time::from_millis(number("time")?),
         run,

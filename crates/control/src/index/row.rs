@@ -1,6 +1,6 @@
 //! What the index takes from a record and its payload.
 
-use bailiwick_audit::Entry;
+use bailiwick_audit::{Entry, Record};
 use serde_json::Value;
 
 use crate::clock;
@@ -9,7 +9,10 @@ use crate::limits::INDEX_PAYLOAD_BYTES_MAX;
 /// A record, as it goes into the index.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    pub(super) index: u64,
+    /// Its number over all logs.
+    pub(super) number: u64,
+    /// Its place in its log.
+    pub(super) place: u64,
     pub(super) digest: [u8; 32],
     pub(super) r#type: String,
     pub(super) time: u64,
@@ -30,16 +33,24 @@ pub(super) struct Row {
     pub(super) masked: Option<u64>,
     /// The words by which its payload is found.
     pub(super) payload: String,
-    /// The run whose payloads were erased, where the record says that.
-    pub(super) erases: Option<String>,
-    /// The index of the first record that stays, where this record says that earlier ones are removed.
-    pub(super) prunes: Option<u64>,
+    /// What goes from the index with it.
+    pub(super) removes: Option<Removed>,
+}
+
+/// What a record says is removed from its log.
+#[derive(Clone, Debug)]
+pub(super) enum Removed {
+    /// A run's payloads.
+    Payloads { run: String },
+    /// The records before this place in the log.
+    Records { before: u64 },
 }
 
 impl Row {
     /// Of a record, and its payload if that can be read.
-    pub(super) fn new(entry: &Entry, payload: Option<&[u8]>) -> Self {
-        let record = entry.record.clone();
+    pub(super) fn new(number: u64, entry: &Entry, payload: Option<&[u8]>) -> Self {
+        let mut record = entry.record.clone();
+        let removes = removed(&mut record);
         // What a target answered is long and was not written by the agent.
         let payload = payload.filter(|_| record.outcome.is_none());
         let (verb, actions) = match record.call {
@@ -56,10 +67,10 @@ impl Row {
         };
         let outcome = record.outcome;
         Self {
-            index: entry.index,
+            number,
+            place: entry.index,
             digest: *entry.digest().as_bytes(),
-            erases: erased(entry),
-            prunes: entry.record.pruned.as_ref().map(|pruned| pruned.before),
+            removes,
             r#type: record.r#type,
             time: clock::read(&record.time).map_or(0, |time| time.millis()),
             run: record.run,
@@ -100,10 +111,21 @@ impl Row {
     }
 }
 
-/// The run whose payloads this record says were erased.
-fn erased(entry: &Entry) -> Option<String> {
-    let erased = entry.record.erased.as_ref();
-    erased.map(|erased| erased.run.clone())
+/// What this record says is removed. Only the gateway itself can say so.
+fn removed(record: &mut Record) -> Option<Removed> {
+    if record.run != "gateway" {
+        return None;
+    }
+    match record.r#type.as_str() {
+        "payloads.erased" => record
+            .erased
+            .take()
+            .map(|erased| Removed::Payloads { run: erased.run }),
+        "log.pruned" => record.pruned.take().map(|pruned| Removed::Records {
+            before: pruned.before,
+        }),
+        _ => None,
+    }
 }
 
 /// The texts and numbers in a payload, up to the limit.

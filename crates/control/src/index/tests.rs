@@ -14,7 +14,7 @@ use bailiwick_action::{
     Action, Call, Decision, Denial, Fingerprint, FingerprintKey, Payload, Resource, Verb,
 };
 use bailiwick_audit::{Config, Draft, Event, Log, Outcome, Reader, State, Subject};
-use bailiwick_run::{Confinement, Run, RunId, Time, TimeBox};
+use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
@@ -53,21 +53,10 @@ impl Folder {
     fn call(&self, run: &Run, table: &str, text: &str, allow: bool) -> u64 {
         call(&self.log, run, table, text, allow)
     }
-
-    /// Brings everything into the tree, and takes the write-ahead log away, so that the log can be
-    /// written by hand.
-    fn closed(self) -> TempDir {
-        self.log.close();
-        for file in fs::read_dir(self.dir.path().join("wal")).unwrap() {
-            fs::remove_file(file.unwrap().path()).unwrap();
-        }
-        self.dir
-    }
 }
 
 fn open(dir: &Path) -> Log {
-    let config = Config::new(dir.to_owned(), "test.example/log");
-    Log::open(config).unwrap().0
+    Log::open(Config::new(dir, "test.example/log")).unwrap().0
 }
 
 fn run(number: u64, task: &str) -> Run {
@@ -103,12 +92,27 @@ fn finished(of: u64) -> Event {
             state: State::Error,
             rows: 3,
             bytes: 9,
-            digest: None,
             masked: 2,
             error: Some("23505".into()),
             micros: 5,
+            digest: None,
         },
     }
+}
+
+fn closed() -> Event {
+    Event::RunClosed {
+        ending: Ending::Closed,
+    }
+}
+
+fn erase(log: &Log, run: &Run) {
+    on_a_thread(|| log.erase(run.id, run.launcher.clone())).unwrap();
+}
+
+/// On a thread of its own: some tests are async, and there nobody may wait.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap()
 }
 
 fn append(log: &Log, run: &Run, event: Event, payload: Option<serde_json::Value>) -> u64 {
@@ -118,11 +122,7 @@ fn append(log: &Log, run: &Run, event: Event, payload: Option<serde_json::Value>
         payload: payload.map(|payload| payload.to_string().into_bytes()),
     };
     let pending = log.append(draft);
-    // On a thread of its own: the tests are async, and there nobody may wait.
-    std::thread::scope(|scope| scope.spawn(|| pending.wait()).join())
-        .unwrap()
-        .unwrap()
-        .seq()
+    on_a_thread(|| pending.wait()).unwrap().seq()
 }
 
 fn decided(table: &str, allow: bool) -> Event {
@@ -208,38 +208,6 @@ fn catch_up(path: &Path, data: &Path) {
     let mut projection = Projection::open(path, &Reader::open(data).unwrap()).unwrap();
     while projection.step().unwrap() == Step::On {}
     projection.scrub().unwrap();
-}
-
-/// Adds a record to a log that is closed, as a gateway does that erases a run's payloads.
-fn erase(data: &Path, run: &Run) {
-    let entries: Vec<_> = Reader::open(data).unwrap().newest(usize::MAX).unwrap();
-    let record = serde_json::json!({
-        "erased": {"run": run.id.to_string()}, "prev": "0".repeat(64), "run": "gateway",
-        "seq": entries.len(), "time": "2026-01-01T00:00:00.000Z", "type": "payloads.erased", "v": 1,
-    });
-    let mut all: Vec<Vec<u8>> = entries.into_iter().map(|entry| entry.bytes).collect();
-    all.push(record.to_string().into_bytes());
-    let size = all.len();
-    for (number, bundle) in all.chunks(256).enumerate() {
-        let mut bytes = Vec::new();
-        for record in bundle {
-            bytes.extend(u16::try_from(record.len()).unwrap().to_be_bytes());
-            bytes.extend(record);
-        }
-        let full = data.join(format!("log/tile/entries/{number:03}"));
-        let path = match bundle.len() {
-            256 => full,
-            width => PathBuf::from(format!("{}.p/{width}", full.display())),
-        };
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-    fs::write(
-        data.join("log/checkpoint"),
-        format!("test.example/log\n{size}\n"),
-    )
-    .unwrap();
-    fs::remove_file(data.join(format!("payloads/{}.key", run.id))).unwrap();
 }
 
 /// The index's files, to look for words in.
