@@ -53,9 +53,16 @@ pub struct Builder {
     targets: Vec<(String, String)>,
     guardrails: Vec<(String, String)>,
     data: Option<PathBuf>,
+    settings: Vec<String>,
 }
 
 impl Builder {
+    /// Sets something about every target, as a line of the configuration does.
+    pub fn target_setting(mut self, line: &str) -> Self {
+        self.settings.push(line.to_owned());
+        self
+    }
+
     /// Adds a task file.
     pub fn task(mut self, (name, text): (String, String)) -> Self {
         self.tasks.push((name, text));
@@ -109,7 +116,8 @@ impl Builder {
         );
         for (name, url) in &self.targets {
             config.push_str(&format!(
-                "[targets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n"
+                "[targets.{name}]\nkind = \"postgres\"\nurl = \"{url}\"\n{}\n",
+                self.settings.join("\n")
             ));
         }
         fs::write(gateway.join("bailiwick.toml"), config).expect("the configuration");
@@ -197,6 +205,7 @@ impl World {
             targets: Vec::new(),
             guardrails: Vec::new(),
             data: None,
+            settings: Vec::new(),
         }
     }
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick_tests::{
-    Agent, Finished, Run, World, actions, bailiwick, command, eventually, finish, frontend, mark,
+    Agent, Finished, Run, TRIAGE, World, actions, bailiwick, command, eventually, finish, frontend,
+    mark, task,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -224,6 +225,77 @@ fn what_the_agent_wrote_is_nowhere_in_clear() {
         seen > 0,
         "no file holds even the run's id: nothing was searched"
     );
+}
+
+/// The payload of the outcome of the call whose statement holds this text, and the outcome.
+fn result(world: &World, run: &Run, text: &str) -> (Value, Value) {
+    let seq = world.decided(&run.id, text)["seq"].clone();
+    let trail = world.trail(&run.id);
+    let finished = trail.iter().find(|entry| entry["record"]["of"] == seq);
+    let finished = finished.expect("its outcome");
+    (
+        finished["payload"].clone(),
+        finished["record"]["outcome"].clone(),
+    )
+}
+
+#[test]
+fn what_the_agent_got_is_kept_masked_and_up_to_a_limit() {
+    let world = World::builder()
+        .task(task("triage", TRIAGE))
+        .target_setting("keep_results = 2000")
+        .start();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    let sql = "SELECT id, email, NULL::text FROM tickets WHERE id = 1";
+    let rows = agent.query(sql).ok().rows();
+    let (kept, outcome) = result(&world, &run, sql);
+    assert_eq!(kept["rows"], serde_json::json!(rows), "{kept:#}");
+    assert!(format!("{kept}").contains("[masked]"), "{kept:#}");
+    let digest = outcome["digest"].as_str().expect("a digest").to_owned();
+    let shown = world.bailiwick(&["show", &format!("{}/3", run.id)]);
+    assert!(shown.ok().contains("[masked]"), "{shown:#?}");
+
+    // The same result has the same digest, another has another.
+    agent.query(&format!("{sql} AND true")).ok();
+    assert_eq!(result(&world, &run, "AND true").1["digest"], digest);
+    agent.query(&format!("{sql} OR id = 2")).ok();
+    assert_ne!(result(&world, &run, "OR id = 2").1["digest"], digest);
+
+    let many = "SELECT t.id, c.text FROM tickets t, comments c, comments d, comments e";
+    let count = agent.query(many).ok().rows().len();
+    let (kept, outcome) = result(&world, &run, many);
+    let shown = kept["rows"].as_array().expect("rows").len();
+    assert!((1..count).contains(&shown), "{shown} of {count}");
+    assert_eq!(kept["rows_left_out"], count - shown);
+    assert!(outcome["digest"].is_string() && outcome["rows"] == count);
+    world.verify();
+}
+
+#[test]
+fn a_target_may_want_its_reads_no_further_than_written() {
+    let mut world = World::builder()
+        .task(task("triage", TRIAGE))
+        .target_setting("reads = \"written\"")
+        .target_setting("keep_results = 0")
+        .start();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    for _ in 0..50 {
+        agent.query("SELECT id FROM tickets WHERE id = 1").ok();
+    }
+    agent
+        .query("UPDATE tickets SET priority = 1 WHERE id = 1")
+        .ok();
+    // What is written outlives the gateway.
+    world.kill();
+    world.serve();
+    let trail = world.trail(&run.id);
+    assert_eq!(of_type(&trail, "call.decided").len(), 51);
+    let finished = trail.iter().find(|entry| entry["record"]["of"] == 2);
+    let finished = finished.expect("an outcome");
+    assert!(finished["payload"].is_null(), "{finished:#}");
+    world.verify();
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {

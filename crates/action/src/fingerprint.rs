@@ -49,6 +49,21 @@ impl Fingerprint {
                 None => part(b"n"),
             }
         }
+        Self::short(hash)
+    }
+
+    /// The fingerprint of a call's result, from the SHA-256 digest of the bytes that the agent got. A
+    /// short result cannot be guessed from it without the key.
+    pub fn of_result(key: &FingerprintKey, digest: &[u8; 32]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(key.0);
+        // No call begins so: its first part is a protocol's name, and shorter.
+        hash.update(u64::MAX.to_be_bytes());
+        hash.update(digest);
+        Self::short(hash)
+    }
+
+    fn short(hash: Sha256) -> Self {
         // The key comes first and the output is truncated, so length extension gains nothing.
         let mut short = [0; 16];
         for (to, from) in short.iter_mut().zip(hash.finalize()) {

@@ -46,7 +46,13 @@ impl FromStr for ChainId {
 pub(crate) enum Effect {
     Allows,
     Closes,
-    Finishes { of: u64 },
+    /// Not to its own chain: to the payloads of this one.
+    Erases {
+        run: RunId,
+    },
+    Finishes {
+        of: u64,
+    },
     None,
     Opens,
 }
@@ -60,6 +66,7 @@ impl Effect {
                 ..
             } => Effect::Allows,
             Event::CallFinished { of, .. } => Effect::Finishes { of: *of },
+            Event::PayloadsErased { run, .. } => Effect::Erases { run: *run },
             Event::RunClosed { .. } => Effect::Closes,
             Event::RunOpened { .. } => Effect::Opens,
             Event::CallDecided { .. }
@@ -96,6 +103,11 @@ impl Step {
                 "call.finished" => Effect::Finishes {
                     of: record.of.ok_or(UnreadableRecord)?,
                 },
+                "payloads.erased" => {
+                    let erased = record.erased.ok_or(UnreadableRecord)?;
+                    let run = erased.run.parse().map_err(|_| UnreadableRecord)?;
+                    Effect::Erases { run }
+                }
                 "run.closed" => Effect::Closes,
                 "run.opened" => Effect::Opens,
                 _ => Effect::None,
@@ -141,7 +153,7 @@ impl Links {
             Effect::Finishes { of } => {
                 self.unfinished.remove(&of);
             }
-            Effect::Closes | Effect::None | Effect::Opens => {}
+            Effect::Closes | Effect::Erases { .. } | Effect::None | Effect::Opens => {}
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Record {
     pub payload: Option<RecordedPayload>,
     /// The login that was denied.
     pub login: Option<RecordedLogin>,
+    /// Whose payloads were erased.
+    pub erased: Option<RecordedErased>,
     /// How the run's process is confined.
     pub confinement: Option<String>,
     /// When the run ends at the latest, in RFC 3339 form.
@@ -187,6 +189,8 @@ pub struct RecordedOutcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it.
+    pub digest: Option<String>,
     /// Values that were masked.
     pub masked: u64,
     /// The target's error code.
@@ -213,4 +217,13 @@ pub struct RecordedLogin {
     pub reason: String,
     /// The run it named, where that run was not open.
     pub run: Option<String>,
+}
+
+/// An erasure, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedErased {
+    /// Who wanted it.
+    pub by: String,
+    /// The run whose payloads are gone.
+    pub run: String,
 }

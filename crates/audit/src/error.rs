@@ -30,6 +30,9 @@ pub enum AppendError {
         /// How long it may be.
         limit: usize,
     },
+    /// The run is still open.
+    #[error("{0} is still open, so its payloads cannot be erased; close or revoke it first")]
+    StillOpen(String),
     /// The record or its payload could not be put into form.
     #[error("cannot make the record: {0}")]
     Unrecordable(Arc<str>),

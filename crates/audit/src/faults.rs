@@ -172,6 +172,24 @@ impl Bench {
         Log::open_on(config, disk, SEGMENT).unwrap()
     }
 
+    /// A file of the data folder that has these bytes in it.
+    fn holds(&self, bytes: &[u8]) -> Option<PathBuf> {
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if std::fs::read(&path)
+                    .is_ok_and(|all| all.windows(bytes.len()).any(|here| here == bytes))
+                {
+                    return Some(path);
+                }
+            }
+        }
+        None
+    }
+
     fn verify(&self) -> Report {
         let dir = self.dir.path();
         let vkey = std::fs::read_to_string(dir.join("log.vkey")).unwrap();
@@ -225,6 +243,7 @@ fn finished(run: &Run) -> Draft {
         state: State::Cut,
         rows: 0,
         bytes: 0,
+        digest: None,
         masked: 0,
         error: None,
         micros: 0,
@@ -410,6 +429,89 @@ fn a_payload_key_that_could_not_be_stored_stops_the_log() {
         let payload = log.reader().payload(&entry.unwrap()).unwrap();
         assert_eq!(payload.as_deref(), Some(&b"{\"text\":\"select 0\"}"[..]));
     }
+}
+
+#[test]
+fn an_erasure_that_fails_half_way_is_done_by_the_next_start() {
+    let steps = [
+        (Call::Write, ".key"),
+        (Call::Sync, ".key"),
+        (Call::Remove, ".key"),
+        (Call::Remove, "/payloads/run_"),
+        (Call::SyncPath, "/payloads"),
+        (Call::Replace, "/log/checkpoint"),
+        (Call::Remove, ".wal"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            let what = format!("{call:?} {path} {kept:?}");
+            let bench = Bench::new();
+            let (log, _) = bench.open();
+            let run = run(1);
+            log.append(opened(&run)).wait().unwrap();
+            log.append(decided(&run, 0)).wait().unwrap();
+            log.append(closed(&run)).wait().unwrap();
+            log.checkpoint_now().unwrap();
+            let key = bench.dir.path().join(format!("payloads/{}.key", run.id));
+            let wrapped = std::fs::read(&key).unwrap();
+            bench.disk.fail(call, path, kept);
+            let error = log.erase(run.id, run.launcher.clone()).unwrap_err();
+            assert!(
+                matches!(error, AppendError::Stopped { .. }),
+                "{what}: {error}"
+            );
+            bench.disk.mend();
+            log.close();
+            let (log, _) = bench.open();
+            log.close();
+            assert!(bench.holds(&wrapped).is_none(), "{what}");
+            assert!(
+                !bench
+                    .dir
+                    .path()
+                    .join(format!("payloads/{}", run.id))
+                    .exists()
+            );
+            let entry = log.reader().record(&format!("{}/2", run.id)).unwrap();
+            let gone = log.reader().payload(&entry.unwrap());
+            assert!(matches!(gone, Err(crate::ReadError::Erased(_))), "{what}");
+            assert_eq!(bench.verify().runs_closed, 1, "{what}");
+        }
+    }
+}
+
+#[test]
+fn erasing_leaves_no_copy_of_the_key() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let (run, other) = (self::run(1), self::run(2));
+    for run in [&run, &other] {
+        log.append(opened(run)).wait().unwrap();
+        log.append(decided(run, 0)).wait().unwrap();
+    }
+    log.checkpoint_now().unwrap();
+    let by = || run.launcher.clone();
+    let open = log.erase(run.id, by()).unwrap_err();
+    assert!(matches!(open, AppendError::StillOpen(_)), "{open}");
+    log.append(closed(&run)).wait().unwrap();
+    let key = bench.dir.path().join(format!("payloads/{}.key", run.id));
+    let wrapped = std::fs::read(&key).unwrap();
+    assert!(bench.holds(&wrapped).is_some());
+    let erased = log.erase(run.id, by()).unwrap();
+    assert_eq!(erased.run(), None);
+    // While the gateway runs, not only after the next start.
+    assert_eq!(bench.holds(&wrapped), None);
+    let payload = |run: &Run| {
+        let entry = log.reader().record(&format!("{}/2", run.id)).unwrap();
+        log.reader().payload(&entry.unwrap())
+    };
+    assert!(matches!(payload(&run), Err(crate::ReadError::Erased(_))));
+    assert!(payload(&other).unwrap().is_some());
+    // Once more does no harm.
+    log.erase(run.id, by()).unwrap();
+    log.append(decided(&other, 1)).wait().unwrap();
+    log.close();
+    assert_eq!(bench.verify().records, 8);
 }
 
 #[test]

@@ -13,7 +13,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::chain::{Chains, Effect, Step};
+use crate::chain::{ChainId, Chains, Effect, Step};
 use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
@@ -93,8 +93,10 @@ impl Integrator {
                 self.full
                     .push((Kind::Level(tile.level), tile.number, tile.hashes.concat()));
             }
-            if step.effect == Effect::Closes {
-                self.payloads.close(step.chain);
+            match step.effect {
+                Effect::Closes => self.payloads.close(step.chain),
+                Effect::Erases { run } => self.payloads.erase(ChainId::Run(run)),
+                _ => {}
             }
         }
     }

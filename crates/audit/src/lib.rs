@@ -35,8 +35,8 @@ mod wal;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedLogin, RecordedOutcome,
-    RecordedPayload, RecordedResource,
+    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
+    RecordedOutcome, RecordedPayload, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;

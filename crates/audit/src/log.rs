@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
-use bailiwick_run::Time;
+use bailiwick_run::{Launcher, RunId, Time};
 use tokio::sync::oneshot;
 
 use crate::chain::{ChainId, Effect, Links, Step};
@@ -23,7 +23,7 @@ use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
-use crate::receipt::{Pending, Waiter, Written};
+use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::threads::{self, Preparer, Writer};
 use crate::wal::frame::Body;
@@ -99,6 +99,28 @@ impl Log {
     /// chain. It is durable with the next one that somebody waits for, or within 10 ms.
     pub fn note(&self, draft: Draft) -> Result<u64, AppendError> {
         self.inner.submit(draft, Waiter::Nobody)
+    }
+
+    /// Erases the payloads of a run that is closed: records that it is done, destroys the run's payload
+    /// key with every copy of it, and returns when none is left. No proof needs payloads, so the log
+    /// stays whole. Waits for the disk.
+    ///
+    /// Once the record is durable the erasure is sure to happen, at the next start if not now.
+    ///
+    /// # Errors
+    /// If the run is not closed, or the record cannot be made.
+    pub fn erase(&self, run: RunId, by: Launcher) -> Result<Receipt, AppendError> {
+        if lock(&self.inner.shared.chains).contains_key(&ChainId::Run(run)) {
+            return Err(AppendError::StillOpen(run.to_string()));
+        }
+        let draft = Draft {
+            event: Event::PayloadsErased { run, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        let receipt = self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(receipt)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -343,7 +365,7 @@ impl Inner {
         let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
         self.enqueue(
             Durable { step, body },
-            is_closing(event),
+            kind(event),
             fingerprint(event),
             waiter,
         )?;
@@ -361,11 +383,11 @@ impl Inner {
     fn enqueue(
         &self,
         durable: Durable,
-        closing: bool,
+        kind: Kind,
         fingerprint: Option<Fingerprint>,
         waiter: Waiter,
     ) -> Result<(), AppendError> {
-        if !closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
+        if kind != Kind::Closing && self.shared.backlog.load(Ordering::Relaxed) > limits::BACKLOG {
             return Err(AppendError::Behind);
         }
         let mut queue = lock(&self.shared.queue);
@@ -376,7 +398,12 @@ impl Inner {
             return Err(AppendError::Closed);
         }
         let length = durable.body.frame_len() as u64;
-        let goes = queue.room.take(length, closing).map_err(|why| match why {
+        let goes = match kind {
+            Kind::Ordinary => queue.room.take(length, false),
+            Kind::Closing => queue.room.take(length, true),
+            Kind::First => queue.room.begin(length),
+        };
+        let goes = goes.map_err(|why| match why {
             NoRoom::Behind => AppendError::Behind,
             NoRoom::DiskFull => AppendError::DiskFull,
         })?;
@@ -447,12 +474,27 @@ fn fingerprint(event: &Event) -> Option<Fingerprint> {
     }
 }
 
-/// Whether a record closes what an earlier one opened: there is room for it even on a full disk.
-fn is_closing(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. }
-    )
+/// Where a record may go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    /// It closes what an earlier one opened: there is room for it even on a full disk.
+    Closing,
+    /// To the start of a segment: what the segments before it hold can then be removed.
+    First,
+}
+
+fn kind(event: &Event) -> Kind {
+    match event {
+        Event::CallFinished { .. } | Event::GatewayStopped | Event::RunClosed { .. } => {
+            Kind::Closing
+        }
+        Event::PayloadsErased { .. } => Kind::First,
+        Event::CallDecided { .. }
+        | Event::GatewayStarted { .. }
+        | Event::LoginDenied { .. }
+        | Event::RunOpened { .. } => Kind::Ordinary,
+    }
 }
 
 fn chains(opened: &Opened) -> HashMap<ChainId, Arc<Mutex<Chain>>> {

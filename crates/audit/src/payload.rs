@@ -127,6 +127,7 @@ pub(crate) struct PayloadFiles {
     lengths: HashMap<ChainId, u64>,
     waiting: BTreeMap<ChainId, Waiting>,
     closed: Vec<ChainId>,
+    erased: Vec<ChainId>,
     unsynced: BTreeSet<PathBuf>,
 }
 
@@ -144,6 +145,7 @@ impl PayloadFiles {
             lengths: HashMap::new(),
             waiting: BTreeMap::new(),
             closed: Vec::new(),
+            erased: Vec::new(),
             unsynced: BTreeSet::new(),
         }
     }
@@ -168,6 +170,12 @@ impl PayloadFiles {
     /// A chain that will have no more payloads after those that wait.
     pub(crate) fn close(&mut self, chain: ChainId) {
         self.closed.push(chain);
+    }
+
+    /// A chain whose payloads go, those that wait included.
+    pub(crate) fn erase(&mut self, chain: ChainId) {
+        self.waiting.remove(&chain);
+        self.erased.push(chain);
     }
 
     /// Writes what is waiting; durable only after [`PayloadFiles::sync`].
@@ -202,7 +210,29 @@ impl PayloadFiles {
         for chain in self.closed.drain(..) {
             self.lengths.remove(&chain);
         }
+        while let Some(chain) = self.erased.last() {
+            self.destroy(*chain)?;
+            self.erased.pop();
+        }
         Ok(())
+    }
+
+    /// Overwrites and removes the key, then removes what only it could open. Doing it again, after a
+    /// crash in between, does no harm.
+    fn destroy(&mut self, chain: ChainId) -> io::Result<()> {
+        let (key, data) = (key_path(&self.dir, chain), data_path(&self.dir, chain));
+        match OpenOptions::new().write(true).open(&key) {
+            Ok(file) => {
+                self.disk.write(&file, &[0; WRAPPED_KEY], 0)?;
+                self.disk.sync(&file)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.disk.remove(&key)?;
+        self.disk.remove(&data)?;
+        self.unsynced.remove(&data);
+        self.disk.sync_path(&self.dir)
     }
 
     /// Makes what was written durable.
@@ -365,6 +395,26 @@ mod tests {
             let mut altered = sealed.clone();
             altered.0[position] ^= 1;
             assert_eq!(key.open(chain(1), &altered), Err(CannotOpen));
+        }
+    }
+
+    #[test]
+    fn what_is_erased_is_gone_whether_it_was_written_or_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let master = MasterKey::new([1; 32]);
+        let mut files = PayloadFiles::new(Arc::new(FileSystem), dir.path().to_owned());
+        for written in [true, false] {
+            let key = master.new_key(chain(1)).unwrap();
+            let sealed = key.seal(chain(1), b"{}").unwrap();
+            files.add(chain(1), Some(key.wrapped()), Some(sealed.as_bytes()));
+            if written {
+                files.write().unwrap();
+                assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+            }
+            files.erase(chain(1));
+            files.write().unwrap();
+            files.sync().unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         }
     }
 

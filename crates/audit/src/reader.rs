@@ -144,11 +144,11 @@ impl Reader {
             reason: "its run is not one".to_owned(),
         })?;
         let (sealed, key) = self.sealed(entry.index, chain, &reference.id)?;
+        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let sealed = sealed.ok_or_else(|| ReadError::PayloadMissing(id.clone()))?;
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let key = key.ok_or_else(|| ReadError::Erased(chain.to_string()))?;
         let opened = keys::master_key(&self.layout.keys())?
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));

@@ -131,9 +131,16 @@ impl<P> Pending<P> {
         self.seq
     }
 
-    /// The proof that the record is on its way, once; nothing if it was refused.
-    pub fn submitted(&mut self) -> Option<Submitted> {
-        self.submitted.take()
+    /// The proof that the record is on its way, which can be had once; or why it was refused.
+    pub fn submitted(&mut self) -> Result<Submitted, AppendError> {
+        match (&self.state, self.submitted.take()) {
+            (State::Refused(error), _) => Err(error.clone()),
+            (State::Waiting(_), Some(submitted)) => Ok(submitted),
+            (State::Waiting(_), None) => {
+                let why = "the proof that its record is on its way was used already";
+                Err(AppendError::Unrecordable(why.into()))
+            }
+        }
     }
 
     /// Waits on this thread. Not for use inside an async runtime.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
-use bailiwick_run::{Confinement, Ending, Run, RunId, Time};
+use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
 use serde::Serialize;
 
 use crate::chain::ChainId;
@@ -78,6 +78,14 @@ pub enum Event {
         /// Why they were refused.
         reason: String,
     },
+    /// `payloads.erased`, in the gateway's chain: the payload key of a closed run is destroyed, and its
+    /// payloads with it. Made by [`Log::erase`](crate::Log::erase) alone.
+    PayloadsErased {
+        /// Whose payloads.
+        run: RunId,
+        /// Who wanted it.
+        by: Launcher,
+    },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {
         /// Why it ended.
@@ -103,6 +111,8 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes returned to the agent.
     pub bytes: u64,
+    /// The keyed digest of the result as the agent got it, if there was one.
+    pub digest: Option<Fingerprint>,
     /// Values that were masked on the way.
     pub masked: u64,
     /// The target's own error code (for PostgreSQL the SQLSTATE), never its text.
@@ -230,6 +240,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ending: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Digest>,
@@ -302,6 +314,12 @@ struct DecisionPart<'a> {
 }
 
 #[derive(Serialize)]
+struct ErasedPart<'a> {
+    by: Cow<'a, str>,
+    run: RunId,
+}
+
+#[derive(Serialize)]
 struct LoginPart<'a> {
     reason: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -311,6 +329,8 @@ struct LoginPart<'a> {
 #[derive(Serialize)]
 struct OutcomePart<'a> {
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Fingerprint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
     masked: u64,
@@ -381,6 +401,7 @@ fn record<'a>(
             target: Some(room.text(target)),
             outcome: Some(OutcomePart {
                 bytes: outcome.bytes.min(limits::INTEGER),
+                digest: outcome.digest,
                 error: outcome.error.as_deref().map(|code| room.text(code)),
                 masked: outcome.masked.min(limits::INTEGER),
                 micros: outcome.micros.min(limits::INTEGER),
@@ -407,6 +428,14 @@ fn record<'a>(
                     (Subject::Run(run), ChainId::Gateway) => Some(run.id),
                     _ => None,
                 },
+            }),
+            ..base
+        },
+        Event::PayloadsErased { run, by } => Record {
+            r#type: "payloads.erased",
+            erased: Some(ErasedPart {
+                by: Cow::Borrowed(by.as_str()),
+                run: *run,
             }),
             ..base
         },
@@ -558,6 +587,7 @@ mod tests {
             state: State::Indeterminate,
             rows: u64::MAX,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: Some("42501".into()),
             micros: 3,

@@ -141,6 +141,7 @@ impl Running {
             state: State::Ok,
             rows: 1,
             bytes: 1,
+            digest: None,
             masked: 2,
             error: None,
             micros: 1,

@@ -1,5 +1,7 @@
-//! The gate: a call reaches a target only as a [`Permit`], and a permit is made only here, from a
-//! decision that allowed the call and a receipt that its record is durable.
+//! The gate, both ways. A call reaches a target only as a [`Permit`], and a permit is made only here,
+//! from a decision that allowed the call and a receipt that its record is durable. A read alone may
+//! run while its record is on its way to the disk; then nothing of its result leaves through the
+//! [`WayBack`] before the record is there.
 //!
 //! The compiler keeps it so. This builds:
 //!
@@ -50,14 +52,40 @@
 //! }
 //! ```
 //!
+//! one for a read that runs ahead of its record, without holding what it brings,
+//!
+//! ```compile_fail,E0308
+//! use bailiwick_gateway::gate::{ReadAhead, Way};
+//!
+//! fn send(way: &mut Way<tokio::net::TcpStream>, read: ReadAhead) {
+//!     way.send(read);
+//! }
+//! ```
+//!
+//! or without the proof that there is a record on its way,
+//!
+//! ```compile_fail,E0308
+//! use bailiwick_gateway::gate::Permit;
+//!
+//! fn permit(
+//!     allow: bailiwick_policy::Allow,
+//!     held: bailiwick_action::Held,
+//!     key: &bailiwick_action::FingerprintKey,
+//! ) {
+//!     let _ = Permit::for_read(allow, None, held, key);
+//! }
+//! ```
+//!
 //! or plumbing of the gateway's own making:
 //!
 //! ```compile_fail,E0624
 //! let plumbing = bailiwick_wire::Plumbing::new(&b"DROP TABLE tickets"[..]);
 //! ```
 
-use bailiwick_action::{Fingerprint, FingerprintKey, Held};
-use bailiwick_audit::Receipt;
+use std::collections::VecDeque;
+
+use bailiwick_action::{Class, Fingerprint, FingerprintKey, Held};
+use bailiwick_audit::{Receipt, Submitted, Written};
 use bailiwick_policy::Allow;
 use bailiwick_wire::Plumbing;
 use bytes::{Buf, BytesMut};
@@ -69,10 +97,16 @@ pub struct Permit {
     bytes: Vec<u8>,
 }
 
-/// The receipt is for another call than the held one.
+/// What was presented permits nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a defect in the gateway: a receipt was presented for another call")]
-pub struct Mismatch;
+pub enum NoPermit {
+    /// The proof is for another call than the held one.
+    #[error("a defect in the gateway: the record presented is that of another call")]
+    OtherCall,
+    /// The call may change something, and its record is not durable.
+    #[error("a defect in the gateway: a call with an effect was to run ahead of its record")]
+    Effect,
+}
 
 impl Permit {
     /// Turns an allow and the receipt of its record into the permit to send the held call. All three
@@ -85,11 +119,123 @@ impl Permit {
         receipt: Receipt,
         held: Held,
         key: &FingerprintKey,
-    ) -> Result<Self, Mismatch> {
-        if receipt.fingerprint() != Some(Fingerprint::of(key, &held.call)) {
-            return Err(Mismatch);
+    ) -> Result<Self, NoPermit> {
+        Self::recorded_as(receipt.fingerprint(), held, key)
+    }
+
+    /// Lets a held read run ahead of its record, which is on its way to the disk. The permit to send
+    /// it comes from the [`WayBack`], which from then on holds what the read brings.
+    ///
+    /// # Errors
+    /// If the call is anything but a read, or the record is not that of this very call.
+    pub fn for_read(
+        _allow: Allow,
+        submitted: Submitted,
+        held: Held,
+        key: &FingerprintKey,
+    ) -> Result<ReadAhead, NoPermit> {
+        if held.call.class() != Class::Read {
+            return Err(NoPermit::Effect);
+        }
+        Self::recorded_as(submitted.fingerprint(), held, key).map(ReadAhead)
+    }
+
+    fn recorded_as(
+        recorded: Option<Fingerprint>,
+        held: Held,
+        key: &FingerprintKey,
+    ) -> Result<Self, NoPermit> {
+        if recorded != Some(Fingerprint::of(key, &held.call)) {
+            return Err(NoPermit::OtherCall);
         }
         Ok(Self { bytes: held.bytes })
+    }
+}
+
+/// A read that may be sent once its result is sure to be held: see [`WayBack::hold`].
+#[derive(Debug)]
+pub struct ReadAhead(Permit);
+
+/// The proof that the record of a read is where its target wants it before the result is released.
+#[derive(Debug)]
+pub enum Recorded {
+    /// On the disk.
+    Durable(Receipt),
+    /// With the operating system, and on the disk within 10 ms.
+    Written(Written),
+}
+
+/// The way back to the agent, for all that is sent to it. What a read brought that ran ahead of its
+/// record is held until there is the proof of it; what came before goes on.
+#[derive(Debug, Default)]
+pub struct WayBack {
+    waiting: BytesMut,
+    /// How many bytes have been written.
+    written: u64,
+    /// Where the results of reads begin that ran ahead, counted from the first byte ever; the first
+    /// read's first.
+    holds: VecDeque<u64>,
+}
+
+impl WayBack {
+    /// Takes bytes for the agent.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// A read is to be sent ahead of its record: everything from here on may be its result.
+    pub fn hold(&mut self, read: ReadAhead) -> Permit {
+        self.holds
+            .push_back(self.written + self.waiting.len() as u64);
+        read.0
+    }
+
+    /// The record of the first read that is held is there.
+    pub fn release(&mut self, _recorded: Recorded) {
+        self.holds.pop_front();
+    }
+
+    /// There will be no record, so what is held leaves by no way.
+    pub fn drop_held(&mut self) {
+        self.waiting.truncate(self.free());
+        self.holds.clear();
+    }
+
+    /// Bytes that wait, held or not.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many of them may go.
+    pub fn free(&self) -> usize {
+        let free = self
+            .holds
+            .front()
+            .map(|hold| hold.saturating_sub(self.written));
+        free.map_or(self.waiting.len(), |free| {
+            usize::try_from(free)
+                .unwrap_or(usize::MAX)
+                .min(self.waiting.len())
+        })
+    }
+
+    /// Writes what may go. Cancel safe.
+    ///
+    /// # Errors
+    /// If the agent's connection fails.
+    pub async fn write<W: AsyncWrite + Unpin>(&mut self, to: &mut W) -> std::io::Result<()> {
+        loop {
+            let free = self.waiting.get(..self.free()).unwrap_or_default();
+            if free.is_empty() {
+                return to.flush().await;
+            }
+            let written = to.write(free).await?;
+            if written == 0 {
+                return Err(std::io::ErrorKind::WriteZero.into());
+            }
+            self.waiting.advance(written);
+            self.written += written as u64;
+        }
     }
 }
 
@@ -148,15 +294,62 @@ impl<W: AsyncWrite + Unpin> Way<W> {
     }
 }
 
-/// What waits for the agent; the counterpart of [`Way`] on the other side.
-pub(crate) async fn write_all<W: AsyncWrite + Unpin>(
-    to: &mut W,
-    waiting: &mut BytesMut,
-) -> std::io::Result<()> {
-    while waiting.has_remaining() {
-        if to.write_buf(waiting).await? == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn written(way: &mut WayBack) -> String {
+        let mut out = Vec::new();
+        way.write(&mut out).await.unwrap();
+        String::from_utf8(out).unwrap()
     }
-    to.flush().await
+
+    fn read() -> ReadAhead {
+        ReadAhead(Permit { bytes: Vec::new() })
+    }
+
+    async fn proof() -> Recorded {
+        let dir = tempfile::tempdir().unwrap();
+        let config = bailiwick_audit::Config {
+            dir: dir.path().to_owned(),
+            origin: "test.example/log".to_owned(),
+        };
+        let (log, _) = bailiwick_audit::Log::open(config).unwrap();
+        let draft = bailiwick_audit::Draft {
+            event: bailiwick_audit::Event::GatewayStopped,
+            subject: bailiwick_audit::Subject::Gateway,
+            payload: None,
+        };
+        Recorded::Durable(log.append(draft).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_read_brought_is_held_until_its_record_is_there() {
+        let mut way = WayBack::default();
+        way.push(b"before ");
+        way.hold(read());
+        way.push(b"one ");
+        way.hold(read());
+        way.push(b"two ");
+        assert_eq!((way.free(), way.waiting()), (7, 15));
+        assert_eq!(written(&mut way).await, "before ");
+        assert_eq!(written(&mut way).await, "");
+        way.release(proof().await);
+        assert_eq!(written(&mut way).await, "one ");
+        way.push(b"more ");
+        assert_eq!(way.free(), 0);
+        way.release(proof().await);
+        assert_eq!(written(&mut way).await, "two more ");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_record_never_leaves() {
+        let mut way = WayBack::default();
+        way.push(b"before ");
+        way.hold(read());
+        way.push(b"secret ");
+        way.drop_held();
+        way.push(b"sorry");
+        assert_eq!(written(&mut way).await, "before sorry");
+    }
 }

@@ -1,12 +1,11 @@
 //! A live session: bytes between agent and target, every call through the gate, until either side,
 //! the run or the gateway ends it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
-use bailiwick_action::{Decision, Denial, Fingerprint, Held};
-use bailiwick_audit::{AppendError, Draft, Event, Outcome, Pending, Receipt, State, Subject};
+use bailiwick_action::{Class, Decision, Denial, Fingerprint, Held};
+use bailiwick_audit::{AppendError, Draft, Event, Pending, Receipt, State, Subject, Written};
 use bailiwick_policy::Allow;
 use bailiwick_run::Ending;
 use bailiwick_wire::{Answer, End, Fault, Refused, Session, Step, Ticket};
@@ -16,11 +15,12 @@ use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 
 use crate::directory::Admission;
-use crate::gate::{Permit, Way, write_all};
+use crate::gate::{Permit, Recorded, Way, WayBack};
 use crate::gateway::{Cancellable, Gateway, payload};
 use crate::limits::{FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, REFRESH_EVERY};
+use crate::running::Running;
 use crate::stream::Stream;
-use crate::target::{Open, Target, cancel};
+use crate::target::{Open, ReadMode, Target, cancel};
 
 /// A session between a run and a target.
 pub(crate) struct Live<'g> {
@@ -33,12 +33,13 @@ pub(crate) struct Live<'g> {
     from_target: ReadHalf<Stream>,
     way: Way<WriteHalf<Stream>>,
     endpoint: bailiwick_wire::Endpoint,
-    /// Bytes for the agent that are not written yet.
-    for_agent: BytesMut,
+    back: WayBack,
     /// Bytes of the agent that the session does not want yet.
     unread: BytesMut,
     /// The call that is being decided.
     asking: Option<Asking>,
+    /// The records of reads that run ahead of them, in order.
+    ahead: VecDeque<Ahead>,
     /// Calls that were let through and have not ended.
     running: BTreeMap<Ticket, Running>,
 }
@@ -51,9 +52,10 @@ struct Asking {
     pending: Pending,
 }
 
-struct Running {
-    seq: u64,
-    since: Instant,
+/// The record of a read that runs already.
+enum Ahead {
+    Durable(Pending<Receipt>),
+    Written(Pending<Written>),
 }
 
 /// Why the loop ended.
@@ -77,6 +79,8 @@ impl<'g> Live<'g> {
     ) -> Self {
         let (from_agent, to_agent) = split(agent);
         let (from_target, to_target) = split(opened.stream);
+        let mut back = WayBack::default();
+        back.push(&opened.to_agent);
         Self {
             gateway,
             admission,
@@ -87,9 +91,10 @@ impl<'g> Live<'g> {
             from_target,
             way: Way::new(to_target),
             endpoint: opened.endpoint,
-            for_agent: opened.to_agent,
+            back,
             unread: BytesMut::new(),
             asking: None,
+            ahead: VecDeque::new(),
             running: BTreeMap::new(),
         }
     }
@@ -101,28 +106,28 @@ impl<'g> Live<'g> {
             // Whatever the target is still doing for this session, nobody waits for it any more.
             self.cancel();
         }
+        // What reads have brought goes out if their records are there in time, or not at all.
+        let _ = timeout(FAREWELL_TIME_MAX, self.release_all()).await;
+        self.back.drop_held();
         if let Over::Refused(refused) = &over {
             self.session.refuse(refused);
         }
         let _ = self.steps();
         if !matches!(over, Over::AgentGone) {
-            let words = write_all(&mut self.to_agent, &mut self.for_agent);
+            let words = self.back.write(&mut self.to_agent);
             let _ = timeout(FAREWELL_TIME_MAX, words).await;
         }
         let _ = timeout(FAREWELL_TIME_MAX, self.way.write()).await;
         for (_, cut) in std::mem::take(&mut self.running) {
-            self.record_end(&cut, State::Cut, &End::default());
+            self.record_end(cut, State::Cut, &End::default());
         }
         if let Some(asking) = self.asking.take()
             && let Ok(receipt) = asking.pending.await
             && asking.decided.is_ok()
         {
             // Allowed, recorded, and never sent: the session ended in between.
-            let unsent = Running {
-                seq: receipt.seq(),
-                since: Instant::now(),
-            };
-            self.record_end(&unsent, State::Skipped, &End::default());
+            let unsent = Running::new(receipt.seq());
+            self.record_end(unsent, State::Skipped, &End::default());
         }
     }
 
@@ -147,7 +152,7 @@ impl<'g> Live<'g> {
             }
             let read_agent =
                 self.unread.len() < HELD_BYTES_MAX && self.way.waiting() < HELD_BYTES_MAX;
-            let read_target = self.for_agent.len() < HELD_BYTES_MAX;
+            let read_target = self.back.waiting() < HELD_BYTES_MAX;
             tokio::select! {
                 biased;
                 ending = ended_because(&mut ended) => {
@@ -158,11 +163,13 @@ impl<'g> Live<'g> {
                         return Over::Refused(self.blame(&fault));
                     }
                 }
+                released = next_released(&mut self.ahead) => match released {
+                    Ok(recorded) => self.back.release(recorded),
+                    Err(error) => return Over::Refused(self.unrecorded(&error)),
+                },
                 () = cancellable.wake.notified() => self.cancel(),
                 _ = refresh.tick() => self.session.refresh(),
-                written = write_all(&mut self.to_agent, &mut self.for_agent),
-                    if !self.for_agent.is_empty() =>
-                {
+                written = self.back.write(&mut self.to_agent), if self.back.free() > 0 => {
                     if written.is_err() {
                         return Over::AgentGone;
                     }
@@ -201,9 +208,15 @@ impl<'g> Live<'g> {
     fn steps(&mut self) -> Result<bool, Fault> {
         while let Some(step) = self.session.next() {
             match step {
-                Step::ToAgent(bytes) => self.for_agent.extend_from_slice(&bytes),
+                Step::ToAgent(bytes) => self.back.push(&bytes),
+                Step::Rows(ticket, bytes) => {
+                    self.back.push(&bytes);
+                    if let Some(running) = self.running.get_mut(&ticket) {
+                        running.result(&bytes, self.target.keep_results);
+                    }
+                }
                 Step::Relay(plumbing) => self.way.relay(plumbing),
-                Step::Ask(ticket, held) => self.ask(ticket, held),
+                Step::Ask(ticket, held) => self.ask(ticket, held)?,
                 Step::Finished(ticket, end) => self.finished(ticket, &end),
                 Step::Learned(knowledge) => {
                     self.gateway.targets.learned(&self.target.name, knowledge);
@@ -223,15 +236,16 @@ impl<'g> Live<'g> {
         Ok(false)
     }
 
-    /// Decides a call and submits the decision to the record.
-    fn ask(&mut self, ticket: Ticket, held: Held) {
+    /// Decides a call and submits the decision to the record. A read that is allowed need not wait for
+    /// the disk; everything else does.
+    fn ask(&mut self, ticket: Ticket, held: Held) -> Result<(), Fault> {
         let scope = &self.admission.scope;
         let decided = scope.decide(&self.target.name, &held.call);
         let decision = match &decided {
             Ok(allow) => allow.decision(),
             Err(denial) => Decision::Deny(denial.clone()),
         };
-        let pending = self.gateway.log.append(Draft {
+        let draft = Draft {
             subject: Subject::Run(self.admission.run.clone()),
             event: Event::CallDecided {
                 target: self.target.name.clone(),
@@ -243,13 +257,53 @@ impl<'g> Live<'g> {
                 policy_digest: scope.digest().to_owned(),
             },
             payload: Some(payload(&held.call)),
-        });
+        };
+        let decided = match decided {
+            Ok(allow) if held.call.class() == Class::Read => {
+                return self.read_ahead(ticket, held, allow, draft);
+            }
+            decided => decided,
+        };
         self.asking = Some(Asking {
             ticket,
             held,
             decided,
-            pending,
+            pending: self.gateway.log.append(draft),
         });
+        Ok(())
+    }
+
+    /// Sends a read while its record is on its way to the disk, and holds what it brings until then.
+    fn read_ahead(
+        &mut self,
+        ticket: Ticket,
+        held: Held,
+        allow: Allow,
+        draft: Draft,
+    ) -> Result<(), Fault> {
+        let log = &self.gateway.log;
+        let (seq, submitted, ahead) = match self.target.reads {
+            ReadMode::Durable => {
+                let mut pending = log.append(draft);
+                (pending.seq(), pending.submitted(), Ahead::Durable(pending))
+            }
+            ReadMode::Written => {
+                let mut pending = log.append_written(draft);
+                (pending.seq(), pending.submitted(), Ahead::Written(pending))
+            }
+        };
+        let submitted = match submitted {
+            Ok(submitted) => submitted,
+            Err(error) => return self.not_recorded(ticket, &error),
+        };
+        let read = Permit::for_read(allow, submitted, held, &self.gateway.key)
+            .map_err(|_| Fault::Bug("a read was to run ahead of another call's record"))?;
+        let permit = self.back.hold(read);
+        self.way.send(permit);
+        self.ahead.push_back(ahead);
+        self.admission.tally.allow();
+        self.running.insert(ticket, Running::new(seq));
+        self.session.answer(ticket, Answer::Allow)
     }
 
     /// The record of the asked call is durable, or cannot be made: answer accordingly.
@@ -264,10 +318,7 @@ impl<'g> Live<'g> {
             ..
         } = asking;
         let answer = match (recorded, decided) {
-            (Err(error), _) => {
-                tracing::error!(run = %self.admission.run.id, %error, "a call could not be recorded");
-                Answer::Unrecorded(error.to_string())
-            }
+            (Err(error), _) => return self.not_recorded(ticket, &error),
             (Ok(_), Err(denial)) => {
                 self.admission.tally.deny();
                 Answer::Deny(denial)
@@ -278,12 +329,28 @@ impl<'g> Live<'g> {
                     .map_err(|_| Fault::Bug("a receipt for another call"))?;
                 self.way.send(permit);
                 self.admission.tally.allow();
-                let since = Instant::now();
-                self.running.insert(ticket, Running { seq, since });
+                self.running.insert(ticket, Running::new(seq));
                 Answer::Allow
             }
         };
         self.session.answer(ticket, answer)
+    }
+
+    /// A call that was not sent, because it could not be recorded.
+    fn not_recorded(&mut self, ticket: Ticket, error: &AppendError) -> Result<(), Fault> {
+        tracing::error!(run = %self.admission.run.id, %error, "a call could not be recorded");
+        let answer = Answer::Unrecorded(error.to_string());
+        self.session.answer(ticket, answer)
+    }
+
+    /// Waits for the records of all reads that run ahead, up to the first that will not be.
+    async fn release_all(&mut self) {
+        while !self.ahead.is_empty() {
+            match next_released(&mut self.ahead).await {
+                Ok(recorded) => self.back.release(recorded),
+                Err(_) => return,
+            }
+        }
     }
 
     fn finished(&mut self, ticket: Ticket, end: &End) {
@@ -294,30 +361,30 @@ impl<'g> Live<'g> {
                 (false, Some(_)) => State::Error,
                 (false, None) => State::Ok,
             };
-            self.record_end(&running, state, end);
+            self.record_end(running, state, end);
         }
     }
 
     /// Submits the outcome of a call. Nobody waits for it to be durable: should it be lost in a
     /// crash, the call is on record, and its outcome as indeterminate.
-    fn record_end(&self, running: &Running, state: State, end: &End) {
-        let micros = running.since.elapsed().as_micros();
-        drop(self.gateway.log.append(Draft {
+    fn record_end(&self, running: Running, state: State, end: &End) {
+        let readable = self.target.protocol.readable;
+        let (event, payload) =
+            running.ended(state, end, &self.target.name, &self.gateway.key, readable);
+        let draft = |payload| Draft {
             subject: Subject::Run(self.admission.run.clone()),
-            event: Event::CallFinished {
-                of: running.seq,
-                target: self.target.name.clone(),
-                outcome: Outcome {
-                    state,
-                    rows: end.rows,
-                    bytes: end.bytes,
-                    masked: end.masked,
-                    error: end.error.clone(),
-                    micros: u64::try_from(micros).unwrap_or(u64::MAX),
-                },
-            },
-            payload: None,
-        }));
+            event: event.clone(),
+            payload,
+        };
+        let had_payload = payload.is_some();
+        let mut noted = self.gateway.log.note(draft(payload));
+        if matches!(noted, Err(AppendError::DiskFull | AppendError::Behind)) && had_payload {
+            // There is room for the outcome where there is none for the result.
+            noted = self.gateway.log.note(draft(None));
+        }
+        if let Err(error) = noted {
+            tracing::error!(run = %self.admission.run.id, %error, "an outcome could not be recorded");
+        }
     }
 
     fn cancel(&self) {
@@ -335,6 +402,17 @@ impl<'g> Live<'g> {
             message: format!("target `{}` went away", self.target.name),
             hint: "What was running may or may not have happened; the trail says what was sent."
                 .into(),
+        }
+    }
+
+    /// A read ran, and its record is lost: nothing of it may be shown, and nothing can follow.
+    fn unrecorded(&self, error: &AppendError) -> Refused {
+        let run = self.admission.run.id;
+        tracing::error!(%run, %error, "a read could not be recorded; its session ends");
+        Refused {
+            code: "58030",
+            message: "the call could not be recorded, so its result is withheld".into(),
+            hint: error.to_string(),
         }
     }
 
@@ -360,6 +438,17 @@ async fn recorded(asking: &mut Option<Asking>) -> Result<Receipt, AppendError> {
         Some(asking) => (&mut asking.pending).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for the record of the first read that runs ahead; for ever where none does. Cancel safe.
+async fn next_released(ahead: &mut VecDeque<Ahead>) -> Result<Recorded, AppendError> {
+    let recorded = match ahead.front_mut() {
+        Some(Ahead::Durable(pending)) => pending.await.map(Recorded::Durable),
+        Some(Ahead::Written(pending)) => pending.await.map(Recorded::Written),
+        None => std::future::pending().await,
+    };
+    ahead.pop_front();
+    recorded
 }
 
 /// Waits until a run has ended; says why. Cancel safe.

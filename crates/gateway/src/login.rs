@@ -99,6 +99,7 @@ pub(crate) async fn log_in(
                 | Step::Learned(_)
                 | Step::Ready
                 | Step::Ask(..)
+                | Step::Rows(..)
                 | Step::Relay(_)
                 | Step::Finished(..) => {
                     return Err(io::Error::other("a step that does not belong to a login"));

@@ -28,6 +28,22 @@ pub struct Target {
     pub protocol: &'static Protocol,
     /// Where it is.
     pub endpoint: Endpoint,
+    /// How far the record of a read has to be before its result is released.
+    pub reads: ReadMode,
+    /// Bytes of a call's masked result that are kept beside its record; zero keeps none.
+    pub keep_results: usize,
+}
+
+/// How far the record of a read has to be before its result is released. Calls that may change
+/// something are always durable before they are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMode {
+    /// On the disk.
+    #[default]
+    Durable,
+    /// With the operating system: it survives a crash of the gateway, and is on the disk within
+    /// 10 ms.
+    Written,
 }
 
 /// The targets by name, and what was learned of each.
@@ -212,6 +228,7 @@ async fn attempt(
                 | Step::LoginFailed(_)
                 | Step::Connect { .. }
                 | Step::Ask(..)
+                | Step::Rows(..)
                 | Step::Finished(..)
                 | Step::Cancel(_)
                 | Step::Done => {

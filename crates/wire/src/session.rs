@@ -26,6 +26,8 @@ pub struct Protocol {
     /// A session without an agent, to learn of a target: it starts at [`Session::connected`], and
     /// nothing goes through it.
     pub survey: fn(seed: Seed) -> Box<dyn Session>,
+    /// Reads what [`Step::Rows`] brought, for people: its rows, each a list of values.
+    pub readable: fn(rows: &[u8]) -> Vec<Vec<Option<String>>>,
     /// What of this a target does not have, in words; nothing if it has it all.
     pub lacks: fn(knowledge: &Knowledge, named: &Named<'_>) -> Vec<String>,
 }
@@ -176,6 +178,8 @@ pub struct LoginFailure {
 pub enum Step {
     /// Send this to the agent.
     ToAgent(Bytes),
+    /// Send this to the agent: a part of the result of this call, masked.
+    Rows(Ticket, Bytes),
     /// Send this to the agent, then start TLS with it as the server.
     AgentTls(Bytes),
     /// Look up whom this name is, and call [`Session::identified`].

@@ -75,6 +75,16 @@ impl Room {
             self.cursor += length;
             return Ok(Goes::On);
         }
+        self.next_segment(length, closing)
+    }
+
+    /// Takes room for an ordinary frame at the start of the next segment, however much this one has
+    /// left.
+    pub(crate) fn begin(&mut self, length: u64) -> Result<Goes, NoRoom> {
+        self.next_segment(length, false)
+    }
+
+    fn next_segment(&mut self, length: u64, closing: bool) -> Result<Goes, NoRoom> {
         let goes = match self.newest {
             Newest::Unprepared => return Err(NoRoom::Behind),
             Newest::Reserve => return Err(NoRoom::DiskFull),

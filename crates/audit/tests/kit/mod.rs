@@ -120,6 +120,7 @@ pub(crate) fn finished(run: &Run, of: u64) -> Draft {
                 state: State::Ok,
                 rows: 3,
                 bytes: 120,
+                digest: None,
                 masked: 1,
                 error: None,
                 micros: 850,

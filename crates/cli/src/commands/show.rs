@@ -126,6 +126,15 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     Ok(page.0)
 }
 
+/// A value without the quotes that JSON puts around it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Names on the left, values on the right.
 #[derive(Default)]
 struct Page(String);
@@ -166,13 +175,16 @@ impl Page {
             self.heading(name);
             match value {
                 Value::String(text) => self.block(text),
+                Value::Array(values) if name == "rows" => {
+                    for row in values {
+                        let values = row.as_array().into_iter().flatten();
+                        let values: Vec<_> = values.map(plain).collect();
+                        self.block(&values.join(" | "));
+                    }
+                }
                 Value::Array(values) => {
                     for (index, value) in values.iter().enumerate() {
-                        let value = match value {
-                            Value::String(text) => text.clone(),
-                            other => other.to_string(),
-                        };
-                        self.line(&format!("${}", index + 1), &value);
+                        self.line(&format!("${}", index + 1), &plain(value));
                     }
                 }
                 other => self.block(&other.to_string()),

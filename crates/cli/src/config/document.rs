@@ -159,6 +159,25 @@ impl<'d, 'a> Section<'d, 'a> {
         self.plain(name)
     }
 
+    /// A number of bytes, at most `max`.
+    pub(super) fn bytes(&self, name: &str, max: usize) -> Option<usize> {
+        let number = match self.table.get(name)?.get_ref() {
+            DeValue::Integer(number) => usize::from_str_radix(number.as_str(), number.radix()).ok(),
+            other => {
+                self.report(name, wrong_type("a number of bytes", other));
+                return None;
+            }
+        };
+        let number = number.filter(|number| *number <= max);
+        if number.is_none() {
+            self.report(
+                name,
+                format!("it has to be a number of bytes from 0 to {max}"),
+            );
+        }
+        number
+    }
+
     /// A table.
     pub(super) fn section(&self, name: &str, known: &[&str]) -> Option<Section<'d, 'a>> {
         let (key, value) = self.table.get_key_value(name)?;

@@ -8,6 +8,7 @@ mod template;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bailiwick_gateway::ReadMode;
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
 use clap::Args;
@@ -25,6 +26,12 @@ const MAX_TARGET_NAME: usize = 63;
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
+
+/// Bytes of a call's masked result that are kept where the configuration does not say.
+const KEEP_RESULTS: usize = 16 * 1024;
+
+/// The most that it can say. With its JSON it has to fit a payload.
+const MAX_KEEP_RESULTS: usize = 512 * 1024;
 
 const DEFAULT_POSTGRES: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7432);
@@ -97,6 +104,10 @@ pub(crate) struct Tls {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) protocol: &'static Protocol,
+    /// How far the record of a read has to be before its result is released.
+    pub(crate) reads: ReadMode,
+    /// Bytes of a call's masked result that are kept beside its record.
+    pub(crate) keep_results: usize,
     url: Template,
     /// Whether a password stands in the file itself.
     literal_password: bool,
@@ -328,7 +339,7 @@ fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
 }
 
 fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
-    let sections = top.named_sections("targets", &["kind", "url"]);
+    let sections = top.named_sections("targets", &["kind", "url", "reads", "keep_results"]);
     if sections.len() > MAX_TARGETS {
         top.report(
             "targets",
@@ -379,9 +390,26 @@ fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Opt
         section.report("url", message);
         return None;
     }
+    let reads = match section.plain("reads") {
+        None | Some("durable") => ReadMode::Durable,
+        Some("written") => ReadMode::Written,
+        Some(other) => {
+            section.report(
+                "reads",
+                format!(
+                    "`{other}` is neither \"durable\" (a read's result is released when its record is \
+                     on the disk) nor \"written\" (when the operating system has it)"
+                ),
+            );
+            return None;
+        }
+    };
+    let keep_results = section.bytes("keep_results", MAX_KEEP_RESULTS);
     Some(Target {
         name: name.to_owned(),
         protocol,
+        reads,
+        keep_results: keep_results.unwrap_or(KEEP_RESULTS),
         literal_password: parsed.has_literal_password(),
         url: parsed,
         at: document.problem(&section.at("url"), &section.key("url"), String::new(), None),

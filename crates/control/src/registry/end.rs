@@ -199,6 +199,7 @@ pub(super) fn indeterminate(run: &Run, of: u64, target: String) -> Draft {
                 state: State::Indeterminate,
                 rows: 0,
                 bytes: 0,
+                digest: None,
                 masked: 0,
                 error: None,
                 micros: 0,

@@ -248,7 +248,7 @@ impl Active {
         running.end.rows += 1;
         running.end.bytes += bytes.len() as u64;
         running.end.masked += masked;
-        out.agent(bytes);
+        out.step(Step::Rows(running.ticket, bytes));
         Ok(())
     }
 

@@ -44,6 +44,7 @@ pub const PROTOCOL: Protocol = Protocol {
     tls_request: &target_login::TLS_REQUEST,
     session: |seed| Box::new(Postgres::new(seed)),
     survey: |seed| Box::new(Postgres::survey(seed)),
+    readable: rows::readable,
     lacks: lacks::lacks,
 };
 

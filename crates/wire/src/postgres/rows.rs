@@ -3,9 +3,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::frame::{Frame, Reader};
+use super::calls::value_text;
+use super::frame::{Frame, Reader, Sender, take};
 use super::types::{Family, bytea_text, family, numeric_text};
-use crate::limits::COLUMNS_MAX;
+use crate::limits::{COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
 use crate::{Fault, Result, Veil};
 
 /// One column of a result as the target describes it.
@@ -53,6 +54,22 @@ pub(crate) fn columns(frame: &Frame) -> Result<usize> {
         .reader()
         .count(COLUMNS_MAX)
         .ok_or_else(|| Fault::Target("a malformed row".into()))
+}
+
+/// Reads DataRows for people, up to the first that is not whole: text where a value is text, else
+/// hexadecimal.
+pub(crate) fn readable(rows: &[u8]) -> Vec<Vec<Option<String>>> {
+    let mut rest = BytesMut::from(rows);
+    let mut readable = Vec::new();
+    while let Ok(Some(frame)) = take(&mut rest, Sender::Target, TARGET_FRAME_BYTES_MAX) {
+        let mut body = frame.reader();
+        let count = body.count(COLUMNS_MAX).unwrap_or_default();
+        let values = (0..count).map_while(|_| body.value());
+        // Which format a value has is not known here; binary text is the same as text.
+        let text = |value: Option<Bytes>| value.map(|value| value_text(&value, true));
+        readable.push(values.map(text).collect());
+    }
+    readable
 }
 
 /// How to treat one column's values.

@@ -92,7 +92,7 @@ impl Test {
         let mut did = Did::default();
         while let Some(step) = self.session.next() {
             match step {
-                Step::ToAgent(bytes) => did.agent.extend(bytes),
+                Step::ToAgent(bytes) | Step::Rows(_, bytes) => did.agent.extend(bytes),
                 Step::Relay(plumbing) => did.relayed.extend(plumbing.into_bytes()),
                 Step::Ask(ticket, held) => did.asked.push((ticket, held)),
                 Step::Finished(ticket, end) => did.finished.push((ticket, end)),

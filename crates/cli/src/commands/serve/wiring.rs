@@ -38,6 +38,8 @@ pub(in crate::commands) fn targets(config: &Config) -> Result<Vec<Target>, Failu
             name: target.name.clone(),
             protocol: target.protocol,
             endpoint: target.endpoint(config)?,
+            reads: target.reads,
+            keep_results: target.keep_results,
         })
     };
     config.targets.iter().map(target).collect()
