@@ -273,6 +273,54 @@ fn what_the_agent_got_is_kept_masked_and_up_to_a_limit() {
 }
 
 #[test]
+fn what_is_erased_is_gone_and_the_log_is_whole() {
+    let world = World::triage();
+    let (erika, other) = (world.open("triage"), world.open("triage"));
+    for (run, name) in [(&erika, "erika"), (&other, "max")] {
+        let mut agent = Agent::connect(run);
+        let sql = format!("SELECT id FROM tickets WHERE subject = '{name}'");
+        agent.query(&sql).ok();
+    }
+    let refused = world.bailiwick(&["erase", &erika.id]);
+    assert!(!refused.status.success(), "{refused:#?}");
+    assert!(refused.stderr.contains("has not ended"), "{refused:#?}");
+    assert!(!world.bailiwick(&["erase", "last"]).status.success());
+    world.bailiwick(&["close", &erika.id]).ok();
+    let key = world.data().join(format!("payloads/{}.key", erika.id));
+    eventually("its payloads are stored", Duration::from_secs(5), || {
+        key.exists().then_some(())
+    });
+    let wrapped = fs::read(&key).expect("the key");
+    let said = world.bailiwick(&["erase", &erika.id]);
+    assert!(said.ok().contains("gateway/"), "{said:#?}");
+
+    let trail = world.trail(&erika.id);
+    assert_eq!(of_type(&trail, "call.decided").len(), 1);
+    assert!(!format!("{trail:?}").contains("erika"), "{trail:#?}");
+    let why = trail[1]["payload_missing"].as_str().expect("a reason");
+    assert!(why.contains("erased"), "{why}");
+    assert!(format!("{:?}", world.trail(&other.id)).contains("max"));
+    for file in files(world.data()) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        let there = bytes.windows(wrapped.len()).any(|here| here == wrapped);
+        assert!(!there, "the key is still in {}", file.display());
+    }
+    let gateway = world.trail("gateway");
+    let erased = of_type(&gateway, "payloads.erased");
+    assert_eq!(erased[0]["erased"]["run"], erika.id.as_str());
+    let by = erased[0]["erased"]["by"].as_str().expect("a launcher");
+    assert!(by.starts_with("human:"), "{by}");
+    let report = world.verify();
+    assert_eq!(
+        report["erased"],
+        serde_json::json!([erika.id]),
+        "{report:#}"
+    );
+    let told = world.bailiwick(&["verify"]);
+    assert!(told.ok().contains("erased"), "{told:#?}");
+}
+
+#[test]
 fn a_target_may_want_its_reads_no_further_than_written() {
     let mut world = World::builder()
         .task(task("triage", TRIAGE))

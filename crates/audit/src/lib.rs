@@ -42,8 +42,11 @@ pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
-pub use reader::{ReadError, Reader};
+pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{Draft, Event, Outcome, State, Subject};
-pub use verify::{Broken, DirSource, Report, RunReport, RunState, Source, VerifyOptions, verify};
+pub use verify::{
+    Broken, ContinuedBy, Continues, DirSource, Report, RunReport, RunState, Source, VerifyOptions,
+    verify,
+};
 pub use wal::scan::WalError;

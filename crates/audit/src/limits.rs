@@ -29,11 +29,21 @@ pub(crate) const CLOSING_FRAME: u64 = (16 * KIB) as u64;
 /// How much may be durable and not yet in the tree before appends are refused.
 pub(crate) const BACKLOG: usize = 256 * MIB;
 
+/// How much of the write-ahead log a reader takes at once, unless a single frame is longer.
+pub(crate) const READ_AHEAD: usize = 256 * KIB;
+
+/// Chains of which a reader remembers keys and places. Those beyond it take longer, nothing else.
+pub(crate) const CHAINS_REMEMBERED: usize = 4096;
+
 /// The longest name of a log, which is also the name of its key.
 pub(crate) const ORIGIN: usize = 255;
 
 /// The largest integer a record holds: every JSON reader agrees on it (RFC 7493).
 pub(crate) const INTEGER: u64 = (1 << 53) - 1;
+
+/// How much the integrator keeps in memory before it writes it, where no checkpoint is due: payloads
+/// of one run that are written together cost one write.
+pub(crate) const WRITE_FROM: usize = 4 * MIB;
 
 /// How long the integrator lets records gather.
 pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);

@@ -1,5 +1,9 @@
 //! Looking at what has been recorded, while a gateway runs or after.
 
+mod forward;
+mod payloads;
+mod tail;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +22,8 @@ use crate::payload::{self, Sealed};
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
+
+pub use forward::Forward;
 
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +92,21 @@ impl Reader {
 
     pub(crate) fn new(layout: Layout) -> Self {
         Self { layout }
+    }
+
+    /// Reads the log forward from the record of this index, and on as more is recorded.
+    pub fn from(&self, index: u64) -> Forward {
+        Forward::new(self.clone(), index)
+    }
+
+    /// How many records there are now: the index that the next one gets.
+    ///
+    /// # Errors
+    /// If the log cannot be read or is not whole.
+    pub fn count(&self) -> Result<u64, ReadError> {
+        let frames = self.frames()?;
+        let covered = self.covered()?;
+        Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
     }
 
     /// The records of a run, in order; none if there is no such run. Reads back from the newest

@@ -315,7 +315,7 @@ struct DecisionPart<'a> {
 
 #[derive(Serialize)]
 struct ErasedPart<'a> {
-    by: Cow<'a, str>,
+    by: &'a str,
     run: RunId,
 }
 
@@ -434,7 +434,7 @@ fn record<'a>(
         Event::PayloadsErased { run, by } => Record {
             r#type: "payloads.erased",
             erased: Some(ErasedPart {
-                by: Cow::Borrowed(by.as_str()),
+                by: by.as_str(),
                 run: *run,
             }),
             ..base

@@ -296,8 +296,10 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
             integrator
                 .publish()
                 .and_then(|()| integrator.snapshot(keep))
-        } else {
+        } else if unwritten >= limits::WRITE_FROM {
             integrator.write()
+        } else {
+            continue;
         };
         let answer = match done {
             Ok(()) => {

@@ -6,6 +6,7 @@ mod broken;
 mod checkpoint;
 mod fields;
 pub(crate) mod proof;
+mod said;
 mod tile;
 mod trails;
 mod tree;
@@ -23,9 +24,10 @@ use serde::Serialize;
 
 pub use self::broken::Broken;
 use self::checkpoint::{Checkpoint, Key, read_last};
-use self::tile::{CHECKPOINT, get};
+pub use self::said::{ContinuedBy, Continues};
+use self::tile::{CHECKPOINT, get, tile_path};
 use self::trails::Trails;
-use self::tree::Tree;
+use self::tree::{TILE, Tree};
 use self::wal::{Wal, read_wal};
 use self::walk::Walk;
 
@@ -119,6 +121,17 @@ pub struct Report {
     pub runs_closed: u64,
     /// Allowed calls of closed runs of which no outcome is recorded.
     pub without_outcome: u64,
+    /// Records at the beginning that were pruned, as the log says itself. Their hashes are whole, and
+    /// what they said is gone.
+    pub pruned: u64,
+    /// Runs of which the first records are pruned.
+    pub runs_cut: u64,
+    /// Runs whose payloads were erased, in that order.
+    pub erased: Vec<String>,
+    /// The log that this one continues, and where that one ended.
+    pub continues: Option<Continues>,
+    /// The log that continues this one.
+    pub continued_by: Option<ContinuedBy>,
     /// The run that was asked about, if the log has it.
     pub run: Option<RunReport>,
     /// What no check of these files can know, in words.
@@ -138,6 +151,8 @@ pub struct RunReport {
     pub state: RunState,
     /// Allowed calls of which no outcome is recorded.
     pub without_outcome: u64,
+    /// Its first records are pruned: it is followed from the first that is there.
+    pub begins_before: bool,
 }
 
 /// Whether a run is over.
@@ -213,6 +228,15 @@ pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Resul
 
     let covered = trails.records_of(options.run);
     let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
+    if trails.first > trails.said.pruned {
+        return Err(Broken::Missing {
+            file: tile_path("entries", trails.said.pruned / TILE as u64),
+            expected: format!(
+                "the log says itself that records before {} were pruned, and no others",
+                trails.said.pruned
+            ),
+        });
+    }
     Ok(Report {
         origin: key.name.clone(),
         records: checkpoint.size,
@@ -223,6 +247,11 @@ pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Resul
         runs_open: trails.count(RunState::Open),
         runs_closed: trails.count(RunState::Closed),
         without_outcome: trails.without_outcome(),
+        pruned: trails.first,
+        runs_cut: trails.cut(),
+        erased: trails.said.erased.iter().map(RunId::to_string).collect(),
+        continues: trails.said.continues.clone(),
+        continued_by: trails.said.continued_by.clone(),
         run: options.run.and_then(|run| trails.report(run, covered)),
         unknown: unknown(options, wal.as_ref(), &checkpoint, last.is_some()),
     })
@@ -275,6 +304,24 @@ fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+/// Reads the lower-case hexadecimal digits of a hash.
+fn from_hex(text: &str) -> Option<tree::Hash> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut hash = [0; 32];
+    if text.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(hash)
 }
 
 fn lower_hex(bytes: &[u8]) -> String {

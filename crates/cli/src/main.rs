@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{close, confined, init, open, run, runs, serve, show, task, trail, verify};
+use crate::commands::{
+    close, confined, erase, init, open, run, runs, serve, show, task, trail, verify,
+};
 
 /// A gateway between autonomous agent runs and the systems they touch
 ///
@@ -42,6 +44,7 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Erase(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),

@@ -194,6 +194,16 @@ pub struct Ended {
     pub ending: Ending,
 }
 
+/// `POST /v1/runs/RUN/erase`: a run's payloads are gone. Only on the Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// Whose.
+    #[serde(with = "text")]
+    pub run: RunId,
+    /// The record that says so: `gateway/SEQ`.
+    pub record: String,
+}
+
 /// Records of one chain, in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trail {

@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{
-    Ended, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary, TaskDetail,
-    TaskList, Trail, TrailRecord, Which,
+    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary,
+    TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
@@ -186,6 +186,15 @@ impl Client {
             Bytes::new(),
         )
         .await
+    }
+
+    /// Erases the payloads of a run that has ended.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn erase(&self, run: &RunId) -> Result<Erased, ClientError> {
+        self.json(Method::POST, &format!("/v1/runs/{run}/erase"), Bytes::new())
+            .await
     }
 
     /// Runs, the newest first.

@@ -24,8 +24,8 @@ mod trail;
 
 pub use live::Live;
 pub use registry::{
-    AgentUrl, AttachError, Attachment, EndError, OpenRunError, Opened, Opening, Registry, Settings,
-    StartError,
+    AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,
+    Registry, Settings, StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;

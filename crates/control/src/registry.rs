@@ -20,11 +20,13 @@ use crate::store::{Store, StoreError};
 
 mod attach;
 mod end;
+mod erase;
 mod leftover;
 mod open;
 
 pub use attach::{AttachError, Attachment};
 pub use end::EndError;
+pub use erase::EraseError;
 pub use leftover::StartError;
 pub use open::{OpenRunError, Opened, Opening};
 

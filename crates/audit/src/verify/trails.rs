@@ -8,13 +8,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::broken::Broken;
 use super::fields::Fields;
+use super::said::Said;
 use super::tree::Hash;
 use super::wal::Wal;
 use super::{RunReport, RunState, lower_hex};
 
 /// Every chain, as far as it has been followed.
 #[derive(Default)]
-pub(super) struct Trails(HashMap<Whose, Trail>);
+pub(super) struct Trails {
+    chains: HashMap<Whose, Trail>,
+    /// Where the first record that was there to look at stands. Chains that had begun before it are
+    /// followed from where they are first seen.
+    pub(super) first: u64,
+    /// What the log says about itself.
+    pub(super) said: Said,
+}
 
 /// Whose chain it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +47,8 @@ pub(super) struct Trail {
     pub(super) last: Hash,
     pub(super) closed: bool,
     pub(super) unfinished: BTreeSet<u64>,
+    /// It began before the first record that was there to look at.
+    pub(super) cut: bool,
 }
 
 impl Trails {
@@ -71,7 +81,14 @@ impl Trails {
         }
         let whose = Whose::parse(&run)
             .ok_or_else(|| not_a_record("its run is neither a run's id nor `gateway`"))?;
-        let trail = self.0.entry(whose).or_default();
+        let seen = self.chains.contains_key(&whose);
+        let trail = self.chains.entry(whose).or_default();
+        if !seen && self.first > 0 && seq > 1 {
+            trail.cut = true;
+            trail.seq = seq - 1;
+            trail.last =
+                super::from_hex(&prev).ok_or_else(|| not_a_record("its `prev` is not a digest"))?;
+        }
         let broken = |what: &'static str, found: String, expected: String| Broken::Chain {
             index,
             name: format!("{run}/{seq}"),
@@ -130,6 +147,9 @@ impl Trails {
         }
         trail.seq = seq;
         trail.last = Sha256::digest(bytes).into();
+        if whose == Whose::Gateway {
+            self.said.read(&kind, bytes, not_a_record)?;
+        }
         Ok(time)
     }
 
@@ -147,12 +167,12 @@ impl Trails {
     }
 
     pub(super) fn records_of(&self, run: Option<RunId>) -> u64 {
-        let trail = run.and_then(|run| self.0.get(&Whose::Run(run)));
+        let trail = run.and_then(|run| self.chains.get(&Whose::Run(run)));
         trail.map_or(0, |trail| trail.seq)
     }
 
     pub(super) fn report(&self, run: RunId, covered: u64) -> Option<RunReport> {
-        let trail = self.0.get(&Whose::Run(run))?;
+        let trail = self.chains.get(&Whose::Run(run))?;
         Some(RunReport {
             run: run.to_string(),
             records: trail.seq,
@@ -163,17 +183,24 @@ impl Trails {
                 RunState::Open
             },
             without_outcome: trail.unfinished.len() as u64,
+            begins_before: trail.cut,
         })
     }
 
+    /// Runs of which the first records were not there to look at.
+    pub(super) fn cut(&self) -> u64 {
+        let runs = (self.chains.iter()).filter(|(whose, _)| **whose != Whose::Gateway);
+        runs.filter(|(_, trail)| trail.cut).count() as u64
+    }
+
     pub(super) fn count(&self, state: RunState) -> u64 {
-        let runs = (self.0.iter()).filter(|(whose, _)| **whose != Whose::Gateway);
+        let runs = (self.chains.iter()).filter(|(whose, _)| **whose != Whose::Gateway);
         runs.filter(|(_, trail)| trail.closed == (state == RunState::Closed))
             .count() as u64
     }
 
     pub(super) fn without_outcome(&self) -> u64 {
-        let closed = self.0.values().filter(|trail| trail.closed);
+        let closed = self.chains.values().filter(|trail| trail.closed);
         closed.map(|trail| trail.unfinished.len() as u64).sum()
     }
 }

@@ -62,9 +62,20 @@ impl Walk<'_> {
             || format!("the checkpoint covers {size} records, and it holds those from {first}");
         let bundle_path = tile_path("entries", number);
         let tile_path = tile_path("0", number);
-        let bundle = get_tile(self.source, &bundle_path, width, why)?;
         let tile = get_tile(self.source, &tile_path, width, why)?;
         let expected = hashes(&tile, width)?;
+        // Only the beginning can be pruned, and only whole bundles; whether the log says that it was
+        // is known at its end.
+        if first == self.trails.first
+            && width == TILE
+            && self.later.is_none()
+            && self.difference.is_none()
+            && get(self.source, &bundle_path)?.is_none()
+        {
+            self.trails.first = first + width as u64;
+            return self.pruned(&expected);
+        }
+        let bundle = get_tile(self.source, &bundle_path, width, why)?;
         let (records, trouble) = entries(&bundle, width);
         for ((index, position), expected) in (first..).zip(0..).zip(&expected) {
             self.note_last()?;
@@ -125,6 +136,20 @@ impl Walk<'_> {
         };
         self.older(&bundle_path, &bundle, width, prefix)?;
         self.older(&tile_path, &tile, width, |count| count * 32)
+    }
+
+    /// A bundle of which only the hashes are there.
+    fn pruned(&mut self, hashes: &[Hash]) -> Result<(), Broken> {
+        for hash in hashes {
+            self.note_last()?;
+            self.entries.push(*hash, |_, _, _| Ok(()))?;
+            let (source, upper) = (self.source, &mut self.upper);
+            let later = &mut self.later;
+            self.hashes.push(*hash, |level, number, made| {
+                check_upper(source, level, number, made, upper, later)
+            })?;
+        }
+        Ok(())
     }
 
     /// Checks what is kept of a tile from when it was smaller, which older checkpoints need.

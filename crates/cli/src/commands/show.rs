@@ -112,6 +112,10 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     if let Some(of) = record.of {
         page.line("of", &format!("{}/{of}", record.run));
     }
+    if let Some(erased) = &record.erased {
+        page.line("erased", &format!("the payloads of {}", erased.run));
+        page.line("for", &erased.by);
+    }
     page.some("ending", record.ending.as_deref());
     page.some("version", record.version.as_deref());
     page.line("digest", &shown.digest);

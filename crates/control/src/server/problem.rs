@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bailiwick_audit::ReadError;
 
 use crate::api::Problem;
-use crate::registry::{AttachError, EndError, OpenRunError};
+use crate::registry::{AttachError, EndError, EraseError, OpenRunError};
 use crate::store::StoreError;
 
 /// An answer that refuses.
@@ -95,6 +95,19 @@ impl From<EndError> for Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, "record")
             }
             EndError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<EraseError> for Refusal {
+    fn from(error: EraseError) -> Self {
+        let (status, kind) = match &error {
+            EraseError::NoRun(_) => (StatusCode::NOT_FOUND, "no-such-run"),
+            EraseError::StillOpen(_) => (StatusCode::CONFLICT, "still-open"),
+            EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
+            EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            EraseError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
         };
         Self::new(status, kind, error.to_string())
     }

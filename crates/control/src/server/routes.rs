@@ -18,11 +18,11 @@ use super::guard::{Guard, Local, check};
 use super::problem::Refusal;
 use super::{ServerSettings, attach, log};
 use crate::api::{
-    Health, OpenRequest, OpenedRun, Reference, RunDetail, RunList, Sort, Summary, TaskDetail,
-    TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
+    Erased, Health, OpenRequest, OpenedRun, Reference, RunDetail, RunList, Sort, Summary,
+    TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
 };
 use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
-use crate::registry::{EndError, Opening, Registry, blocking};
+use crate::registry::{EndError, EraseError, Opening, Registry, blocking};
 use crate::token::Token;
 use crate::trail;
 
@@ -57,6 +57,7 @@ pub(super) fn router(
         .route("/v1/runs/{run}", get(show_run).delete(close_run))
         .route("/v1/runs/{run}/close", post(close_run))
         .route("/v1/runs/{run}/revoke", post(revoke_run))
+        .route("/v1/runs/{run}/erase", post(erase_run))
         .route("/v1/runs/{run}/attach", get(attach_run))
         .route("/v1/runs/{run}/trail", get(run_trail))
         .route("/v1/records/{run}/{seq}", get(show_record))
@@ -166,6 +167,11 @@ async fn end_run(app: &App, Local(by): Local, run: &str, ending: Ending) -> Answ
     // Whoever can read the token may end a run, known by name or not.
     let summary = app.registry.end_by(&run_id(run)?, ending, by.ok()).await?;
     Ok(Json(summary))
+}
+
+async fn erase_run(State(app): Api, Local(by): Local, Path(run): Path<String>) -> Answer<Erased> {
+    let by = by.map_err(EraseError::Nobody)?;
+    Ok(Json(app.registry.erase(&run_id(&run)?, by).await?))
 }
 
 async fn attach_run(

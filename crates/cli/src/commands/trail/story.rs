@@ -136,6 +136,7 @@ impl Story {
             ),
             "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
             "gateway.stopped" => ("stopped", String::new()),
+            "payloads.erased" => ("erased", erased(&record)),
             other => (other, String::new()),
         };
         Ok(Some(Line {
@@ -192,6 +193,14 @@ impl Line {
             quiet: false,
         }
     }
+}
+
+/// Whose payloads were erased, and who wanted it.
+fn erased(record: &Record) -> String {
+    let erased = record.erased.as_ref();
+    erased.map_or_else(String::new, |erased| {
+        format!("payloads of {}, for {}", erased.run, erased.by)
+    })
 }
 
 /// Whether a record says that something was denied.

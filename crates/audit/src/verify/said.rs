@@ -1,0 +1,95 @@
+//! What the log says about itself, in records of the gateway's chain.
+
+use bailiwick_run::RunId;
+use serde::{Deserialize, Serialize};
+
+use super::broken::Broken;
+
+/// What the log says about itself.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The runs whose payloads were erased, in that order, each once.
+    pub(super) erased: Vec<RunId>,
+    /// Records before this index may be missing, by the last `log.pruned`.
+    pub(super) pruned: u64,
+    /// The log that this one continues.
+    pub(super) continues: Option<Continues>,
+    /// The log that continues this one.
+    pub(super) continued_by: Option<ContinuedBy>,
+}
+
+/// The log that another one continues: its name and key, and where it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Continues {
+    /// Its name.
+    pub origin: String,
+    /// The key that checks it.
+    pub vkey: String,
+    /// How many records it has.
+    pub size: u64,
+    /// Its root, in base64.
+    pub root: String,
+}
+
+/// The log that continues another one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ContinuedBy {
+    /// Its name.
+    pub origin: String,
+    /// The key that checks it.
+    pub vkey: String,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    erased: Option<Erased>,
+    pruned: Option<Pruned>,
+    continues: Option<Continues>,
+    continued_by: Option<ContinuedBy>,
+}
+
+#[derive(Deserialize)]
+struct Erased {
+    run: String,
+}
+
+#[derive(Deserialize)]
+struct Pruned {
+    before: u64,
+}
+
+impl Said {
+    /// Reads a record of the gateway's chain, if it is of a type that is about the log itself.
+    pub(super) fn read(
+        &mut self,
+        kind: &str,
+        bytes: &[u8],
+        not_a_record: impl Fn(&str) -> Broken,
+    ) -> Result<(), Broken> {
+        if !matches!(
+            kind,
+            "payloads.erased" | "log.pruned" | "log.continues" | "log.continued"
+        ) {
+            return Ok(());
+        }
+        let record: Record =
+            serde_json::from_slice(bytes).map_err(|error| not_a_record(&error.to_string()))?;
+        let missing = || not_a_record("it does not say what its type says it does");
+        match kind {
+            "payloads.erased" => {
+                let run = record.erased.and_then(|erased| erased.run.parse().ok());
+                let run = run.ok_or_else(missing)?;
+                if !self.erased.contains(&run) {
+                    self.erased.push(run);
+                }
+            }
+            "log.pruned" => {
+                let before = record.pruned.ok_or_else(missing)?.before;
+                self.pruned = self.pruned.max(before);
+            }
+            "log.continues" => self.continues = Some(record.continues.ok_or_else(missing)?),
+            _ => self.continued_by = Some(record.continued_by.ok_or_else(missing)?),
+        }
+        Ok(())
+    }
+}
