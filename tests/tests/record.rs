@@ -321,6 +321,43 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
 }
 
 #[test]
+fn what_is_old_is_pruned_and_the_log_is_whole() {
+    let world = World::triage();
+    let old = world.open("triage");
+    let mut agent = Agent::connect(&old);
+    for _ in 0..150 {
+        agent.query("SELECT id FROM tickets WHERE id = 1").ok();
+    }
+    drop(agent);
+    world.bailiwick(&["close", &old.id]).ok();
+    let none = world.bailiwick(&["prune", "--older-than", "1h", "--json"]);
+    let none: Value = serde_json::from_str(none.ok()).expect("JSON");
+    assert_eq!(
+        none,
+        serde_json::json!({"before": 0, "runs": 0}),
+        "too young to go"
+    );
+    let kept = world.open("triage");
+    let pruned = world.bailiwick(&["prune", "--older-than", "0s", "--json"]);
+    let pruned: Value = serde_json::from_str(pruned.ok()).expect("JSON");
+    assert_eq!(pruned["before"], 256);
+    let report = world.verify();
+    assert_eq!(report["pruned"], 256);
+    let told = world.bailiwick(&["verify"]);
+    assert!(told.ok().contains("256 records at the beginning pruned"));
+    assert_eq!(world.trail(&kept.id).len(), 1);
+    let said = world.trail("gateway");
+    assert_eq!(of_type(&said, "log.pruned")[0]["pruned"]["before"], 256);
+    // It goes on, and so does the next gateway.
+    let mut world = world;
+    world.stop();
+    world.serve();
+    let next = world.open("triage");
+    Agent::connect(&next).query("SELECT 1").ok();
+    assert_eq!(world.verify()["pruned"], 256);
+}
+
+#[test]
 fn a_target_may_want_its_reads_no_further_than_written() {
     let mut world = World::builder()
         .task(task("triage", TRIAGE))

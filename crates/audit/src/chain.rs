@@ -20,6 +20,16 @@ pub(crate) enum ChainId {
     Run(RunId),
 }
 
+impl ChainId {
+    /// The run, if it is one's.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        match self {
+            ChainId::Gateway => None,
+            ChainId::Run(run) => Some(*run),
+        }
+    }
+}
+
 impl fmt::Display for ChainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,6 +65,10 @@ pub(crate) enum Effect {
     },
     None,
     Opens,
+    /// Not to its own chain: to all records before this one.
+    Prunes {
+        before: u64,
+    },
 }
 
 impl Effect {
@@ -66,12 +80,15 @@ impl Effect {
                 ..
             } => Effect::Allows,
             Event::CallFinished { of, .. } => Effect::Finishes { of: *of },
+            Event::LogPruned { before, .. } => Effect::Prunes { before: *before },
             Event::PayloadsErased { run, .. } => Effect::Erases { run: *run },
             Event::RunClosed { .. } => Effect::Closes,
             Event::RunOpened { .. } => Effect::Opens,
             Event::CallDecided { .. }
             | Event::GatewayStarted { .. }
             | Event::GatewayStopped
+            | Event::LogContinued(_)
+            | Event::LogContinues(_)
             | Event::LoginDenied { .. } => Effect::None,
         }
     }
@@ -103,6 +120,10 @@ impl Step {
                 "call.finished" => Effect::Finishes {
                     of: record.of.ok_or(UnreadableRecord)?,
                 },
+                "log.pruned" => {
+                    let before = record.pruned.ok_or(UnreadableRecord)?.before;
+                    Effect::Prunes { before }
+                }
                 "payloads.erased" => {
                     let erased = record.erased.ok_or(UnreadableRecord)?;
                     let run = erased.run.parse().map_err(|_| UnreadableRecord)?;
@@ -153,7 +174,11 @@ impl Links {
             Effect::Finishes { of } => {
                 self.unfinished.remove(&of);
             }
-            Effect::Closes | Effect::Erases { .. } | Effect::None | Effect::Opens => {}
+            Effect::Closes
+            | Effect::Erases { .. }
+            | Effect::None
+            | Effect::Opens
+            | Effect::Prunes { .. } => {}
         }
     }
 }
@@ -169,6 +194,12 @@ impl Chains {
         } else {
             self.0.entry(step.chain).or_default().apply(step);
         }
+    }
+
+    /// As [`follows`](Self::follows), where the beginning of the log is pruned: a chain that is met
+    /// for the first time may have begun before.
+    pub(crate) fn follows_pruned(&self, step: &Step, prev: Digest) -> bool {
+        !self.0.contains_key(&step.chain) || self.follows(step, prev)
     }
 
     /// Whether a stored record is the next of its chain.

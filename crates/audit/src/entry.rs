@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::digest::Digest;
+use crate::record::{ContinuedBy, Continues};
 
 /// One stored record.
 #[derive(Clone, Debug)]
@@ -63,6 +64,12 @@ pub struct Record {
     pub payload: Option<RecordedPayload>,
     /// The login that was denied.
     pub login: Option<RecordedLogin>,
+    /// The log that continues this one.
+    pub continued_by: Option<ContinuedBy>,
+    /// The log that this one continues.
+    pub continues: Option<Continues>,
+    /// Which records were removed.
+    pub pruned: Option<RecordedPruned>,
     /// Whose payloads were erased.
     pub erased: Option<RecordedErased>,
     /// How the run's process is confined.
@@ -226,4 +233,13 @@ pub struct RecordedErased {
     pub by: String,
     /// The run whose payloads are gone.
     pub run: String,
+}
+
+/// A pruning, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedPruned {
+    /// The index of the first record that stays.
+    pub before: u64,
+    /// Who wanted it.
+    pub by: String,
 }

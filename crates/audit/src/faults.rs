@@ -481,6 +481,62 @@ fn an_erasure_that_fails_half_way_is_done_by_the_next_start() {
 }
 
 #[test]
+fn a_pruning_that_fails_half_way_is_done_by_the_next_start() {
+    let steps = [
+        (Call::Replace, "/wal/pruned"),
+        (Call::Replace, "/wal/chains"),
+        (Call::Remove, ".key"),
+        (Call::Remove, "/payloads/run_"),
+        (Call::SyncPath, "/payloads"),
+        (Call::Remove, "/tile/entries/"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            let what = format!("{call:?} {path} {kept:?}");
+            let bench = Bench::new();
+            let (log, _) = bench.open();
+            let old = run(1);
+            log.append(opened(&old)).wait().unwrap();
+            log.append(decided(&old, 0)).wait().unwrap();
+            log.append(closed(&old)).wait().unwrap();
+            let kept_run = run(2);
+            let until = Time::from_millis(u64::MAX);
+            for _ in 0..20 {
+                let started = |_| Draft {
+                    event: Event::GatewayStopped,
+                    subject: Subject::Gateway,
+                    payload: None,
+                };
+                let pending: Vec<_> = (0..30)
+                    .map(started)
+                    .map(|draft| log.append(draft))
+                    .collect();
+                for pending in pending {
+                    pending.wait().unwrap();
+                }
+            }
+            log.append(opened(&kept_run)).wait().unwrap();
+            log.checkpoint_now().unwrap();
+            bench.disk.fail(call, path, kept);
+            let error = log.prune(until, old.launcher.clone()).unwrap_err();
+            assert!(
+                error.to_string().contains("the drive is gone"),
+                "{what}: {error}"
+            );
+            bench.disk.mend();
+            log.close();
+            let (log, recovered) = bench.open();
+            assert_eq!(recovered.open_runs, [kept_run.id], "{what}");
+            log.append(closed(&kept_run)).wait().unwrap();
+            log.close();
+            assert_eq!(bench.verify().pruned, 512, "{what}");
+            let payloads = std::fs::read_dir(bench.dir.path().join("payloads")).unwrap();
+            assert_eq!(payloads.count(), 0, "{what}");
+        }
+    }
+}
+
+#[test]
 fn erasing_leaves_no_copy_of_the_key() {
     let bench = Bench::new();
     let (log, _) = bench.open();

@@ -19,6 +19,7 @@ use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
 use crate::note::{Checkpoint, Signer};
 use crate::payload::PayloadFiles;
+use crate::prune::Pruner;
 use crate::tiles::{self, Kind, Tiles};
 use crate::wal::frame::Body;
 use crate::wal::segment;
@@ -41,6 +42,7 @@ pub(crate) struct Integrator {
     chains: Chains,
     tiles: Tiles,
     payloads: PayloadFiles,
+    pruner: Pruner,
     /// Full tiles that are still to be written.
     full: Vec<(Kind, u64, Vec<u8>)>,
     signed: Option<Checkpoint>,
@@ -52,6 +54,7 @@ impl Integrator {
     pub(crate) fn new(
         layout: Layout,
         disk: Arc<dyn Disk>,
+        pruner: Pruner,
         signer: Signer,
         edge: Edge,
         entries: &[Vec<u8>],
@@ -65,6 +68,7 @@ impl Integrator {
         Self {
             tiles: Tiles::new(Arc::clone(&disk), layout.log()),
             payloads: PayloadFiles::new(Arc::clone(&disk), layout.payloads()),
+            pruner,
             layout,
             disk,
             signer,
@@ -96,13 +100,18 @@ impl Integrator {
             match step.effect {
                 Effect::Closes => self.payloads.close(step.chain),
                 Effect::Erases { run } => self.payloads.erase(ChainId::Run(run)),
+                Effect::Prunes { before } => self.pruner.add(before),
                 _ => {}
             }
         }
     }
 
-    /// Whether there is anything that no checkpoint covers.
+    /// Whether there is anything that no checkpoint covers, or that is still to be removed.
     pub(crate) fn is_behind(&self) -> bool {
+        self.pruner.is_behind() || self.is_unsigned()
+    }
+
+    fn is_unsigned(&self) -> bool {
         self.signed
             .is_none_or(|signed| signed.size != self.edge.size())
     }
@@ -120,7 +129,8 @@ impl Integrator {
     /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
     pub(crate) fn publish(&mut self) -> io::Result<()> {
         self.write()?;
-        if self.is_behind() {
+        if self.is_unsigned() {
+            self.pruner.note()?;
             self.write_partials()?;
             self.tiles.sync()?;
             self.payloads.sync()?;
@@ -137,15 +147,28 @@ impl Integrator {
             self.disk
                 .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
             self.signed = Some(checkpoint);
+            self.pruner.published();
         }
         self.tiles.remove_superseded()?;
         self.free(self.edge.size())
     }
 
+    /// Removes some of what is pruned.
+    pub(crate) fn prune(&mut self) -> io::Result<()> {
+        if self.pruner.is_behind() {
+            // A start can no longer read the chains' beginnings.
+            if self.snapshot < self.pruner.before() {
+                self.snapshot(0)?;
+            }
+            self.pruner.remove_some(&mut self.payloads)?;
+        }
+        Ok(())
+    }
+
     /// Writes down where the chains stand, so that the next start need not read the whole log.
     pub(crate) fn snapshot(&mut self, at_least_after: u64) -> io::Result<()> {
         let size = self.edge.size();
-        if self.is_behind() || size < self.snapshot + at_least_after {
+        if self.is_unsigned() || size < self.snapshot + at_least_after {
             return Ok(());
         }
         let bytes = self.chains.to_snapshot(size).map_err(io::Error::other)?;

@@ -54,4 +54,9 @@ impl Layout {
     pub(crate) fn snapshot(&self) -> PathBuf {
         self.dir.join("wal/chains")
     }
+
+    /// Before which record the log is pruned.
+    pub(crate) fn pruned(&self) -> PathBuf {
+        self.dir.join("wal/pruned")
+    }
 }

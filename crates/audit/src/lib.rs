@@ -24,6 +24,7 @@ mod note;
 mod open;
 mod payload;
 mod prove;
+mod prune;
 mod queue;
 mod reader;
 mod receipt;
@@ -36,17 +37,18 @@ mod wal;
 pub use digest::Digest;
 pub use entry::{
     Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
-    RecordedOutcome, RecordedPayload, RecordedResource,
+    RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource,
 };
 pub use error::AppendError;
 pub use keys::KeyError;
 pub use log::{Config, Log};
 pub use open::{OpenError, Recovered};
+pub use prune::PruneError;
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
-pub use record::{Draft, Event, Outcome, State, Subject};
+pub use record::{ContinuedBy, Continues, Draft, Event, Outcome, State, Subject};
 pub use verify::{
-    Broken, ContinuedBy, Continues, DirSource, Report, RunReport, RunState, Source, VerifyOptions,
+    Broken, DirSource, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
     verify,
 };
 pub use wal::scan::WalError;

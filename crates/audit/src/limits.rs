@@ -60,3 +60,6 @@ pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
 /// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
 /// durable within 10 ms.
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
+
+/// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
+pub(crate) const PRUNED_AT_ONCE: u64 = 16;

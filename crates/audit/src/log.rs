@@ -21,6 +21,7 @@ use crate::layout::Layout;
 use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
+use crate::prune::{self, PruneError};
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
@@ -121,6 +122,34 @@ impl Log {
         let receipt = self.append(draft).wait()?;
         self.checkpoint_now()?;
         Ok(receipt)
+    }
+
+    /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
+    /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
+    /// every receipt is still proved; the log says itself what is gone. Returns the index of the
+    /// first record that stays. Waits for the disk, though not until everything is removed: that goes
+    /// on in the background, and with the next start if this one ends.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or the record cannot be made.
+    pub fn prune(&self, until: Time, by: Launcher) -> Result<u64, PruneError> {
+        let open: Vec<RunId> = {
+            let chains = lock(&self.inner.shared.chains);
+            chains.keys().filter_map(ChainId::run).collect()
+        };
+        self.checkpoint_now()?;
+        let (pruned, before) = prune::boundary(&self.reader(), until, &open)?;
+        if before <= pruned {
+            return Ok(pruned);
+        }
+        let draft = Draft {
+            event: Event::LogPruned { before, by },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        self.append(draft).wait()?;
+        self.checkpoint_now()?;
+        Ok(before)
     }
 
     /// The key that checks this log's checkpoints, also in the file `log.vkey`.
@@ -492,6 +521,9 @@ fn kind(event: &Event) -> Kind {
         Event::PayloadsErased { .. } => Kind::First,
         Event::CallDecided { .. }
         | Event::GatewayStarted { .. }
+        | Event::LogContinued(_)
+        | Event::LogContinues(_)
+        | Event::LogPruned { .. }
         | Event::LoginDenied { .. }
         | Event::RunOpened { .. } => Kind::Ordinary,
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bailiwick_run::RunId;
 
 use crate::chain::{ChainId, Chains, Step};
+use crate::digest::Digest;
 use crate::disk::{self, Disk};
 use crate::integrator::{Durable, Integrator};
 use crate::keys::{KeyError, Keys};
@@ -18,6 +19,7 @@ use crate::layout::Layout;
 use crate::merkle::{Edge, TILE};
 use crate::note::{self, Checkpoint, Signer};
 use crate::payload::{self, MasterKey, PayloadKey};
+use crate::prune::{self, Pruner};
 use crate::threads;
 use crate::tiles;
 use crate::wal::frame::Frame;
@@ -186,9 +188,13 @@ pub(crate) fn open(
     }
     let next = covered + records.len() as u64;
 
+    let pruner = at(layout.pruned(), |_| {
+        Pruner::new(Arc::clone(disk), layout.clone())
+    })?;
     let mut integrator = Integrator::new(
         layout.clone(),
         Arc::clone(disk),
+        pruner,
         signer,
         edge,
         &partial,
@@ -342,9 +348,14 @@ fn read_entries(layout: &Layout, number: u64, size: u64) -> Result<Vec<Vec<u8>>,
 fn read_chains(layout: &Layout, covered: u64) -> Result<Chains, OpenError> {
     let snapshot = at(layout.snapshot(), disk::read)?;
     let snapshot = snapshot.as_deref().and_then(Chains::from_snapshot);
-    let (from, mut chains) = snapshot
-        .filter(|(size, _)| *size <= covered)
-        .unwrap_or_default();
+    let pruned = at(layout.pruned(), |_| prune::noted(layout))?;
+    // Without the snapshot, what is pruned can be read no more: its chains begin where they are met.
+    let snapshot = snapshot.filter(|(size, _)| (pruned..=covered).contains(size));
+    let follow = match snapshot {
+        None if pruned > 0 => follow_pruned,
+        _ => follow,
+    };
+    let (from, mut chains) = snapshot.unwrap_or((pruned, Chains::default()));
     let tile = TILE as u64;
     for number in from / tile..covered.div_ceil(tile) {
         let first = number * tile;
@@ -358,13 +369,25 @@ fn read_chains(layout: &Layout, covered: u64) -> Result<Chains, OpenError> {
 }
 
 fn follow(chains: &mut Chains, index: u64, record: &[u8]) -> Result<Step, OpenError> {
-    let chain_error = OpenError::Chain { index };
+    follow_as(Chains::follows, chains, index, record)
+}
+
+fn follow_pruned(chains: &mut Chains, index: u64, record: &[u8]) -> Result<Step, OpenError> {
+    follow_as(Chains::follows_pruned, chains, index, record)
+}
+
+fn follow_as(
+    follows: fn(&Chains, &Step, Digest) -> bool,
+    chains: &mut Chains,
+    index: u64,
+    record: &[u8],
+) -> Result<Step, OpenError> {
     match Step::of_stored(record) {
-        Ok((step, prev)) if chains.follows(&step, prev) => {
+        Ok((step, prev)) if follows(chains, &step, prev) => {
             chains.apply(&step);
             Ok(step)
         }
-        _ => Err(chain_error),
+        _ => Err(OpenError::Chain { index }),
     }
 }
 

@@ -129,6 +129,8 @@ pub(crate) struct PayloadFiles {
     closed: Vec<ChainId>,
     erased: Vec<ChainId>,
     unsynced: BTreeSet<PathBuf>,
+    /// Files were removed, and the folder is not synced.
+    removed: bool,
 }
 
 #[derive(Default)]
@@ -147,6 +149,7 @@ impl PayloadFiles {
             closed: Vec::new(),
             erased: Vec::new(),
             unsynced: BTreeSet::new(),
+            removed: false,
         }
     }
 
@@ -217,6 +220,16 @@ impl PayloadFiles {
         Ok(())
     }
 
+    /// Removes the payloads of a closed chain and their key; durable only after [`PayloadFiles::sync`].
+    pub(crate) fn remove(&mut self, chain: ChainId) -> io::Result<()> {
+        let (key, data) = (key_path(&self.dir, chain), data_path(&self.dir, chain));
+        self.disk.remove(&key)?;
+        self.disk.remove(&data)?;
+        self.unsynced.remove(&data);
+        self.removed = true;
+        Ok(())
+    }
+
     /// Overwrites and removes the key, then removes what only it could open. Doing it again, after a
     /// crash in between, does no harm.
     fn destroy(&mut self, chain: ChainId) -> io::Result<()> {
@@ -237,7 +250,7 @@ impl PayloadFiles {
 
     /// Makes what was written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.unsynced.is_empty() {
+        if self.unsynced.is_empty() && !self.removed {
             return Ok(());
         }
         for path in &self.unsynced {
@@ -245,6 +258,7 @@ impl PayloadFiles {
         }
         self.disk.sync_path(&self.dir)?;
         self.unsynced.clear();
+        self.removed = false;
         Ok(())
     }
 }

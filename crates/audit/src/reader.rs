@@ -19,6 +19,7 @@ use crate::keys::{self, KeyError};
 use crate::layout::Layout;
 use crate::merkle::TILE;
 use crate::payload::{self, Sealed};
+use crate::prune;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
@@ -94,7 +95,8 @@ impl Reader {
         Self { layout }
     }
 
-    /// Reads the log forward from the record of this index, and on as more is recorded.
+    /// Reads the log forward from the record of this index, or from the first that is not pruned, and
+    /// on as more is recorded.
     pub fn from(&self, index: u64) -> Forward {
         Forward::new(self.clone(), index)
     }
@@ -255,7 +257,8 @@ impl Reader {
             }
         }
         let tile = TILE as u64;
-        for number in (0..covered.div_ceil(tile)).rev() {
+        let pruned = self.pruned()?;
+        for number in (pruned / tile..covered.div_ceil(tile)).rev() {
             let entries = self.at(self.layout.log(), |log| {
                 tiles::read_entries(log, number, covered)
             })?;
@@ -287,8 +290,13 @@ impl Reader {
         }
     }
 
+    /// The index of the first record that was not pruned.
+    pub(crate) fn pruned(&self) -> Result<u64, ReadError> {
+        self.at(self.layout.pruned(), |_| prune::noted(&self.layout))
+    }
+
     /// How many records the checkpoint covers.
-    fn covered(&self) -> Result<u64, ReadError> {
+    pub(crate) fn covered(&self) -> Result<u64, ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;

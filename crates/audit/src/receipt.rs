@@ -33,10 +33,7 @@ impl Receipt {
 
     /// The run whose chain the record belongs to; nothing for the gateway's own.
     pub fn run(&self) -> Option<RunId> {
-        match self.chain {
-            ChainId::Gateway => None,
-            ChainId::Run(run) => Some(run),
-        }
+        self.chain.run()
     }
 
     /// The record's number in its chain.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
 use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::chain::ChainId;
 use crate::digest::Digest;
@@ -78,6 +78,19 @@ pub enum Event {
         /// Why they were refused.
         reason: String,
     },
+    /// `log.continued`, the last record of a log: another one goes on, under a name and a key of its
+    /// own.
+    LogContinued(ContinuedBy),
+    /// `log.continues`, the first record of a log that goes on where another one ended.
+    LogContinues(Continues),
+    /// `log.pruned`, in the gateway's chain: records before an index, a multiple of 256, are removed.
+    /// Made by [`Log::prune`](crate::Log::prune) alone.
+    LogPruned {
+        /// The index of the first record that stays.
+        before: u64,
+        /// Who wanted it.
+        by: Launcher,
+    },
     /// `payloads.erased`, in the gateway's chain: the payload key of a closed run is destroyed, and its
     /// payloads with it. Made by [`Log::erase`](crate::Log::erase) alone.
     PayloadsErased {
@@ -100,6 +113,28 @@ pub enum Event {
         /// The digest of its scope.
         scope_digest: String,
     },
+}
+
+/// The log that another one continues, and where it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Continues {
+    /// Its name.
+    pub origin: String,
+    /// Its root, in base64.
+    pub root: String,
+    /// How many records it has.
+    pub size: u64,
+    /// The key that checks it.
+    pub vkey: String,
+}
+
+/// The log that continues another one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ContinuedBy {
+    /// Its name.
+    pub origin: String,
+    /// The key that checks it.
+    pub vkey: String,
 }
 
 /// How a call ended.
@@ -234,6 +269,10 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    continued_by: Option<&'a ContinuedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<&'a Continues>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<DecisionPart<'a>>,
@@ -256,6 +295,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a PayloadReference>,
     prev: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<PrunedPart<'a>>,
     run: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_digest: Option<Cow<'a, str>>,
@@ -317,6 +358,12 @@ struct DecisionPart<'a> {
 struct ErasedPart<'a> {
     by: &'a str,
     run: RunId,
+}
+
+#[derive(Serialize)]
+struct PrunedPart<'a> {
+    before: u64,
+    by: &'a str,
 }
 
 #[derive(Serialize)]
@@ -428,6 +475,24 @@ fn record<'a>(
                     (Subject::Run(run), ChainId::Gateway) => Some(run.id),
                     _ => None,
                 },
+            }),
+            ..base
+        },
+        Event::LogContinued(by) => Record {
+            r#type: "log.continued",
+            continued_by: Some(by),
+            ..base
+        },
+        Event::LogContinues(log) => Record {
+            r#type: "log.continues",
+            continues: Some(log),
+            ..base
+        },
+        Event::LogPruned { before, by } => Record {
+            r#type: "log.pruned",
+            pruned: Some(PrunedPart {
+                before: *before,
+                by: by.as_str(),
             }),
             ..base
         },

@@ -301,6 +301,7 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
         } else {
             continue;
         };
+        let done = done.and_then(|()| integrator.prune());
         let answer = match done {
             Ok(()) => {
                 shared

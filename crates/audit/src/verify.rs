@@ -24,7 +24,7 @@ use serde::Serialize;
 
 pub use self::broken::Broken;
 use self::checkpoint::{Checkpoint, Key, read_last};
-pub use self::said::{ContinuedBy, Continues};
+pub use self::said::{Predecessor, Successor};
 use self::tile::{CHECKPOINT, get, tile_path};
 use self::trails::Trails;
 use self::tree::{TILE, Tree};
@@ -129,9 +129,9 @@ pub struct Report {
     /// Runs whose payloads were erased, in that order.
     pub erased: Vec<String>,
     /// The log that this one continues, and where that one ended.
-    pub continues: Option<Continues>,
+    pub continues: Option<Predecessor>,
     /// The log that continues this one.
-    pub continued_by: Option<ContinuedBy>,
+    pub continued_by: Option<Successor>,
     /// The run that was asked about, if the log has it.
     pub run: Option<RunReport>,
     /// What no check of these files can know, in words.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, run, runs, serve, show, task, trail, verify,
+    close, confined, erase, init, open, prune, run, runs, serve, show, task, trail, verify,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -45,6 +45,7 @@ enum Command {
     Show(show::Show),
     Verify(verify::Verify),
     Erase(erase::Erase),
+    Prune(prune::Prune),
     Task(task::Task),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
         Command::Erase(command) => command.execute(),
+        Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),

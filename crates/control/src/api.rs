@@ -204,6 +204,24 @@ pub struct Erased {
     pub record: String,
 }
 
+/// `POST /v1/log/prune`: removes what is old. Only on the Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneRequest {
+    /// Records of before this moment go.
+    #[serde(with = "text")]
+    pub until: Time,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The index of the first record that stays.
+    pub before: u64,
+    /// How many runs left the list.
+    pub runs: u64,
+}
+
 /// Records of one chain, in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trail {

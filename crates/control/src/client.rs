@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bailiwick_run::RunId;
+use bailiwick_run::{RunId, Time};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{
-    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, RunDetail, RunList, Summary,
-    TaskDetail, TaskList, Trail, TrailRecord, Which,
+    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned, RunDetail,
+    RunList, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
@@ -195,6 +195,15 @@ impl Client {
     pub async fn erase(&self, run: &RunId) -> Result<Erased, ClientError> {
         self.json(Method::POST, &format!("/v1/runs/{run}/erase"), Bytes::new())
             .await
+    }
+
+    /// Removes what is older than a moment.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn prune(&self, until: Time) -> Result<Pruned, ClientError> {
+        let request = body(&PruneRequest { until });
+        self.json(Method::POST, "/v1/log/prune", request).await
     }
 
     /// Runs, the newest first.

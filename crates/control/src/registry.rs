@@ -23,12 +23,14 @@ mod end;
 mod erase;
 mod leftover;
 mod open;
+mod prune;
 
 pub use attach::{AttachError, Attachment};
 pub use end::EndError;
 pub use erase::EraseError;
 pub use leftover::StartError;
 pub use open::{OpenRunError, Opened, Opening};
+pub use prune::PruneRunsError;
 
 /// Makes the value of a task's `[env]` entry: the URL by which this run reaches the gateway. Gets
 /// what the task says (`tickets`, `jdbc:tickets`); nothing if there is no such way in.

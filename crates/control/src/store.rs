@@ -195,6 +195,18 @@ impl Store {
         .await
     }
 
+    /// Forgets the runs that were closed before a moment; returns how many.
+    pub(crate) async fn forget(&self, before: Time) -> Result<u64, StoreError> {
+        self.job(move |connection| {
+            let gone = connection.execute(
+                "DELETE FROM run WHERE closed = 1 AND ended < ?1",
+                [millis(before)],
+            )?;
+            Ok(gone as u64)
+        })
+        .await
+    }
+
     /// Every run without a closing record, as far as is known here.
     pub(crate) async fn not_closed(&self) -> Result<Vec<Stored>, StoreError> {
         self.list(Which::Open, u32::MAX).await

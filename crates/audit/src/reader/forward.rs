@@ -138,6 +138,7 @@ impl Forward {
                 }
             }
             let covered = self.reader.covered()?;
+            self.next = self.next.max(self.reader.pruned()?);
             if self.next < covered {
                 // The segment that came after the tail's has been removed meanwhile.
                 self.tail = None;

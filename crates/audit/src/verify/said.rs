@@ -13,14 +13,14 @@ pub(super) struct Said {
     /// Records before this index may be missing, by the last `log.pruned`.
     pub(super) pruned: u64,
     /// The log that this one continues.
-    pub(super) continues: Option<Continues>,
+    pub(super) continues: Option<Predecessor>,
     /// The log that continues this one.
-    pub(super) continued_by: Option<ContinuedBy>,
+    pub(super) continued_by: Option<Successor>,
 }
 
 /// The log that another one continues: its name and key, and where it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Continues {
+pub struct Predecessor {
     /// Its name.
     pub origin: String,
     /// The key that checks it.
@@ -33,7 +33,7 @@ pub struct Continues {
 
 /// The log that continues another one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct ContinuedBy {
+pub struct Successor {
     /// Its name.
     pub origin: String,
     /// The key that checks it.
@@ -44,8 +44,8 @@ pub struct ContinuedBy {
 struct Record {
     erased: Option<Erased>,
     pruned: Option<Pruned>,
-    continues: Option<Continues>,
-    continued_by: Option<ContinuedBy>,
+    continues: Option<Predecessor>,
+    continued_by: Option<Successor>,
 }
 
 #[derive(Deserialize)]

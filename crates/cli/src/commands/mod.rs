@@ -6,6 +6,7 @@ pub(crate) mod erase;
 pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod open;
+pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;

@@ -116,6 +116,23 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
         page.line("erased", &format!("the payloads of {}", erased.run));
         page.line("for", &erased.by);
     }
+    if let Some(pruned) = &record.pruned {
+        page.line(
+            "pruned",
+            &format!("everything before record {}", pruned.before),
+        );
+        page.line("for", &pruned.by);
+    }
+    if let Some(log) = &record.continues {
+        page.line("continues", &log.origin);
+        page.line("which has", &format!("{} records", log.size));
+        page.line("root", &log.root);
+        page.line("key", &log.vkey);
+    }
+    if let Some(log) = &record.continued_by {
+        page.line("continued as", &log.origin);
+        page.line("key", &log.vkey);
+    }
     page.some("ending", record.ending.as_deref());
     page.some("version", record.version.as_deref());
     page.line("digest", &shown.digest);

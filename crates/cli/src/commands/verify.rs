@@ -214,6 +214,30 @@ fn describe(report: &Report, own_key: bool) -> String {
             count(report.without_outcome, "call")
         ));
     }
+    if report.pruned > 0 {
+        line(format!(
+            "{} at the beginning pruned, as the log says itself; {} began before",
+            count(report.pruned, "record"),
+            count(report.runs_cut, "run")
+        ));
+    }
+    if !report.erased.is_empty() {
+        line(format!(
+            "the payloads of {} erased: {}",
+            count(report.erased.len() as u64, "run"),
+            clean(&report.erased.join(", "))
+        ));
+    }
+    if let Some(log) = &report.continues {
+        line(format!(
+            "it continues {}, which ended with {}",
+            clean(&log.origin),
+            count(log.size, "record")
+        ));
+    }
+    if let Some(log) = &report.continued_by {
+        line(format!("it is continued by {}", clean(&log.origin)));
+    }
     if report.tail > 0 {
         let records = count(report.tail, "record");
         line(format!(

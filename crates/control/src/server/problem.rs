@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bailiwick_audit::ReadError;
 
 use crate::api::Problem;
-use crate::registry::{AttachError, EndError, EraseError, OpenRunError};
+use crate::registry::{AttachError, EndError, EraseError, OpenRunError, PruneRunsError};
 use crate::store::StoreError;
 
 /// An answer that refuses.
@@ -108,6 +108,17 @@ impl From<EraseError> for Refusal {
             EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
             EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
             EraseError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<PruneRunsError> for Refusal {
+    fn from(error: PruneRunsError) -> Self {
+        let (status, kind) = match &error {
+            PruneRunsError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
+            PruneRunsError::Log(_) => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            PruneRunsError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
         };
         Self::new(status, kind, error.to_string())
     }

@@ -18,11 +18,11 @@ use super::guard::{Guard, Local, check};
 use super::problem::Refusal;
 use super::{ServerSettings, attach, log};
 use crate::api::{
-    Erased, Health, OpenRequest, OpenedRun, Reference, RunDetail, RunList, Sort, Summary,
-    TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
+    Erased, Health, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference, RunDetail, RunList,
+    Sort, Summary, TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
 };
 use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
-use crate::registry::{EndError, EraseError, Opening, Registry, blocking};
+use crate::registry::{EndError, EraseError, Opening, PruneRunsError, Registry, blocking};
 use crate::token::Token;
 use crate::trail;
 
@@ -61,6 +61,7 @@ pub(super) fn router(
         .route("/v1/runs/{run}/attach", get(attach_run))
         .route("/v1/runs/{run}/trail", get(run_trail))
         .route("/v1/records/{run}/{seq}", get(show_record))
+        .route("/v1/log/prune", post(prune_log))
         .route("/v1/gateway/trail", get(gateway_trail))
         .route("/v1/tasks", get(list_tasks))
         .route("/v1/tasks/{name}", get(show_task))
@@ -93,8 +94,7 @@ async fn open_run(
             format!("the run was not opened, because it is not known for whom: {why}"),
         )
     })?;
-    let Json(request) =
-        request.map_err(|error| Refusal::new(error.status(), "bad-request", error.body_text()))?;
+    let Json(request) = request.map_err(bad_body)?;
     let opening = Opening {
         task: request.task,
         launcher,
@@ -172,6 +172,16 @@ async fn end_run(app: &App, Local(by): Local, run: &str, ending: Ending) -> Answ
 async fn erase_run(State(app): Api, Local(by): Local, Path(run): Path<String>) -> Answer<Erased> {
     let by = by.map_err(EraseError::Nobody)?;
     Ok(Json(app.registry.erase(&run_id(&run)?, by).await?))
+}
+
+async fn prune_log(
+    State(app): Api,
+    Local(by): Local,
+    request: Result<Json<PruneRequest>, JsonRejection>,
+) -> Answer<Pruned> {
+    let by = by.map_err(PruneRunsError::Nobody)?;
+    let Json(request) = request.map_err(bad_body)?;
+    Ok(Json(app.registry.prune(request.until, by).await?))
 }
 
 async fn attach_run(
@@ -317,6 +327,10 @@ async fn not_allowed(method: Method, uri: Uri) -> Refusal {
 fn run_id(text: &str) -> Result<RunId, Refusal> {
     text.parse()
         .map_err(|error| Refusal::bad_request(format!("`{text}` is {error}")))
+}
+
+fn bad_body(error: JsonRejection) -> Refusal {
+    Refusal::new(error.status(), "bad-request", error.body_text())
 }
 
 fn bad_query(error: QueryRejection) -> Refusal {

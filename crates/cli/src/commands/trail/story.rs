@@ -136,6 +136,9 @@ impl Story {
             ),
             "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
             "gateway.stopped" => ("stopped", String::new()),
+            "log.continued" => ("continued", continued(&record)),
+            "log.continues" => ("continues", continues(&record)),
+            "log.pruned" => ("pruned", pruned(&record)),
             "payloads.erased" => ("erased", erased(&record)),
             other => (other, String::new()),
         };
@@ -200,6 +203,31 @@ fn erased(record: &Record) -> String {
     let erased = record.erased.as_ref();
     erased.map_or_else(String::new, |erased| {
         format!("payloads of {}, for {}", erased.run, erased.by)
+    })
+}
+
+/// Which records were removed, and who wanted it.
+fn pruned(record: &Record) -> String {
+    let pruned = record.pruned.as_ref();
+    pruned.map_or_else(String::new, |pruned| {
+        format!(
+            "everything before record {}, for {}",
+            pruned.before, pruned.by
+        )
+    })
+}
+
+/// The log that continues this one.
+fn continued(record: &Record) -> String {
+    let by = record.continued_by.as_ref();
+    by.map_or_else(String::new, |log| format!("as {}", log.origin))
+}
+
+/// The log that this one continues.
+fn continues(record: &Record) -> String {
+    let log = record.continues.as_ref();
+    log.map_or_else(String::new, |log| {
+        format!("{}, which ended with {} records", log.origin, log.size)
     })
 }
 
