@@ -29,6 +29,7 @@ mod queue;
 mod reader;
 mod receipt;
 mod record;
+mod tell;
 mod threads;
 mod tiles;
 mod verify;

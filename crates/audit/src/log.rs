@@ -26,6 +26,7 @@ use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
+use crate::tell;
 use crate::threads::{self, Preparer, Writer};
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
@@ -60,6 +61,7 @@ struct Inner {
 /// What a closed log has no longer.
 struct Running {
     writer: JoinHandle<()>,
+    teller: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
     /// Released when dropped.
@@ -235,6 +237,7 @@ impl Inner {
             integrator: Condvar::new(),
             backlog: AtomicUsize::new(0),
         });
+        let (teller, batches) = mpsc::channel();
         let writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
@@ -244,6 +247,7 @@ impl Inner {
             next: opened.next,
             unsynced: Vec::new(),
             bytes: Vec::new(),
+            teller,
             since: None,
         };
         let preparer = Preparer {
@@ -257,6 +261,7 @@ impl Inner {
         let integrator = opened.integrator;
         let running = Running {
             writer: spawn("audit-writer", || writer.run())?,
+            teller: spawn("audit-teller", move || tell::run(&batches))?,
             preparer: spawn("audit-preparer", || preparer.run())?,
             integrator: spawn("audit-integrator", move || {
                 threads::integrate(&for_integrator, integrator);
@@ -470,6 +475,7 @@ impl Inner {
         let mut running = lock(&self.running);
         let Some(Running {
             writer,
+            teller,
             preparer,
             integrator,
             _lock,
@@ -482,6 +488,7 @@ impl Inner {
         self.shared.preparer.notify_all();
         // A thread that panicked has nothing more to say; the next start recovers.
         drop(writer.join());
+        drop(teller.join());
         drop(preparer.join());
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();
