@@ -89,6 +89,7 @@ impl Effect {
             | Event::GatewayStopped
             | Event::LogContinued(_)
             | Event::LogContinues(_)
+            | Event::WitnessDisagreed { .. }
             | Event::LoginDenied { .. } => Effect::None,
         }
     }

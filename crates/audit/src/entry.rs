@@ -86,6 +86,8 @@ pub struct Record {
     pub last: Option<String>,
     /// The gateway's version.
     pub version: Option<String>,
+    /// The witness that has signed another history.
+    pub witness: Option<RecordedWitness>,
 }
 
 impl Record {
@@ -242,4 +244,17 @@ pub struct RecordedPruned {
     pub before: u64,
     /// Who wanted it.
     pub by: String,
+}
+
+/// A witness that disagrees, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedWitness {
+    /// What the trust policy calls it.
+    pub name: String,
+    /// `larger` or `inconsistent`.
+    pub problem: String,
+    /// How many records the last checkpoint covers that it has signed.
+    pub size: u64,
+    /// How many there were in this log.
+    pub ours: u64,
 }

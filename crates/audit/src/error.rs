@@ -8,7 +8,10 @@ pub enum AppendError {
     #[error("{0} is open already")]
     AlreadyOpen(String),
     /// The disk does not keep up.
-    #[error("too much is waiting to be recorded; try again, or give the data folder a faster disk")]
+    #[error(
+        "too much is waiting to be recorded or signed; try again. The gateway's own log says whether \
+         its signer is missing; if not, give the data folder a faster disk"
+    )]
     Behind,
     /// The log was closed.
     #[error("the log is closed, because the gateway is stopping")]
@@ -36,6 +39,12 @@ pub enum AppendError {
     /// The record or its payload could not be put into form.
     #[error("cannot make the record: {0}")]
     Unrecordable(Arc<str>),
+    /// What was recorded is durable, but the signer is missing, so no checkpoint covers it yet.
+    #[error("what is recorded is not signed yet: {reason}")]
+    Unsigned {
+        /// Why not.
+        reason: Arc<str>,
+    },
     /// A write to the log failed, and what is on the disk can no longer be known.
     #[error(
         "the log has stopped ({reason}); nothing can be recorded or allowed until the gateway is \

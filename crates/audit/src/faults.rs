@@ -167,6 +167,7 @@ impl Bench {
         let config = Config {
             dir: self.dir.path().to_owned(),
             origin: "test.example/log".to_owned(),
+            signer: None,
         };
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
         Log::open_on(config, disk, SEGMENT).unwrap()

@@ -17,9 +17,12 @@ use crate::chain::{ChainId, Chains, Effect, Step};
 use crate::disk::{self, Disk};
 use crate::layout::Layout;
 use crate::merkle::{self, Edge, TILE};
-use crate::note::{Checkpoint, Signer};
+use crate::note::Checkpoint;
 use crate::payload::PayloadFiles;
+use crate::prove::Prover;
 use crate::prune::Pruner;
+use crate::publication::{Publication, Published};
+use crate::sign::{Sign, SignError};
 use crate::tiles::{self, Kind, Tiles};
 use crate::wal::frame::Body;
 use crate::wal::segment;
@@ -31,11 +34,22 @@ pub(crate) struct Durable {
     pub(crate) body: Body,
 }
 
+/// What a checkpoint covers, to go on from.
+pub(crate) struct Covered {
+    /// The checkpoint; nothing for a new log.
+    pub(crate) signed: Option<Checkpoint>,
+    pub(crate) edge: Edge,
+    /// The entries of the bundle that is not full yet.
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) chains: Chains,
+}
+
 /// The tree and what is published of it.
 pub(crate) struct Integrator {
     layout: Layout,
     disk: Arc<dyn Disk>,
-    signer: Signer,
+    signer: Box<dyn Sign>,
+    publication: Arc<Publication>,
     edge: Edge,
     /// The entries of the bundle that is not full yet.
     bundle: Vec<u8>,
@@ -50,19 +64,17 @@ pub(crate) struct Integrator {
 }
 
 impl Integrator {
-    /// Goes on from the tree that `signed` covers. Nothing is signed for a new log.
+    /// Goes on from a tree that was published.
     pub(crate) fn new(
         layout: Layout,
         disk: Arc<dyn Disk>,
         pruner: Pruner,
-        signer: Signer,
-        edge: Edge,
-        entries: &[Vec<u8>],
-        chains: Chains,
-        signed: Option<Checkpoint>,
+        signer: Box<dyn Sign>,
+        publication: Arc<Publication>,
+        from: Covered,
     ) -> Self {
         let mut bundle = Vec::new();
-        for entry in entries {
+        for entry in &from.entries {
             tiles::push_entry(&mut bundle, entry);
         }
         Self {
@@ -72,11 +84,12 @@ impl Integrator {
             layout,
             disk,
             signer,
-            edge,
+            publication,
+            edge: from.edge,
             bundle,
-            chains,
+            chains: from.chains,
             full: Vec::new(),
-            signed,
+            signed: from.signed,
             snapshot: 0,
         }
     }
@@ -127,7 +140,9 @@ impl Integrator {
     }
 
     /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
-    pub(crate) fn publish(&mut self) -> io::Result<()> {
+    ///
+    /// Without a signature nothing is published: what is durable waits in the write-ahead log.
+    pub(crate) fn publish(&mut self) -> Result<(), SignError> {
         self.write()?;
         if self.is_unsigned() {
             self.pruner.note()?;
@@ -140,17 +155,19 @@ impl Integrator {
             };
             // The tree only ever grows from the one that was signed last, so this cannot be
             // inconsistent with it; a start has checked that what it found is that tree.
-            let note = self.signer.sign(&checkpoint);
-            let note = note.as_bytes();
-            self.disk
-                .replace(&self.layout.checkpoint(), note, disk::PUBLIC)?;
-            self.disk
-                .replace(&self.layout.last_checkpoint(), note, disk::PRIVATE)?;
+            let mut tree = Prover::new(self.layout.log(), checkpoint.size);
+            let note = self.signer.sign(&checkpoint, &mut tree)?;
+            self.publication.publish(Published {
+                checkpoint,
+                note: note.clone(),
+            })?;
+            let last = self.layout.last_checkpoint();
+            self.disk.replace(&last, note.as_bytes(), disk::PRIVATE)?;
             self.signed = Some(checkpoint);
             self.pruner.published();
         }
         self.tiles.remove_superseded()?;
-        self.free(self.edge.size())
+        Ok(self.free(self.edge.size())?)
     }
 
     /// Removes some of what is pruned.

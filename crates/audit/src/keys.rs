@@ -8,10 +8,8 @@ use bailiwick_action::FingerprintKey;
 use crate::disk;
 use crate::payload::MasterKey;
 
-/// The keys of one data folder.
+/// The keys of one data folder, but for the one that signs the log: that may be elsewhere.
 pub(crate) struct Keys {
-    /// The seed of the Ed25519 key that signs checkpoints.
-    pub(crate) log: [u8; 32],
     /// Wraps each run's payload key.
     pub(crate) payload: MasterKey,
     /// Keys the fingerprints of calls.
@@ -21,10 +19,10 @@ pub(crate) struct Keys {
 /// Why the keys cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// A log without its key: making a new one would start another log over the old one.
+    /// Something signed that is there without its key: a new one would not go with it.
     #[error(
-        "{} is missing, but the log is not new; restore it from a backup, \
-         or start a new log in an empty data folder",
+        "{} is missing, but this is not the first start; restore it from a backup, \
+         or begin anew in an empty folder",
         .0.display()
     )]
     Missing(PathBuf),
@@ -48,7 +46,6 @@ impl Keys {
     /// Reads the keys; makes them if the log is new.
     pub(crate) fn open(dir: &Path, new: bool) -> Result<Self, KeyError> {
         Ok(Self {
-            log: key(&dir.join("log.key"), new)?,
             payload: MasterKey::new(key(&dir.join("payload.key"), new)?),
             fingerprint: FingerprintKey::new(key(&dir.join("fingerprint.key"), new)?),
         })
@@ -60,7 +57,8 @@ pub(crate) fn master_key(dir: &Path) -> Result<MasterKey, KeyError> {
     key(&dir.join("payload.key"), false).map(MasterKey::new)
 }
 
-fn key(path: &Path, new: bool) -> Result<[u8; 32], KeyError> {
+/// Reads a key; makes it if this is the first start.
+pub(crate) fn key(path: &Path, new: bool) -> Result<[u8; 32], KeyError> {
     let io_error = |error| KeyError::Io {
         path: path.to_owned(),
         error,

@@ -29,12 +29,27 @@ impl Layout {
         self.dir.join("log/checkpoint")
     }
 
+    /// The checkpoint with more signatures, before it takes the other's place.
+    pub(crate) fn cosigned(&self) -> PathBuf {
+        self.dir.join("log/checkpoint.cosigned")
+    }
+
+    /// The newest checkpoint with as many cosignatures as the policy asks for.
+    pub(crate) fn witnessed(&self) -> PathBuf {
+        self.dir.join("log/witnessed")
+    }
+
     pub(crate) fn vkey(&self) -> PathBuf {
         self.dir.join("log.vkey")
     }
 
     pub(crate) fn keys(&self) -> PathBuf {
         self.dir.join("keys")
+    }
+
+    /// The key that signs the log, if it is kept here.
+    pub(crate) fn log_key(&self) -> PathBuf {
+        self.dir.join("keys/log.key")
     }
 
     /// What was signed last, kept apart from the log.

@@ -63,3 +63,47 @@ pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
 
 /// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
 pub(crate) const PRUNED_AT_ONCE: u64 = 16;
+/// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
+pub(crate) const NOTE: usize = 256 * KIB;
+
+/// The most signatures of a note.
+pub(crate) const SIGNATURES: usize = 64;
+
+/// The longest trust policy.
+pub(crate) const POLICY: usize = 256 * KIB;
+
+/// The most logs of a trust policy, and of witnesses, and of groups.
+pub(crate) const POLICY_ENTRIES: usize = 256;
+
+/// The most lines of a consistency proof (C2SP tlog-witness); a tree of 2^63 records needs no more.
+pub(crate) const PROOF_LINES: usize = 63;
+
+/// The longest request to a signer, and the longest answer: a proof of 63 lines and a checkpoint.
+pub(crate) const SIGNER_MESSAGE: usize = 8 * KIB;
+
+/// How long a signer may take to read, to answer, and to be read.
+pub(crate) const SIGNER_TIME: Duration = Duration::from_secs(5);
+
+/// Connections to a signer at once. A gateway has one, for as long as a question takes.
+pub(crate) const SIGNER_CONNECTIONS: usize = 16;
+
+/// How often a gateway says that its signer does not sign.
+pub(crate) const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a witness may take to answer.
+pub(crate) const WITNESS_TIME: Duration = Duration::from_secs(10);
+
+/// The longest answer of a witness.
+pub(crate) const WITNESS_ANSWER: usize = 64 * KIB;
+
+/// How often a witness is asked, at most.
+pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a witness that fails is left alone, at most.
+pub(crate) const WITNESS_REST: Duration = Duration::from_secs(60);
+
+/// How long witnesses that have not answered keep the others from a newer checkpoint.
+pub(crate) const ROUND: Duration = Duration::from_secs(5);
+
+/// How long a log that closes waits for witnesses to sign its last checkpoint.
+pub(crate) const LAST_ROUND: Duration = Duration::from_secs(3);

@@ -22,14 +22,18 @@ use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
 use crate::payload::{CannotSeal, MasterKey, PayloadKey, Sealed};
 use crate::prune::{self, PruneError};
+use crate::publication::Publication;
 use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
 use crate::tell;
 use crate::threads::{self, Preparer, Writer};
+use crate::transport::Transport;
+use crate::verify::Policy;
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
+use crate::witnesses::Witnesses;
 
 /// Where the log is and what it is called.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The log's name, such as `acme.example/bailiwick`: the origin of its checkpoints.
     pub origin: String,
+    /// The socket of the process that has the log's key; nothing if it is in the data folder.
+    pub signer: Option<PathBuf>,
 }
 
 /// The log of one gateway: takes records, makes them durable, and publishes a signed tree of them.
@@ -55,6 +61,7 @@ struct Inner {
     vkey: String,
     fingerprint: FingerprintKey,
     payload: MasterKey,
+    publication: Arc<Publication>,
     running: Mutex<Option<Running>>,
 }
 
@@ -64,6 +71,7 @@ struct Running {
     teller: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
+    witnesses: Option<Witnesses>,
     /// Released when dropped.
     _lock: File,
 }
@@ -183,6 +191,45 @@ impl Log {
         receiver.recv().unwrap_or(Err(AppendError::Closed))
     }
 
+    /// Has the witnesses of a trust policy sign each checkpoint once it is published: those that the
+    /// policy has a URL for, each on a thread of its own, at most about once a second. Their
+    /// signatures are added to `log/checkpoint`, and the newest checkpoint that meets the policy is
+    /// kept as `log/witnessed`. A witness that signed another history is recorded. For the first
+    /// call; another one, or one on a closed log, changes nothing.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn ask_witnesses(&self, policy: Policy, transport: Arc<dyn Transport>) -> io::Result<()> {
+        let mut running = lock(&self.inner.running);
+        let Some(running) = running
+            .as_mut()
+            .filter(|running| running.witnesses.is_none())
+        else {
+            return Ok(());
+        };
+        // What they have to say is recorded while the log is there, and does not keep it there.
+        let inner = Arc::downgrade(&self.inner);
+        let record = move |event| {
+            if let Some(inner) = inner.upgrade() {
+                let draft = Draft {
+                    event,
+                    subject: Subject::Gateway,
+                    payload: None,
+                };
+                // Nobody waits for it; where it cannot be recorded it has been said.
+                drop(inner.submit(draft, Waiter::Nobody));
+            }
+        };
+        running.witnesses = Some(Witnesses::ask(
+            self.inner.layout.clone(),
+            Arc::clone(&self.inner.publication),
+            policy,
+            transport,
+            Box::new(record),
+        )?);
+        Ok(())
+    }
+
     /// Takes no more records, makes those it has durable, signs a last checkpoint over all of them
     /// and releases the folder. Waits for the disk. Should the last checkpoint not fit on a full
     /// disk, the next start signs it.
@@ -196,7 +243,7 @@ impl Log {
         segment_size: u64,
     ) -> Result<(Log, Recovered), OpenError> {
         let layout = Layout::new(config.dir);
-        let opened = open::open(&layout, config.origin, &disk, segment_size)?;
+        let opened = open::open(&layout, config.origin, config.signer, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {
@@ -266,6 +313,7 @@ impl Inner {
             integrator: spawn("audit-integrator", move || {
                 threads::integrate(&for_integrator, integrator);
             })?,
+            witnesses: None,
             _lock: opened.lock,
         };
         Ok(Self {
@@ -275,6 +323,7 @@ impl Inner {
             vkey: opened.vkey,
             fingerprint: opened.keys.fingerprint,
             payload: opened.keys.payload,
+            publication: opened.publication,
             running: Mutex::new(Some(running)),
         })
     }
@@ -478,6 +527,7 @@ impl Inner {
             teller,
             preparer,
             integrator,
+            witnesses,
             _lock,
         }) = running.take()
         else {
@@ -493,6 +543,10 @@ impl Inner {
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();
         drop(integrator.join());
+        // While the folder is still ours: they write there.
+        if let Some(witnesses) = witnesses {
+            witnesses.finish();
+        }
     }
 }
 
@@ -532,7 +586,8 @@ fn kind(event: &Event) -> Kind {
         | Event::LogContinues(_)
         | Event::LogPruned { .. }
         | Event::LoginDenied { .. }
-        | Event::RunOpened { .. } => Kind::Ordinary,
+        | Event::RunOpened { .. }
+        | Event::WitnessDisagreed { .. } => Kind::Ordinary,
     }
 }
 

@@ -3,58 +3,142 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ed25519_dalek::{Signature, Signer as _, SigningKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::merkle::Hash;
 
+/// Ed25519 over the text of a note: what logs sign with.
 const ED25519: u8 = 1;
+/// Ed25519 over the text and a time: what witnesses sign with (C2SP tlog-cosignature).
+const COSIGNATURE: u8 = 4;
 
-/// Signs the log's checkpoints.
-pub(crate) struct Signer {
+/// The public half of a key, and the name it signs under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Public {
     name: String,
+    kind: u8,
     id: [u8; 4],
+    key: VerifyingKey,
+}
+
+/// Signs the log's checkpoints, with a key in this process.
+pub(crate) struct Signer {
+    public: Public,
+    key: SigningKey,
+}
+
+/// Cosigns the checkpoints of logs.
+pub(crate) struct Cosigner {
+    public: Public,
     key: SigningKey,
 }
 
 impl Signer {
     pub(crate) fn new(name: String, seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
-        let mut hash = Sha256::new();
-        hash.update(name.as_bytes());
-        hash.update([b'\n', ED25519]);
-        hash.update(key.verifying_key().as_bytes());
-        let mut id = [0; 4];
-        id.iter_mut()
-            .zip(hash.finalize())
-            .for_each(|(to, from)| *to = from);
-        Self { name, id, key }
+        let public = Public::new(name, ED25519, key.verifying_key());
+        Self { public, key }
     }
 
-    /// The key a verifier needs: `name+id+key`.
-    pub(crate) fn vkey(&self) -> String {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(self.key.verifying_key().as_bytes());
-        let id = crate::digest::hex(&self.id);
-        format!("{}+{id}+{}", self.name, BASE64.encode(key))
+    pub(crate) fn public(&self) -> &Public {
+        &self.public
     }
 
     /// The signed checkpoint.
     pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
-        self.sign_text(&checkpoint.text(&self.name))
+        self.sign_text(&checkpoint.text(&self.public.name))
     }
 
-    fn sign_text(&self, text: &str) -> String {
-        let mut signature = self.id.to_vec();
-        signature.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
-        format!(
-            "{text}\n\u{2014} {} {}\n",
-            self.name,
-            BASE64.encode(signature)
-        )
+    /// The text as a note that this key has signed.
+    pub(crate) fn sign_text(&self, text: &str) -> String {
+        format!("{text}\n{}", self.signature(text))
     }
 
-    /// Reads a checkpoint that this key has signed.
+    /// The signature line of a text.
+    pub(crate) fn signature(&self, text: &str) -> String {
+        self.public.line(&self.key.sign(text.as_bytes()).to_bytes())
+    }
+}
+
+impl Cosigner {
+    pub(crate) fn new(name: String, seed: &[u8; 32]) -> Self {
+        let key = SigningKey::from_bytes(seed);
+        let public = Public::new(name, COSIGNATURE, key.verifying_key());
+        Self { public, key }
+    }
+
+    pub(crate) fn public(&self) -> &Public {
+        &self.public
+    }
+
+    /// The signature line that says that this text, a checkpoint's, was seen at this time: seconds
+    /// since the Unix epoch.
+    pub(crate) fn cosign(&self, text: &str, time: u64) -> String {
+        let message = format!("cosignature/v1\ntime {time}\n{text}");
+        let signature = self.key.sign(message.as_bytes()).to_bytes();
+        let signature = [&time.to_be_bytes()[..], &signature].concat();
+        self.public.line(&signature)
+    }
+}
+
+impl Public {
+    fn new(name: String, kind: u8, key: VerifyingKey) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(name.as_bytes());
+        hash.update([b'\n', kind]);
+        hash.update(key.as_bytes());
+        let mut id = [0; 4];
+        id.iter_mut()
+            .zip(hash.finalize())
+            .for_each(|(to, from)| *to = from);
+        Self {
+            name,
+            kind,
+            id,
+            key,
+        }
+    }
+
+    /// Reads the verifier key of a log, `NAME+ID+KEY`, as [`vkey`](Self::vkey) writes it.
+    pub(crate) fn parse(vkey: &str) -> Option<Self> {
+        // Base64 has a plus, too; names have none.
+        let mut parts = vkey.splitn(3, '+');
+        let (name, _, material) = (parts.next()?, parts.next()?, parts.next()?);
+        let material = BASE64.decode(material).ok()?;
+        let (kind, key) = material.split_first()?;
+        let key = VerifyingKey::from_bytes(key.try_into().ok()?).ok()?;
+        let public = Self::new(name.to_owned(), *kind, key);
+        (*kind == ED25519 && public.vkey() == vkey).then_some(public)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key a verifier needs: `name+id+key`.
+    pub(crate) fn vkey(&self) -> String {
+        let mut key = vec![self.kind];
+        key.extend_from_slice(self.key.as_bytes());
+        let id = crate::digest::hex(&self.id);
+        format!("{}+{id}+{}", self.name, BASE64.encode(key))
+    }
+
+    /// The note without the signatures of others.
+    pub(crate) fn only_ours(&self, note: &str) -> String {
+        let ours = format!("\u{2014} {} ", self.name);
+        let (text, signatures) = note.rsplit_once("\n\n").unwrap_or((note, ""));
+        let signatures = signatures.lines().filter(|line| line.starts_with(&ours));
+        signatures.fold(format!("{text}\n\n"), |note, line| note + line + "\n")
+    }
+
+    /// The signature line with this signature.
+    fn line(&self, signature: &[u8]) -> String {
+        let signature = [&self.id[..], signature].concat();
+        format!("\u{2014} {} {}\n", self.name, BASE64.encode(signature))
+    }
+
+    /// Reads a checkpoint that this key has signed, whoever has signed it besides.
     pub(crate) fn open(&self, note: &[u8]) -> Result<Checkpoint, NotOurs> {
         let note = std::str::from_utf8(note).map_err(|_| NotOurs::Malformed)?;
         let (text, signatures) = note.rsplit_once("\n\n").ok_or(NotOurs::Malformed)?;
@@ -74,8 +158,7 @@ impl Signer {
                 match signature.split_first_chunk::<4>() {
                     Some((id, signature)) if *id == self.id => Signature::from_slice(signature)
                         .is_ok_and(|signature| {
-                            let key = self.key.verifying_key();
-                            key.verify_strict(text.as_bytes(), &signature).is_ok()
+                            self.key.verify_strict(text.as_bytes(), &signature).is_ok()
                         }),
                     _ => false,
                 }
@@ -110,7 +193,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn text(&self, origin: &str) -> String {
+    /// What is signed, for a log of this name.
+    pub(crate) fn text(&self, origin: &str) -> String {
         format!("{origin}\n{}\n{}\n", self.size, BASE64.encode(self.root))
     }
 }
@@ -133,7 +217,7 @@ mod tests {
             .unwrap();
         let signer = Signer::new("PeterNeumann".into(), seed[1..].try_into().unwrap());
         assert_eq!(
-            signer.vkey(),
+            signer.public().vkey(),
             "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
         );
         let text = "If you think cryptography is the answer to your problem,\n\
@@ -155,18 +239,21 @@ mod tests {
             root: [9; 32],
         };
         let note = signer.sign(&checkpoint);
-        assert_eq!(signer.open(note.as_bytes()), Ok(checkpoint));
+        assert_eq!(signer.public().open(note.as_bytes()), Ok(checkpoint));
         let other = Signer::new("a.example/log".into(), &[2; 32]);
-        assert_eq!(other.open(note.as_bytes()), Err(NotOurs::Signature));
+        assert_eq!(
+            other.public().open(note.as_bytes()),
+            Err(NotOurs::Signature)
+        );
         let renamed = Signer::new("b.example/log".into(), &[1; 32]);
         assert!(matches!(
-            renamed.open(note.as_bytes()),
+            renamed.public().open(note.as_bytes()),
             Err(NotOurs::Origin(_))
         ));
         for position in 0..note.len() {
             let mut altered = note.clone().into_bytes();
             altered[position] ^= 1;
-            assert!(signer.open(&altered).is_err(), "{position}");
+            assert!(signer.public().open(&altered).is_err(), "{position}");
         }
     }
 

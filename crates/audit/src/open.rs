@@ -1,6 +1,8 @@
 //! Starting: takes the folder, checks that what is there fits together, and brings what was durable
 //! and not yet in the tree there, by the same code that does it while running.
 
+mod key;
+
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -13,18 +15,21 @@ use bailiwick_run::RunId;
 use crate::chain::{ChainId, Chains, Step};
 use crate::digest::Digest;
 use crate::disk::{self, Disk};
-use crate::integrator::{Durable, Integrator};
+use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
 use crate::merkle::{Edge, TILE};
-use crate::note::{self, Checkpoint, Signer};
+use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
 use crate::prune::{self, Pruner};
+use crate::publication::{Publication, Published};
+use crate::sign::SignError;
 use crate::threads;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, End, Scan, WalError};
 use crate::wal::segment::{self, HEAD_LEN};
+use key::Key;
 
 /// Why the log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +103,39 @@ pub enum OpenError {
          backup"
     )]
     PayloadKey(String),
+    /// A signer is to sign the log, and its key is here, too.
+    #[error(
+        "{} is here, but a signer is configured; the point of one is that the gateway does not have \
+         the key. Give the signer this key (`bailiwick signer --key FILE`) and remove it here, or \
+         take `signer` out of the configuration",
+        .0.display()
+    )]
+    TwoKeys(PathBuf),
+    /// The signer refuses: it has signed another history of this log.
+    #[error(
+        "the signer at {} refuses to sign this log: {reason}. If the data folder was restored from \
+         an older copy, restore the newest one; if not, keep it for examination and start with a \
+         new one, under another name",
+        socket.display()
+    )]
+    SignerRefuses {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The signer cannot be had, or is not this log's.
+    #[error(
+        "the signer at {} cannot be used: {reason}. `bailiwick signer` has to run before the first \
+         start, for this log's name",
+        socket.display()
+    )]
+    Signer {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A file or folder could not be read or written.
     #[error("cannot use {}: {error}", path.display())]
     Io {
@@ -128,6 +166,7 @@ pub(crate) struct Opened {
     pub(crate) chains: Chains,
     pub(crate) payload_keys: HashMap<ChainId, PayloadKey>,
     pub(crate) integrator: Integrator,
+    pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
     /// The segment in use, where to go on in it, and how much of it is left.
     pub(crate) segment: File,
@@ -145,6 +184,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(
     layout: &Layout,
     origin: String,
+    signer: Option<PathBuf>,
     disk: &Arc<dyn Disk>,
     segment_size: u64,
 ) -> Result<Opened, OpenError> {
@@ -158,13 +198,15 @@ pub(crate) fn open(
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.segments.is_empty();
     let keys = Keys::open(&layout.keys(), new)?;
-    let signer = Signer::new(origin, &keys.log);
-    let vkey = signer.vkey();
-    let signed = if new {
+    let key = Key::find(layout, origin, signer.clone(), new)?;
+    let vkey = key.public().vkey();
+    let found = if new {
         None
     } else {
-        Some(check_signed(layout, &signer, published, last)?)
+        Some(check_signed(layout, key.public(), published, last)?)
     };
+    let signed = found.as_ref().map(|found| found.checkpoint);
+    let publication = Arc::new(Publication::new(Arc::clone(disk), layout.clone(), found));
     write_vkey(layout, &vkey)?;
 
     let covered = signed.map_or(0, |signed| signed.size);
@@ -195,20 +237,35 @@ pub(crate) fn open(
         layout.clone(),
         Arc::clone(disk),
         pruner,
-        signer,
-        edge,
-        &partial,
-        at_checkpoint,
-        signed,
+        key.into_signer(covered),
+        Arc::clone(&publication),
+        Covered {
+            signed,
+            edge,
+            entries: partial,
+            chains: at_checkpoint,
+        },
     );
     integrator.add(records);
     match integrator.publish() {
-        // The integrator's thread goes on trying.
-        Err(error) if signed.is_some() && disk::is_full(&error) => {}
-        done => done.map_err(|error| OpenError::Io {
-            path: layout.log(),
-            error,
-        })?,
+        Ok(()) => {}
+        // In both cases the integrator's thread goes on trying.
+        Err(SignError::Io(error)) if signed.is_some() && disk::is_full(&error) => {}
+        Err(error @ SignError::Unavailable { .. }) if signed.is_some() => {
+            tracing::error!("nothing is published until it is signed: {error}");
+        }
+        Err(SignError::Io(error)) => {
+            let path = layout.log();
+            return Err(OpenError::Io { path, error });
+        }
+        Err(SignError::Unavailable { reason, .. }) => {
+            let socket = signer.unwrap_or_default();
+            return Err(OpenError::Signer { socket, reason });
+        }
+        Err(SignError::Refused { reason, .. }) => {
+            let socket = signer.unwrap_or_default();
+            return Err(OpenError::SignerRefuses { socket, reason });
+        }
     }
 
     let recovered = Recovered {
@@ -224,6 +281,7 @@ pub(crate) fn open(
         chains,
         payload_keys,
         integrator,
+        publication,
         recovered,
         segment: at(in_use.path, threads::open_segment)?,
         offset: in_use.offset,
@@ -280,12 +338,12 @@ fn take_lock(layout: &Layout) -> Result<File, OpenError> {
 /// The checkpoint to go on from: the published one, if it is not older than the last one signed.
 fn check_signed(
     layout: &Layout,
-    signer: &Signer,
+    public: &Public,
     published: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
-) -> Result<Checkpoint, OpenError> {
+) -> Result<Published, OpenError> {
     let open = |path: PathBuf, note: &[u8]| {
-        signer.open(note).map_err(|error| OpenError::Checkpoint {
+        public.open(note).map_err(|error| OpenError::Checkpoint {
             path,
             reason: error.to_string(),
         })
@@ -298,21 +356,24 @@ fn check_signed(
                 .to_owned(),
         });
     };
-    let published = open(layout.checkpoint(), &published)?;
+    let checkpoint = open(layout.checkpoint(), &published)?;
+    // Opened, it is text.
+    let note = public.only_ours(&String::from_utf8_lossy(&published));
+    let published = Published { checkpoint, note };
     let Some(last) = last else {
         return Ok(published);
     };
     let last = open(layout.last_checkpoint(), &last)?;
-    if published.size < last.size {
+    if checkpoint.size < last.size {
         return Err(OpenError::RolledBack {
             path: layout.checkpoint(),
-            found: published.size,
+            found: checkpoint.size,
             signed: last.size,
         });
     }
     // The published one is newer if a crash came between the two writes.
     read_edge(layout, Some(last))?;
-    if published.size == last.size && published.root != last.root {
+    if checkpoint.size == last.size && checkpoint.root != last.root {
         return Err(OpenError::Tree {
             path: layout.log(),
             size: last.size,

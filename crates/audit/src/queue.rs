@@ -1,7 +1,7 @@
 //! What the handles of a log and its threads share.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
@@ -85,7 +85,7 @@ pub(crate) struct DurableQueue {
 impl Shared {
     /// Nothing can be written any more: tells everybody who waits, and everybody who comes. Returns
     /// what they are told.
-    pub(crate) fn stop(&self, what: &str, error: &io::Error) -> AppendError {
+    pub(crate) fn stop(&self, what: &str, error: &dyn Display) -> AppendError {
         let stopped = AppendError::Stopped {
             reason: format!("{what}: {error}").into(),
         };

@@ -113,6 +113,28 @@ pub enum Event {
         /// The digest of its scope.
         scope_digest: String,
     },
+    /// `witness.disagreed`: a witness has signed another history of this log.
+    WitnessDisagreed {
+        /// The witness, as the trust policy calls it.
+        witness: String,
+        /// How they differ.
+        problem: Disagreement,
+        /// How many records the last checkpoint covers that the witness has signed.
+        size: u64,
+        /// How many the one covers that it was asked to sign; for a larger one, how many are
+        /// published.
+        ours: u64,
+    },
+}
+
+/// How a witness disagrees with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disagreement {
+    /// The log's tree did not grow from the one that the witness has signed.
+    Inconsistent,
+    /// The witness has signed a larger tree than the log has.
+    Larger,
 }
 
 /// The log that another one continues, and where it ended.
@@ -310,6 +332,16 @@ struct Record<'a> {
     v: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witness: Option<WitnessPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct WitnessPart<'a> {
+    name: Cow<'a, str>,
+    ours: u64,
+    problem: Disagreement,
+    size: u64,
 }
 
 #[derive(Serialize)]
@@ -522,6 +554,21 @@ fn record<'a>(
             scope_digest: Some(room.text(scope_digest)),
             ..base
         },
+        Event::WitnessDisagreed {
+            witness,
+            problem,
+            size,
+            ours,
+        } => Record {
+            r#type: "witness.disagreed",
+            witness: Some(WitnessPart {
+                name: room.text(witness),
+                ours: (*ours).min(limits::INTEGER),
+                problem: *problem,
+                size: (*size).min(limits::INTEGER),
+            }),
+            ..base
+        },
     }
 }
 
@@ -668,6 +715,12 @@ mod tests {
                 version: "1".into(),
             },
             Event::GatewayStopped,
+            Event::WitnessDisagreed {
+                witness: "w1".into(),
+                problem: Disagreement::Larger,
+                size: u64::MAX,
+                ours: 7,
+            },
             Event::LoginDenied {
                 target: Some("tickets".into()),
                 reason: "wrong secret".into(),

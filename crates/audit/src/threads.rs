@@ -16,6 +16,7 @@ use crate::integrator::{Durable, Integrator};
 use crate::limits;
 use crate::queue::{Queued, Shared, lock, wait};
 use crate::receipt::Receipt;
+use crate::sign::SignError;
 use crate::tell::{self, Tell};
 use crate::wal::frame;
 use crate::wal::room::Wanted;
@@ -285,6 +286,7 @@ impl Preparer {
 pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut published = Instant::now();
     let mut unwritten = 0;
+    let mut unsigned = Unsigned::default();
     loop {
         let (records, requests, closing) = gathered(shared, integrator.is_behind());
         unwritten += records
@@ -293,26 +295,40 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
             .sum::<usize>();
         integrator.add(records);
         let due = published.elapsed() >= limits::CHECKPOINT_EVERY;
-        let done = if closing || !requests.is_empty() || due && integrator.is_behind() {
+        let publishes = closing || !requests.is_empty() || due && integrator.is_behind();
+        let writes = publishes || unwritten >= limits::WRITE_FROM;
+        let done = if publishes {
             published = Instant::now();
             let keep = if closing { 1 } else { limits::SNAPSHOT_EVERY };
             integrator
                 .publish()
-                .and_then(|()| integrator.snapshot(keep))
-        } else if unwritten >= limits::WRITE_FROM {
-            integrator.write()
+                .and_then(|()| Ok(integrator.snapshot(keep)?))
+        } else if writes {
+            integrator.write().map_err(SignError::from)
         } else {
-            continue;
+            Ok(())
         };
-        let done = done.and_then(|()| integrator.prune());
+        let done = done.and_then(|()| Ok(integrator.prune()?));
+        if publishes {
+            unsigned.note(&done);
+        }
         let answer = match done {
+            // It keeps its place in the write-ahead log, and counts there, until it is signed.
+            Ok(()) if !writes || unsigned.is_said() => Ok(()),
             Ok(()) => {
                 shared
                     .backlog
                     .fetch_sub(std::mem::take(&mut unwritten), Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) if disk::is_full(&error) => Err(AppendError::DiskFull),
+            Err(SignError::Io(error)) if disk::is_full(&error) => Err(AppendError::DiskFull),
+            Err(error @ SignError::Unavailable { .. }) => Err(AppendError::Unsigned {
+                reason: error.to_string().into(),
+            }),
+            Err(error @ SignError::Refused { .. }) => {
+                tracing::error!("the log stops: {error}");
+                Err(shared.stop("cannot sign the tree", &error))
+            }
             // What to sign next is no longer known; the next start finds out.
             Err(error) => Err(shared.stop("cannot write the tree", &error)),
         };
@@ -327,6 +343,37 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut durable = lock(&shared.durable);
     durable.ended = true;
     durable.requests.clear();
+}
+
+/// Says that the signer is missing: at once, then now and then, and when it is back.
+#[derive(Default)]
+struct Unsigned {
+    said: Option<Instant>,
+}
+
+impl Unsigned {
+    fn note(&mut self, done: &Result<(), SignError>) {
+        match done {
+            Err(error @ SignError::Unavailable { .. }) if self.is_to_be_said() => {
+                tracing::error!("nothing is published until it is signed: {error}");
+                self.said = Some(Instant::now());
+            }
+            Ok(()) if self.said.take().is_some() => {
+                tracing::info!("the signer signs again");
+            }
+            _ => {}
+        }
+    }
+
+    fn is_to_be_said(&self) -> bool {
+        self.said
+            .is_none_or(|said| said.elapsed() >= limits::SAY_AGAIN)
+    }
+
+    /// Whether records wait for the signer.
+    fn is_said(&self) -> bool {
+        self.said.is_some()
+    }
 }
 
 type Gathered = (

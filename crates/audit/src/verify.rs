@@ -3,8 +3,11 @@
 //! mistake there cannot hide here.
 
 mod broken;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod fields;
+pub(crate) mod key;
+pub(crate) mod note;
+mod policy;
 pub(crate) mod proof;
 mod said;
 mod tile;
@@ -23,7 +26,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 pub use self::broken::Broken;
-use self::checkpoint::{Checkpoint, Key, read_last};
+use self::checkpoint::Checkpoint;
+use self::key::LogKey;
+pub use self::policy::{
+    Cosigned, Judgement, KnownLog, KnownWitness, NotTrusted, Policy, PolicyError,
+};
 pub use self::said::{Predecessor, Successor};
 use self::tile::{CHECKPOINT, get, tile_path};
 use self::trails::Trails;
@@ -171,21 +178,21 @@ pub enum RunState {
 ///
 /// The first broken thing ends it.
 pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Result<Report, Broken> {
-    let key = Key::parse(vkey)?;
+    let key = LogKey::parse(vkey).map_err(|why| Broken::Key(why.to_string()))?;
     // In this order, a running gateway can only make what is read later larger.
     let wal = match &options.wal_dir {
         Some(dir) => Some(read_wal(dir)?),
         None => None,
     };
     let last = match &options.last_checkpoint {
-        Some(path) => read_last(path, &key)?,
+        Some(path) => Checkpoint::read(&key, path)?,
         None => None,
     };
     let checkpoint = get(source, CHECKPOINT)?.ok_or_else(|| Broken::Missing {
         file: CHECKPOINT.to_owned(),
         expected: "every log has one, from its start".to_owned(),
     })?;
-    let checkpoint = key.open(CHECKPOINT, &checkpoint)?;
+    let checkpoint = Checkpoint::open(&key, CHECKPOINT, &checkpoint)?;
     if let Some(last) = &last
         && last.size > checkpoint.size
     {
@@ -238,7 +245,7 @@ pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Resul
         });
     }
     Ok(Report {
-        origin: key.name.clone(),
+        origin: key.name().to_owned(),
         records: checkpoint.size,
         root: BASE64.encode(checkpoint.root),
         last_time,

@@ -281,13 +281,13 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     ));
     std::fs::write(&master, right).unwrap();
 
-    std::fs::remove_file(dir.path().join("payloads").join(format!("{}.key", run.id))).unwrap();
-    assert!(matches!(reader.payload(&entry), Err(ReadError::Erased(_))));
     std::fs::remove_file(&payload).unwrap();
     assert!(matches!(
         reader.payload(&entry),
         Err(ReadError::PayloadMissing(_))
     ));
+    std::fs::remove_file(dir.path().join("payloads").join(format!("{}.key", run.id))).unwrap();
+    assert!(matches!(reader.payload(&entry), Err(ReadError::Erased(_))));
     // No proof needs them.
     check(dir.path()).unwrap();
 }

@@ -5,6 +5,7 @@ mod config;
 mod confine;
 mod demo;
 mod failure;
+mod http;
 mod render;
 
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, prune, run, runs, serve, show, task, trail, verify,
+    close, confined, erase, init, open, prune, run, runs, serve, show, signer, task, trail, verify,
+    witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -47,6 +49,8 @@ enum Command {
     Erase(erase::Erase),
     Prune(prune::Prune),
     Task(task::Task),
+    Witness(witness::Witness),
+    Signer(signer::Signer),
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
     #[command(hide = true)]
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
         Command::Erase(command) => command.execute(),
         Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::Witness(command) => command.execute(),
+        Command::Signer(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };

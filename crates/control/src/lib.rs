@@ -21,11 +21,13 @@ mod store;
 mod testing;
 mod token;
 mod trail;
+mod witness;
 
 pub use live::Live;
 pub use registry::{
     AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,
-    Registry, Settings, StartError,
+    PruneRunsError, Registry, Settings, StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;
+pub use witness::WitnessServer;

@@ -64,3 +64,12 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long the client waits for an answer; longer than the server takes to give up.
 pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Connections to a witness at once.
+pub(crate) const WITNESS_CONNECTIONS_MAX: usize = 256;
+
+/// What a witness is asked: a proof of 63 lines, and a note with room for post-quantum signatures.
+pub(crate) const WITNESS_BODY_BYTES_MAX: usize = 128 * 1024;
+
+/// For a request to a witness, from its headers to the head of the answer.
+pub(crate) const WITNESS_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);

@@ -139,7 +139,8 @@ impl Server {
         match self.network {
             None => local.await,
             Some((listener, _)) => {
-                tokio::join!(local, serve_network(listener, self.router, stop));
+                let network = serve_network(listener, self.router, NETWORK_CONNECTIONS_MAX, stop);
+                tokio::join!(local, network);
             }
         }
         if let Err(error) = std::fs::remove_file(&self.path) {
@@ -174,8 +175,14 @@ async fn serve_local(listener: UnixListener, router: Router, mut stop: watch::Re
     finish(connections).await;
 }
 
-async fn serve_network(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(NETWORK_CONNECTIONS_MAX));
+/// Serves whoever comes over TCP, so many at once, until told to stop; then lets requests finish.
+pub(crate) async fn serve_network(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -204,7 +211,7 @@ async fn usable<T>(accepted: io::Result<T>) -> Option<T> {
         Ok(accepted) => Some(accepted),
         Err(error) => {
             // Out of file descriptors, most likely: let some close.
-            tracing::error!(%error, "no connection to the control API could be accepted");
+            tracing::error!(%error, "no connection could be accepted");
             sleep(Duration::from_millis(100)).await;
             None
         }
@@ -247,7 +254,7 @@ async fn serve_connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the control API ended");
+        tracing::debug!(%error, "a connection ended");
     }
 }
 
@@ -255,7 +262,7 @@ async fn serve_connection(
 async fn finish(mut connections: JoinSet<()>) {
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(STOP_TIME_MAX, all).await.is_err() {
-        tracing::debug!("connections to the control API were still open when it stopped");
+        tracing::debug!("connections were still open when it stopped");
     }
 }
 

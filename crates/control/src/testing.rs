@@ -62,6 +62,7 @@ impl House {
         let (log, recovered) = Log::open(Config {
             dir: self.data(),
             origin: "test.example/log".into(),
+            signer: None,
         })
         .unwrap();
         let targets = [TargetName {

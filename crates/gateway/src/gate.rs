@@ -313,6 +313,7 @@ mod tests {
         let config = bailiwick_audit::Config {
             dir: dir.path().to_owned(),
             origin: "test.example/log".to_owned(),
+            signer: None,
         };
         let (log, _) = bailiwick_audit::Log::open(config).unwrap();
         let draft = bailiwick_audit::Draft {

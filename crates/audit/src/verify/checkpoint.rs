@@ -1,184 +1,163 @@
-//! The key of a log, and the checkpoints it has signed (C2SP signed-note and tlog-checkpoint).
+//! Checkpoints: what a log signs (C2SP tlog-checkpoint).
 
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ed25519_dalek::{Signature, VerifyingKey};
-use sha2::{Digest as _, Sha256};
 
 use super::broken::Broken;
+use super::key::LogKey;
+use super::note::{NotANote, Note};
+use super::read_if_there;
 use super::tree::Hash;
-use super::{lower_hex, read_if_there};
 
-/// The key of a log: `name+id+base64(1, key)`.
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) id: [u8; 4],
-    pub(super) key: VerifyingKey,
+/// The text of a checkpoint: which log, how large its tree is, and the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) origin: String,
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
 }
 
-/// A checkpoint whose signature was right.
+/// Why a note is not a checkpoint of a log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotACheckpoint {
+    #[error(transparent)]
+    Note(#[from] NotANote),
+    #[error("it is of the log {found}, not of {expected}")]
+    Origin { found: String, expected: String },
+    #[error("it names no log")]
+    NoOrigin,
+    #[error("its size is not a number")]
+    Size,
+    #[error("its root is not a hash")]
+    Root,
+    #[error("it has an empty line")]
+    EmptyLine,
+}
+
+impl Head {
+    /// Reads the text of a note.
+    pub(crate) fn parse(text: &str) -> Result<Self, NotACheckpoint> {
+        let mut lines = text.lines();
+        let mut next = || lines.next().unwrap_or_default();
+        let (origin, size, root) = (next(), next(), next());
+        if origin.is_empty() {
+            return Err(NotACheckpoint::NoOrigin);
+        }
+        let head = Self {
+            origin: origin.to_owned(),
+            size: decimal(size).ok_or(NotACheckpoint::Size)?,
+            root: hash(root).ok_or(NotACheckpoint::Root)?,
+        };
+        match lines.any(str::is_empty) {
+            true => Err(NotACheckpoint::EmptyLine),
+            false => Ok(head),
+        }
+    }
+
+    /// Reads a checkpoint that this log has signed.
+    pub(crate) fn open(key: &LogKey, note: &[u8]) -> Result<Self, NotACheckpoint> {
+        Self::of(key, &Note::parse(note)?)
+    }
+
+    /// Reads a note that this log has signed.
+    pub(crate) fn of(key: &LogKey, note: &Note<'_>) -> Result<Self, NotACheckpoint> {
+        if !note.is_signed_by(key)? {
+            return Err(NotANote::NotSignedBy(key.name().to_owned()).into());
+        }
+        let head = Self::parse(note.text())?;
+        if head.origin == key.name() {
+            Ok(head)
+        } else {
+            Err(NotACheckpoint::Origin {
+                found: head.origin,
+                expected: key.name().to_owned(),
+            })
+        }
+    }
+}
+
+/// A checkpoint whose signature was right, and the file it is in.
 pub(super) struct Checkpoint {
     pub(super) file: String,
     pub(super) size: u64,
     pub(super) root: Hash,
 }
 
-impl Key {
-    pub(super) fn parse(vkey: &str) -> Result<Self, Broken> {
-        let wrong = |why: &str| Broken::Key(why.to_owned());
-        let vkey = vkey.strip_suffix('\n').unwrap_or(vkey);
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(wrong("it has no three parts"));
-        };
-        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(wrong("its name is not one"));
-        }
-        let material = BASE64
-            .decode(material)
-            .map_err(|_| wrong("its key is not base64"))?;
-        let mut hash = Sha256::new();
-        hash.update(name.as_bytes());
-        hash.update(b"\n");
-        hash.update(&material);
-        let digest: Hash = hash.finalize().into();
-        let [a, b, c, d, ..] = digest;
-        let computed = [a, b, c, d];
-        if id != lower_hex(&computed) {
-            return Err(wrong("its id is not that of its name and key"));
-        }
-        let key = match material.split_first() {
-            Some((1, key)) => key.try_into().ok(),
-            _ => None,
-        };
-        let key = key.ok_or_else(|| wrong("it is not an Ed25519 key"))?;
+impl Checkpoint {
+    pub(super) fn open(key: &LogKey, file: &str, note: &[u8]) -> Result<Self, Broken> {
+        let head = Head::open(key, note).map_err(|why| Broken::Checkpoint {
+            file: file.to_owned(),
+            reason: why.to_string(),
+        })?;
         Ok(Self {
-            name: name.to_owned(),
-            id: computed,
-            key: VerifyingKey::from_bytes(&key).map_err(|_| wrong("it is not an Ed25519 key"))?,
+            file: file.to_owned(),
+            size: head.size,
+            root: head.root,
         })
     }
 
-    /// The text of a note that this key has signed.
-    pub(super) fn open_note<'a>(&self, note: &'a [u8]) -> Result<&'a str, String> {
-        let note = std::str::from_utf8(note).map_err(|_| "it is not UTF-8".to_owned())?;
-        if note.chars().any(|c| c.is_control() && c != '\n') {
-            return Err("it has control characters".to_owned());
+    /// The checkpoint in this file, if it is there.
+    pub(super) fn read(key: &LogKey, path: &Path) -> Result<Option<Self>, Broken> {
+        let file = path.display().to_string();
+        match read_if_there(path) {
+            Ok(Some(note)) => Self::open(key, &file, &note).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(Broken::Unreadable { file, error }),
         }
-        let split = note.rfind("\n\n").ok_or("it has no signatures")?;
-        let (text, signatures) = note
-            .split_at_checked(split + 1)
-            .ok_or("it has no signatures")?;
-        let signatures = signatures.strip_prefix('\n').unwrap_or(signatures);
-        let lines = signatures
-            .strip_suffix('\n')
-            .ok_or("its last line has no end")?;
-        let mut signed = false;
-        for line in lines.split('\n') {
-            let parts = line
-                .strip_prefix("\u{2014} ")
-                .and_then(|line| line.split_once(' '));
-            let (name, signature) = parts.ok_or("a signature line is malformed")?;
-            let signature = BASE64
-                .decode(signature)
-                .map_err(|_| "a signature is not base64".to_owned())?;
-            let (id, signature) = signature
-                .split_first_chunk::<4>()
-                .ok_or("a signature is too short")?;
-            if name != self.name || *id != self.id {
-                continue;
-            }
-            let signature = Signature::from_slice(signature)
-                .map_err(|_| "its signature has the wrong length".to_owned())?;
-            self.key
-                .verify_strict(text.as_bytes(), &signature)
-                .map_err(|_| "its signature does not fit its text".to_owned())?;
-            signed = true;
-        }
-        if signed {
-            Ok(text)
-        } else {
-            Err(format!("the key of {} has not signed it", self.name))
-        }
-    }
-
-    pub(super) fn open(&self, file: &str, note: &[u8]) -> Result<Checkpoint, Broken> {
-        let invalid = |reason: String| Broken::Checkpoint {
-            file: file.to_owned(),
-            reason,
-        };
-        let text = self.open_note(note).map_err(invalid)?;
-        let mut lines = text.lines();
-        let (origin, size, root) = (lines.next(), lines.next(), lines.next());
-        if origin != Some(self.name.as_str()) {
-            let origin = origin.unwrap_or_default();
-            return Err(invalid(format!(
-                "it is of the log {origin}, not of {}",
-                self.name
-            )));
-        }
-        let size = size
-            .filter(|size| *size == "0" || !size.starts_with(['0', '+']))
-            .and_then(|size| size.parse().ok())
-            .ok_or_else(|| invalid("its size is not a number".to_owned()))?;
-        let root = root
-            .and_then(|root| BASE64.decode(root).ok())
-            .and_then(|root| root.try_into().ok())
-            .ok_or_else(|| invalid("its root is not a hash".to_owned()))?;
-        Ok(Checkpoint {
-            file: file.to_owned(),
-            size,
-            root,
-        })
     }
 }
 
-pub(super) fn read_last(path: &Path, key: &Key) -> Result<Option<Checkpoint>, Broken> {
-    let file = path.display().to_string();
-    match read_if_there(path) {
-        Ok(Some(note)) => key.open(&file, &note).map(Some),
-        Ok(None) => Ok(None),
-        Err(error) => Err(Broken::Unreadable { file, error }),
-    }
+/// A number as C2SP writes it: ASCII digits without a zero before them.
+pub(crate) fn decimal(text: &str) -> Option<u64> {
+    let plain = text == "0" || !text.starts_with(['0', '+']);
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A hash in base64.
+pub(crate) fn hash(text: &str) -> Option<Hash> {
+    BASE64.decode(text).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
-    const NOTE: &str = "This is an example message.\n\n\u{2014} example.com/foo \
-        Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    const ROOT: &str = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=";
 
     #[test]
-    fn opens_the_note_of_the_specification() {
-        let key = Key::parse(VKEY).ok().unwrap();
-        assert_eq!(
-            key.open_note(NOTE.as_bytes()),
-            Ok("This is an example message.\n")
-        );
-        for position in 0..NOTE.len() {
-            let mut altered = NOTE.as_bytes().to_vec();
-            altered[position] ^= 1;
-            assert!(key.open_note(&altered).is_err(), "{position}");
-        }
-        // A line by a key that is not known is passed over.
-        let more = format!("{NOTE}\u{2014} other.example/w AAAAAAAA\n");
-        assert!(key.open_note(more.as_bytes()).is_ok());
+    fn reads_what_the_specification_shows() {
+        let head = Head::parse(&format!("example.com/behind-the-sofa\n20852163\n{ROOT}\n"));
+        let head = head.unwrap();
+        assert_eq!(head.origin, "example.com/behind-the-sofa");
+        assert_eq!(head.size, 20_852_163);
+        assert_eq!(BASE64.encode(head.root), ROOT);
+        // Lines after the third are the log's own affair.
+        assert!(Head::parse(&format!("a\n0\n{ROOT}\nmore\n")).is_ok());
     }
 
     #[test]
-    fn every_change_to_a_key_shows() {
-        for position in 0..VKEY.len() {
-            for bit in 0..7 {
-                let mut altered = VKEY.as_bytes().to_vec();
-                altered[position] ^= 1 << bit;
-                let altered = String::from_utf8(altered).unwrap();
-                assert!(Key::parse(&altered).is_err(), "{altered}");
-            }
+    fn reads_nothing_else() {
+        for (size, why) in [
+            ("", NotACheckpoint::Size),
+            ("07", NotACheckpoint::Size),
+            ("+7", NotACheckpoint::Size),
+            ("-7", NotACheckpoint::Size),
+            ("7 ", NotACheckpoint::Size),
+            ("18446744073709551616", NotACheckpoint::Size),
+        ] {
+            assert_eq!(Head::parse(&format!("a\n{size}\n{ROOT}\n")), Err(why));
+        }
+        assert!(Head::parse(&format!("a\n18446744073709551615\n{ROOT}\n")).is_ok());
+        for (text, why) in [
+            (format!("\n7\n{ROOT}\n"), NotACheckpoint::NoOrigin),
+            (String::new(), NotACheckpoint::NoOrigin),
+            ("a\n7\n".to_owned(), NotACheckpoint::Root),
+            ("a\n7\nAAAA\n".to_owned(), NotACheckpoint::Root),
+            (format!("a\n7\n{ROOT}\n\nb\n"), NotACheckpoint::EmptyLine),
+        ] {
+            assert_eq!(Head::parse(&text), Err(why), "{text:?}");
         }
     }
 }

@@ -118,10 +118,8 @@ impl Trails {
             return Err(broken(what, opens.to_string(), first.to_string()));
         }
         match kind.as_ref() {
-            "call.decided" => {
-                if fields.effect.as_deref() == Some("allow") {
-                    trail.unfinished.insert(seq);
-                }
+            "call.decided" if fields.effect.as_deref() == Some("allow") => {
+                trail.unfinished.insert(seq);
             }
             "call.finished" => {
                 let of = fields.of.filter(|of| (1..seq).contains(of));

@@ -22,6 +22,7 @@ pub(crate) fn config(dir: &Path) -> Config {
     Config {
         dir: dir.to_owned(),
         origin: ORIGIN.to_owned(),
+        signer: None,
     }
 }
 

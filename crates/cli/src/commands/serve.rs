@@ -13,10 +13,10 @@ use bailiwick_gateway::Gateway;
 use bailiwick_wire::Protocol;
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::commands::lasting::{log_to_stderr, told_to_stop};
 use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, clean, count, note, style};
@@ -63,6 +63,8 @@ struct House {
     gateway: Arc<Gateway>,
     listeners: Vec<(&'static Protocol, TcpListener)>,
     fingerprint: String,
+    /// How many are asked to sign the log.
+    witnesses: usize,
 }
 
 impl House {
@@ -71,12 +73,20 @@ impl House {
         // What can be wrong without touching anything comes first.
         let targets = wiring::targets(config)?;
         let engine = Arc::new(config.engine().map_err(Failure::new)?);
+        let policy = wiring::policy(config)?;
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
         let started = Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         record(&log, started).await?;
+        let witnesses = policy.as_ref().map_or(0, |policy| {
+            let asked = policy.witnesses().iter();
+            asked.filter(|witness| witness.url().is_some()).count()
+        });
+        if let Some(policy) = policy {
+            wiring::ask_witnesses(&log, policy)?;
+        }
         let tls = wiring::tls(config)?;
         let settings = wiring::settings(config, &listeners)?;
         let registry = Registry::start(settings, engine, log.clone(), &recovered)
@@ -96,6 +106,7 @@ impl House {
             gateway: Arc::new(gateway),
             listeners,
             fingerprint,
+            witnesses,
         })
     }
 
@@ -117,6 +128,12 @@ impl House {
         line("data", &config.data.display().to_string());
         line("tls", &format!("SHA-256 {}", self.fingerprint));
         line("log key", &self.log.vkey());
+        if let Some(signer) = &config.log.signer {
+            line("signer", &signer.display().to_string());
+        }
+        if config.log.policy.is_some() {
+            line("witnesses", &format!("{} asked", self.witnesses));
+        }
         let tasks = count(self.registry.engine().tasks().count() as u64, "task");
         let guardrails = count(
             self.registry.engine().guardrails().len() as u64,
@@ -180,33 +197,4 @@ async fn record(log: &Log, event: Event) -> Result<(), Failure> {
         Failure::new(format!("the record cannot be written: {error}"))
             .help("without a record nothing is let through; see to the disk and start again")
     })
-}
-
-async fn told_to_stop() -> Result<(), Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            // A terminal that closes does not stop a gateway that others use.
-            _ = hangup.recv() => tracing::info!("SIGHUP is ignored: tasks are read at the start"),
-        }
-    }
-}
-
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
 }

@@ -135,6 +135,12 @@ fn describe(shown: &TrailRecord) -> Result<String, Failure> {
     }
     page.some("ending", record.ending.as_deref());
     page.some("version", record.version.as_deref());
+    if let Some(witness) = &record.witness {
+        page.styled("witness", &witness.name, style::DENIED);
+        page.line("problem", &witness.problem);
+        page.line("its size", &witness.size.to_string());
+        page.line("our size", &witness.ours.to_string());
+    }
     page.line("digest", &shown.digest);
     page.line("previous", &record.prev);
     page.line("in the log", &format!("record {}", shown.index));

@@ -78,8 +78,19 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     /// The gateway's own certificate and key, if configured.
     pub(crate) tls: Option<Tls>,
+    /// Who signs the log, and who else is asked to.
+    pub(crate) log: Log,
     /// What is behind the gateway.
     pub(crate) targets: Vec<Target>,
+}
+
+/// Who signs the log, and who else is asked to.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// The trust policy whose witnesses are asked to sign, too.
+    pub(crate) policy: Option<PathBuf>,
+    /// The socket of the process that has the log's key.
+    pub(crate) signer: Option<PathBuf>,
 }
 
 /// Where the gateway listens.
@@ -148,6 +159,7 @@ impl Config {
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
         let mut hidden = vec![self.data.clone()];
         hidden.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
+        hidden.extend(self.log.signer.clone());
         hidden.extend(
             self.targets
                 .iter()
@@ -163,6 +175,7 @@ impl Config {
     pub(crate) fn read_only(&self) -> Vec<PathBuf> {
         let mut read_only = vec![self.file.clone(), self.tasks.clone(), self.policies.clone()];
         read_only.extend(self.tls.as_ref().map(|tls| tls.cert.clone()));
+        read_only.extend(self.log.policy.clone());
         read_only
     }
 
@@ -244,7 +257,7 @@ fn from_table(
     file: &Path,
 ) -> Option<Config> {
     let known = [
-        "name", "data", "tasks", "policies", "listen", "tls", "targets",
+        "name", "data", "tasks", "policies", "listen", "tls", "log", "targets",
     ];
     let top = Section::top(document, table, &known);
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -277,12 +290,23 @@ fn from_table(
             key: folder.join(key?),
         })
     });
+    let log = match top.section("log", &["policy", "signer"]) {
+        Some(section) => {
+            let file = |key: &str| section.plain(key).map(|file| folder.join(file));
+            Log {
+                policy: file("policy"),
+                signer: file("signer"),
+            }
+        }
+        None => Log::default(),
+    };
     Some(Config {
         data: path(&top, "data", "data"),
         tasks: path(&top, "tasks", "tasks"),
         policies: path(&top, "policies", "policies"),
         listen: listen(&top),
         tls,
+        log,
         targets: targets(document, &top),
         name: name?.to_owned(),
         file: file.to_owned(),
@@ -468,6 +492,18 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
         assert_eq!(config.secret_variables(), ["TICKETS_PASSWORD"]);
         assert_eq!(config.hidden(), [config.data.as_path()]);
         assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn who_signs_the_log_is_kept_from_runs() {
+        let log = "[log]\npolicy = \"log.policy\"\nsigner = \"/run/signer.sock\"\n[listen]";
+        let config = load(&GOOD.replace("[listen]", log)).unwrap();
+        let policy = config.log.policy.as_deref().unwrap();
+        assert!(policy.is_absolute() && policy.ends_with("log.policy"));
+        assert!(config.read_only().iter().any(|path| path == policy));
+        assert!(config.hidden().contains(&PathBuf::from("/run/signer.sock")));
+        let typo = GOOD.replace("[listen]", "[log]\nsinger = \"x\"\n[listen]");
+        assert!(problems(&typo)[0].contains("did you mean `signer`?"));
     }
 
     #[test]

@@ -16,7 +16,8 @@ const FILE_BYTES_MAX: u64 = 256 * (8 * 1024 + 2);
 pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
     if !is_name(name) {
         return Err(Refusal::not_found(
-            "the log has `checkpoint`, `tile/LEVEL/NUMBER` and `tile/entries/NUMBER`".to_owned(),
+            "the log has `checkpoint`, `witnessed`, `tile/LEVEL/NUMBER` and `tile/entries/NUMBER`"
+                .to_owned(),
         ));
     }
     let unreadable = |error: io::Error| match error.kind() {
@@ -32,7 +33,7 @@ pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
         .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     let headers = match name {
-        "checkpoint" => [
+        "checkpoint" | "witnessed" => [
             (CONTENT_TYPE, "text/plain; charset=utf-8"),
             (CACHE_CONTROL, "no-store"),
         ],
@@ -45,10 +46,10 @@ pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
     Ok((headers, bytes).into_response())
 }
 
-/// `checkpoint`, `tile/L/N` or `tile/entries/N`, where N is `067`, `x001/067` or `067.p/12`, and
+/// `checkpoint`, `witnessed`, `tile/L/N` or `tile/entries/N`, where N is `067`, `x001/067` or `067.p/12`, and
 /// nothing that could lead anywhere else.
 fn is_name(name: &str) -> bool {
-    if name == "checkpoint" {
+    if matches!(name, "checkpoint" | "witnessed") {
         return true;
     }
     let Some((level, number)) = name
@@ -86,6 +87,7 @@ mod tests {
     fn only_files_of_the_log_have_names() {
         for name in [
             "checkpoint",
+            "witnessed",
             "tile/0/000",
             "tile/entries/x001/x234/067",
             "tile/1/x001/067.p/255",

@@ -3,15 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use bailiwick_audit::{Log, OpenError, Recovered};
+use bailiwick_audit::{Log, OpenError, Policy, Recovered};
 use bailiwick_control::{AgentUrl, Registry, ServerSettings, Settings};
 use bailiwick_gateway::{Admission, AgentTls, Directory, Target};
 use bailiwick_run::RunId;
 use bailiwick_wire::{Agent, Protocol};
 use tokio::net::TcpListener;
 
+use crate::commands::policy_file;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::http::Http;
 
 /// In front of a target's name in `[env]`: the URL as JDBC drivers want it.
 const JDBC: &str = "jdbc:";
@@ -62,9 +64,13 @@ pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
     let settings = bailiwick_audit::Config {
         dir: config.data.clone(),
         origin: config.name.clone(),
+        signer: config.log.signer.clone(),
     };
     let (log, recovered) = Log::open(settings).map_err(|error| match error {
-        OpenError::InUse(_) => Failure::new(error),
+        OpenError::InUse(_)
+        | OpenError::TwoKeys(_)
+        | OpenError::Signer { .. }
+        | OpenError::SignerRefuses { .. } => Failure::new(error),
         error => Failure::new(error).help("`bailiwick verify` says whether the log is whole"),
     })?;
     if recovered.torn_bytes > 0 {
@@ -80,6 +86,37 @@ pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
         );
     }
     Ok((log, recovered))
+}
+
+/// The trust policy of the configuration, if it has one, checked against the log's name.
+pub(super) fn policy(config: &Config) -> Result<Option<Policy>, Failure> {
+    let Some(file) = &config.log.policy else {
+        return Ok(None);
+    };
+    let policy = policy_file::read(file)?;
+    if !policy.logs().iter().any(|log| log.name() == config.name) {
+        tracing::warn!(
+            "`{}` has no `log` line for {}, so it is of no use to others yet; `log.vkey` in the \
+             data folder has the key",
+            file.display(),
+            config.name
+        );
+    }
+    Ok(Some(policy))
+}
+
+/// Has the policy's witnesses sign the log.
+pub(super) fn ask_witnesses(log: &Log, policy: Policy) -> Result<(), Failure> {
+    let own = log.vkey();
+    let started = policy
+        .with_log(&own)
+        .map_err(Failure::new)
+        .and_then(|policy| {
+            let http = Http::start().map_err(Failure::new)?;
+            log.ask_witnesses(policy, Arc::new(http))
+                .map_err(Failure::new)
+        });
+    started.map_err(|error| Failure::new(format!("witnesses cannot be asked: {error}")))
 }
 
 /// The gateway's certificate: the configured one, or one of its own that it keeps.

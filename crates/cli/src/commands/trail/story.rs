@@ -121,6 +121,26 @@ impl Story {
                 ..Line::event(&record, time)
             }));
         }
+        if let Some(witness) = &record.witness {
+            let (size, ours) = (witness.size, witness.ours);
+            let reason = match witness.problem.as_str() {
+                "larger" => {
+                    format!("it has signed a tree of {size} records, and there were {ours} here")
+                }
+                _ => format!(
+                    "the tree of {ours} records here did not grow from the one of {size} that it \
+                     signed"
+                ),
+            };
+            return Ok(Some(Line {
+                effect: Effect::Failed,
+                verb: "witness".into(),
+                what: witness.name.clone(),
+                state: "disagreed".into(),
+                reason: Some(reason),
+                ..Line::event(&record, time)
+            }));
+        }
         self.closed |= record.r#type == "run.closed";
         let (verb, what) = match record.r#type.as_str() {
             "run.opened" => {
