@@ -164,11 +164,7 @@ impl Bench {
     }
 
     fn open(&self) -> (Log, Recovered) {
-        let config = Config {
-            dir: self.dir.path().to_owned(),
-            origin: "test.example/log".to_owned(),
-            signer: None,
-        };
+        let config = Config::new(self.dir.path().to_owned(), "test.example/log");
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
         Log::open_on(config, disk, SEGMENT).unwrap()
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::transport::Bounds;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -63,11 +65,30 @@ pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
 
 /// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
 pub(crate) const PRUNED_AT_ONCE: u64 = 16;
+
+/// How far the clock may have gone back before records of a time are passed over when the log is
+/// looked through by time.
+pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
 pub(crate) const NOTE: usize = 256 * KIB;
 
 /// The most signatures of a note.
 pub(crate) const SIGNATURES: usize = 64;
+
+/// The longest receipt: the longest entry of a log (64 KiB, in base64), a path and a note.
+pub(crate) const PROOF_FILE: usize = 512 * KIB;
+
+/// The most hashes of an inclusion proof.
+pub(crate) const PATH: usize = 63;
+
+/// What a witness may take to say which checkpoint it keeps.
+pub(crate) const ASK_WITNESS: Bounds = Bounds {
+    body: NOTE,
+    time: Duration::from_secs(5),
+};
+
+/// How many witnesses are asked at the same time.
+pub(crate) const WITNESSES_AT_ONCE: usize = 16;
 
 /// The longest trust policy.
 pub(crate) const POLICY: usize = 256 * KIB;

@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::disk::{Disk, FileSystem};
 use crate::error::AppendError;
 use crate::integrator::Durable;
+use crate::keys::PayloadSecret;
 use crate::layout::Layout;
 use crate::limits;
 use crate::open::{self, OpenError, Opened, Recovered};
@@ -44,6 +45,20 @@ pub struct Config {
     pub origin: String,
     /// The socket of the process that has the log's key; nothing if it is in the data folder.
     pub signer: Option<PathBuf>,
+    /// The master key of the payloads; nothing if it is in the data folder.
+    pub payload_key: Option<PayloadSecret>,
+}
+
+impl Config {
+    /// With all keys in the data folder.
+    pub fn new(dir: impl Into<PathBuf>, origin: impl Into<String>) -> Self {
+        Self {
+            dir: dir.into(),
+            origin: origin.into(),
+            signer: None,
+            payload_key: None,
+        }
+    }
 }
 
 /// The log of one gateway: takes records, makes them durable, and publishes a signed tree of them.
@@ -174,7 +189,7 @@ impl Log {
 
     /// Reads what has been recorded.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.inner.layout.clone())
+        Reader::new(self.inner.layout.clone(), Some(self.inner.payload.clone()))
     }
 
     /// Brings every record that has a receipt into the tree and signs it. Waits for the disk.
@@ -242,16 +257,26 @@ impl Log {
         disk: Arc<dyn Disk>,
         segment_size: u64,
     ) -> Result<(Log, Recovered), OpenError> {
-        let layout = Layout::new(config.dir);
-        let opened = open::open(&layout, config.origin, config.signer, &disk, segment_size)?;
+        let layout = Layout::new(config.dir.clone());
+        let opened = open::open(&layout, config, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
+        let continues = opened.continues.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {
             path: layout.dir(),
             error,
         })?;
         let inner = Arc::new(inner);
-        Ok((Log { inner }, recovered))
+        let log = Log { inner };
+        if let Some(continues) = continues {
+            let draft = Draft {
+                event: Event::LogContinues(continues),
+                subject: Subject::Gateway,
+                payload: None,
+            };
+            log.append(draft).wait().map_err(OpenError::Continues)?;
+        }
+        Ok((log, recovered))
     }
 }
 

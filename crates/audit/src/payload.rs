@@ -33,6 +33,12 @@ pub(crate) const WRAPPED_KEY: usize = NONCE + 32 + TAG;
 #[derive(Clone)]
 pub(crate) struct MasterKey([u8; 32]);
 
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
 /// The key of one run's payloads, with its wrapped form.
 #[derive(Clone)]
 pub(crate) struct PayloadKey {
@@ -55,6 +61,11 @@ pub(crate) struct CannotOpen;
 impl MasterKey {
     pub(crate) fn new(key: [u8; 32]) -> Self {
         Self(key)
+    }
+
+    /// What tells one master key from another, and says nothing of it.
+    pub(crate) fn id(&self) -> Digest {
+        Digest::of(&[b"bailiwick payload master key v1\n", &self.0[..]].concat())
     }
 
     /// A new key for a chain.

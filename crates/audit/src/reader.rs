@@ -15,11 +15,12 @@ use crate::chain::ChainId;
 use crate::digest::Digest;
 use crate::disk;
 use crate::entry::{Entry, Record};
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, PayloadSecret};
 use crate::layout::Layout;
 use crate::merkle::TILE;
-use crate::payload::{self, Sealed};
+use crate::payload::{self, MasterKey, Sealed};
 use crate::prune;
+use crate::rotate;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
@@ -57,6 +58,18 @@ pub enum ReadError {
         /// Why not.
         reason: String,
     },
+    /// The log is not the one that it was before, or is shorter.
+    #[error("the log is {is}, with {size} records; it was {was}, with {before} at least")]
+    Replaced {
+        /// Its origin before.
+        was: String,
+        /// How many records it had at least.
+        before: u64,
+        /// Its origin now.
+        is: String,
+        /// How many records its checkpoint covers now.
+        size: u64,
+    },
     /// The master key is missing or is not one.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -77,6 +90,8 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub struct Reader {
     layout: Layout,
+    /// The master key of the payloads; nothing if it is in the data folder, or not to be had.
+    master: Option<MasterKey>,
 }
 
 impl Reader {
@@ -85,14 +100,31 @@ impl Reader {
         let dir = dir.into();
         let layout = Layout::new(dir.clone());
         if layout.checkpoint().is_file() {
-            Ok(Self { layout })
+            Ok(Self {
+                layout,
+                master: None,
+            })
         } else {
             Err(ReadError::NoLog(dir))
         }
     }
 
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout }
+    pub(crate) fn new(layout: Layout, master: Option<MasterKey>) -> Self {
+        Self { layout, master }
+    }
+
+    /// The same, with the master key of the payloads where that is not in the data folder.
+    #[must_use]
+    pub fn with_payload_key(self, key: Option<PayloadSecret>) -> Self {
+        let master = key.map(|PayloadSecret(master)| master);
+        Self { master, ..self }
+    }
+
+    fn master_key(&self) -> Result<MasterKey, KeyError> {
+        match &self.master {
+            Some(master) => Ok(master.clone()),
+            None => keys::master_key(&self.layout.keys()),
+        }
     }
 
     /// Reads the log forward from the record of this index, or from the first that is not pruned, and
@@ -111,10 +143,14 @@ impl Reader {
         Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
     }
 
-    /// The records of a run, in order; none if there is no such run. Reads back from the newest
+    /// The records of a run, in order; none if there is no such run. Also those of a log that was
+    /// rotated away. Reads back from the newest
     /// record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
-        self.chain(ChainId::Run(*run))
+        self.newest_with(
+            |reader| reader.chain(ChainId::Run(*run)),
+            |entries| !entries.is_empty(),
+        )
     }
 
     /// The records of the gateway itself, in order.
@@ -124,6 +160,30 @@ impl Reader {
 
     /// The record of this name: `RUN/SEQ`, or the digest of its bytes.
     pub fn record(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
+        self.newest_with(|reader| reader.find(digest_or_id), Option::is_some)
+    }
+
+    /// Looks in this log and then in those that it continues, the newest first.
+    fn newest_with<T>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError>,
+        found: impl Fn(&T) -> bool,
+    ) -> Result<T, ReadError> {
+        let here = look(self)?;
+        if found(&here) {
+            return Ok(here);
+        }
+        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
+        for layout in archives.into_iter().rev() {
+            let there = look(&Reader::new(layout, self.master.clone()))?;
+            if found(&there) {
+                return Ok(there);
+            }
+        }
+        Ok(here)
+    }
+
+    fn find(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
         if let Some(digest) = Digest::parse(digest_or_id) {
             return self.last(|_, bytes| Digest::of(bytes) == digest);
         }
@@ -141,6 +201,15 @@ impl Reader {
             contains(bytes, &mention)
                 && Record::parse(bytes).is_ok_and(|record| record.run == chain && record.seq == seq)
         })
+    }
+
+    /// The run that was opened last; nothing if none was yet.
+    pub fn newest_run(&self) -> Result<Option<RunId>, ReadError> {
+        let opening = self.last(|_, bytes| {
+            contains(bytes, b"\"type\":\"run.opened\"")
+                && Record::parse(bytes).is_ok_and(|record| record.r#type == "run.opened")
+        })?;
+        Ok(opening.and_then(|entry| entry.record.run.parse().ok()))
     }
 
     /// The newest records of the log, oldest of them first, at most `count`.
@@ -172,7 +241,7 @@ impl Reader {
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let opened = keys::master_key(&self.layout.keys())?
+        let opened = (self.master_key()?)
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
         opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))
@@ -297,18 +366,29 @@ impl Reader {
 
     /// How many records the checkpoint covers.
     pub(crate) fn covered(&self) -> Result<u64, ReadError> {
+        self.checkpoint().map(|(_, size)| size)
+    }
+
+    /// The log's origin, and how many records the checkpoint covers.
+    pub(crate) fn checkpoint(&self) -> Result<(String, u64), ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;
         let text = String::from_utf8_lossy(&note);
-        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
-        size.ok_or_else(|| ReadError::Io {
+        let mut lines = text.lines();
+        let origin = lines.next().map(str::to_owned);
+        let size = lines.next().and_then(|size| size.parse().ok());
+        origin.zip(size).ok_or_else(|| ReadError::Io {
             path,
             error: io::Error::new(io::ErrorKind::InvalidData, "it is not a checkpoint"),
         })
     }
 
-    fn at<T>(
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn at<T>(
         &self,
         path: PathBuf,
         work: impl FnOnce(&std::path::Path) -> io::Result<T>,
@@ -328,13 +408,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 fn entry(index: u64, bytes: &[u8]) -> Result<Entry, ReadError> {
-    let record = Record::parse(bytes).map_err(|error| ReadError::Record {
+    Entry::parse(index, bytes.to_vec()).map_err(|error| ReadError::Record {
         index,
         reason: error.to_string(),
-    })?;
-    Ok(Entry {
-        index,
-        bytes: bytes.to_vec(),
-        record,
     })
 }

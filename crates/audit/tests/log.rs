@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test"
 )]
 
@@ -272,6 +273,7 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     std::fs::write(&payload, &bytes).unwrap();
     assert!(reader.payload(&entry).is_ok());
 
+    let reader = Reader::open(dir.path()).unwrap();
     let master = dir.path().join("keys/payload.key");
     let right = std::fs::read(&master).unwrap();
     std::fs::write(&master, [9; 32]).unwrap();
@@ -290,6 +292,50 @@ fn payloads_are_encrypted_and_open_only_with_their_key() {
     assert!(matches!(reader.payload(&entry), Err(ReadError::Erased(_))));
     // No proof needs them.
     check(dir.path()).unwrap();
+}
+
+#[test]
+fn the_master_key_can_be_kept_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |key: &str| {
+        let mut config = config(dir.path());
+        config.payload_key = Some(key.parse().unwrap());
+        Log::open(config)
+    };
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    let (log, _) = with(key).unwrap();
+    let run = whole_run(&log, 1, 1);
+    let entry = log
+        .reader()
+        .record(&format!("{}/2", run.id))
+        .unwrap()
+        .unwrap();
+    assert!(log.reader().payload(&entry).unwrap().is_some());
+    log.close();
+    assert!(!dir.path().join("keys/payload.key").exists());
+    let alone = Reader::open(dir.path()).unwrap();
+    assert!(matches!(alone.payload(&entry), Err(ReadError::Key(_))));
+    // The same key, in its other form.
+    let base64 = "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=";
+    let reader = alone.with_payload_key(Some(base64.parse().unwrap()));
+    assert!(reader.payload(&entry).unwrap().is_some());
+    let (log, _) = with(base64).unwrap();
+    log.close();
+
+    let other = key.replace("00", "01");
+    let refused = with(&other).err().unwrap().to_string();
+    assert!(refused.contains("another one"), "{refused}");
+    let refused = Log::open(config(dir.path())).err().unwrap().to_string();
+    assert!(refused.contains("payload.key"), "{refused}");
+    std::fs::write(dir.path().join("keys/payload.key"), [7; 32]).unwrap();
+    let refused = with(key).err().unwrap().to_string();
+    assert!(
+        refused.contains("`payload_key` names a key, too"),
+        "{refused}"
+    );
+    for not in ["", "abc", "zz", &key[2..]] {
+        assert!(not.parse::<bailiwick_audit::PayloadSecret>().is_err());
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, prune, run, runs, serve, show, signer, task, trail, verify,
-    witness,
+    close, confined, erase, export, init, open, prune, receipt, rotate, run, runs, serve, show,
+    signer, task, trail, verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -46,8 +46,12 @@ enum Command {
     Trail(trail::Trail),
     Show(show::Show),
     Verify(verify::Verify),
+    Export(export::Export),
+    Receipt(receipt::Receipt),
+    VerifyReceipt(verify_receipt::VerifyReceipt),
     Erase(erase::Erase),
     Prune(prune::Prune),
+    Rotate(rotate::Rotate),
     Task(task::Task),
     Witness(witness::Witness),
     Signer(signer::Signer),
@@ -70,8 +74,12 @@ fn main() -> ExitCode {
         Command::Trail(command) => command.execute(),
         Command::Show(command) => command.execute(),
         Command::Verify(command) => command.execute(),
+        Command::Export(command) => command.execute(),
+        Command::Receipt(command) => command.execute(),
+        Command::VerifyReceipt(command) => command.execute(),
         Command::Erase(command) => command.execute(),
         Command::Prune(command) => command.execute(),
+        Command::Rotate(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::Witness(command) => command.execute(),
         Command::Signer(command) => command.execute(),

@@ -39,6 +39,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// The TCP address for reading.
     pub network: Option<SocketAddr>,
+    /// Whether anybody may read the published log there, without a token.
+    pub public_log: bool,
     /// The gateway's version.
     pub version: String,
 }

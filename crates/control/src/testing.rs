@@ -59,12 +59,7 @@ impl House {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let (log, recovered) = Log::open(Config {
-            dir: self.data(),
-            origin: "test.example/log".into(),
-            signer: None,
-        })
-        .unwrap();
+        let (log, recovered) = Log::open(Config::new(self.data(), "test.example/log")).unwrap();
         let targets = [TargetName {
             name: "tickets".into(),
             kind: "postgres".into(),

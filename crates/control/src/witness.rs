@@ -141,11 +141,7 @@ mod tests {
     impl Bench {
         async fn start() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let config = Config {
-                dir: dir.path().join("log"),
-                origin: "a.example/log".to_owned(),
-                signer: None,
-            };
+            let config = Config::new(dir.path().join("log"), "a.example/log");
             let (log, _) = Log::open(config).unwrap();
             let config = WitnessConfig {
                 dir: dir.path().join("witness"),

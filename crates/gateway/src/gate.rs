@@ -310,11 +310,7 @@ mod tests {
 
     async fn proof() -> Recorded {
         let dir = tempfile::tempdir().unwrap();
-        let config = bailiwick_audit::Config {
-            dir: dir.path().to_owned(),
-            origin: "test.example/log".to_owned(),
-            signer: None,
-        };
+        let config = bailiwick_audit::Config::new(dir.path().to_owned(), "test.example/log");
         let (log, _) = bailiwick_audit::Log::open(config).unwrap();
         let draft = bailiwick_audit::Draft {
             event: bailiwick_audit::Event::GatewayStopped,

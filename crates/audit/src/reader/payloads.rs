@@ -8,7 +8,6 @@ use std::path::Path;
 use super::{ReadError, Reader};
 use crate::chain::ChainId;
 use crate::digest::hex;
-use crate::keys;
 use crate::limits;
 use crate::payload::{self, MasterKey, PayloadKey, Sealed};
 
@@ -93,7 +92,7 @@ impl Payloads {
         if let Some(master) = &self.master {
             return Ok(master.clone());
         }
-        let master = keys::master_key(&self.reader.layout.keys())?;
+        let master = self.reader.master_key()?;
         Ok(self.master.insert(master).clone())
     }
 }

@@ -115,11 +115,7 @@ impl Bench {
 }
 
 fn open(data: &std::path::Path) -> Log {
-    let config = Config {
-        dir: data.to_owned(),
-        origin: "a.example/log".to_owned(),
-        signer: None,
-    };
+    let config = Config::new(data.to_owned(), "a.example/log");
     Log::open(config).unwrap().0
 }
 

@@ -1,6 +1,9 @@
 //! What the tests of the log share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod forger;
+pub(crate) mod witness;
+
 use std::path::{Path, PathBuf};
 
 use bailiwick_action::{
@@ -19,11 +22,7 @@ pub(crate) fn open(dir: &Path) -> (Log, Recovered) {
 }
 
 pub(crate) fn config(dir: &Path) -> Config {
-    Config {
-        dir: dir.to_owned(),
-        origin: ORIGIN.to_owned(),
-        signer: None,
-    }
+    Config::new(dir.to_owned(), ORIGIN)
 }
 
 pub(crate) fn run(n: u64) -> Run {

@@ -145,7 +145,10 @@ impl<'d, 'a> Section<'d, 'a> {
     pub(super) fn plain(&self, name: &str) -> Option<&'d str> {
         let text = self.string(name)?;
         if name != "url" && text.contains("${") {
-            self.report(name, "`${…}` is filled in in a target's `url` only");
+            self.report(
+                name,
+                "`${…}` is filled in in a target's `url` and in `payload_key` only",
+            );
             return None;
         }
         Some(text)
@@ -157,6 +160,22 @@ impl<'d, 'a> Section<'d, 'a> {
             self.report(name, format!("this key is missing: {why}"));
         }
         self.plain(name)
+    }
+
+    /// A string in which secrets may be named.
+    pub(super) fn secret(&self, name: &str) -> Option<&'d str> {
+        self.string(name)
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match self.table.get(name)?.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.report(name, wrong_type("true or false", other));
+                None
+            }
+        }
     }
 
     /// A number of bytes, at most `max`.

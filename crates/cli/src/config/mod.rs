@@ -8,6 +8,7 @@ mod template;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bailiwick_audit::PayloadSecret;
 use bailiwick_gateway::ReadMode;
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
@@ -87,6 +88,10 @@ pub(crate) struct Config {
 /// Who signs the log, and who else is asked to.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// Where the master key of the payloads is, if not in the data folder.
+    payload_key: Option<(Template, Problem)>,
+    /// Whether anybody may read the published log over TCP.
+    pub(crate) public: bool,
     /// The trust policy whose witnesses are asked to sign, too.
     pub(crate) policy: Option<PathBuf>,
     /// The socket of the process that has the log's key.
@@ -145,10 +150,7 @@ impl Config {
 
     /// The environment variables that hold secrets. No run's process gets them.
     pub(crate) fn secret_variables(&self) -> Vec<String> {
-        let names = self
-            .targets
-            .iter()
-            .flat_map(|target| target.url.variables());
+        let names = self.templates().flat_map(Template::variables);
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort();
         names.dedup();
@@ -160,11 +162,7 @@ impl Config {
         let mut hidden = vec![self.data.clone()];
         hidden.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
         hidden.extend(self.log.signer.clone());
-        hidden.extend(
-            self.targets
-                .iter()
-                .flat_map(|target| target.url.files(self.folder())),
-        );
+        hidden.extend(self.secret_files());
         if self.targets.iter().any(|target| target.literal_password) {
             hidden.push(self.file.clone());
         }
@@ -179,6 +177,30 @@ impl Config {
         read_only
     }
 
+    /// The master key of the payloads, looked up; nothing if it is in the data folder.
+    pub(crate) fn payload_key(&self) -> Result<Option<PayloadSecret>, Problems> {
+        let Some((template, at)) = &self.log.payload_key else {
+            return Ok(None);
+        };
+        let text = template.fill(self.folder(), |name| std::env::var(name).ok());
+        let key = text.and_then(|text| text.parse().map_err(|error| format!("{error}")));
+        key.map(Some)
+            .map_err(|message: String| Problems::one(at.saying(message)))
+    }
+
+    /// Everything that names a secret.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let urls = self.targets.iter().map(|target| &target.url);
+        let key = self.log.payload_key.as_ref().map(|(template, _)| template);
+        urls.chain(key)
+    }
+
+    fn secret_files(&self) -> Vec<PathBuf> {
+        self.templates()
+            .flat_map(|template| template.files(self.folder()))
+            .collect()
+    }
+
     /// The tasks and guardrails, checked against the targets.
     pub(crate) fn engine(&self) -> Result<Engine, LoadErrors> {
         let names = self.targets.iter().map(|target| TargetName {
@@ -190,11 +212,7 @@ impl Config {
 
     /// What is not wrong but not wise either, a line each.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut secret_files: Vec<PathBuf> = self
-            .targets
-            .iter()
-            .flat_map(|target| target.url.files(self.folder()))
-            .collect();
+        let mut secret_files = self.secret_files();
         secret_files.extend(self.tls.as_ref().map(|tls| tls.key.clone()));
         let mut warnings = Vec::new();
         if self.targets.iter().any(|target| target.literal_password) {
@@ -290,10 +308,12 @@ fn from_table(
             key: folder.join(key?),
         })
     });
-    let log = match top.section("log", &["policy", "signer"]) {
+    let log = match top.section("log", &["payload_key", "policy", "public", "signer"]) {
         Some(section) => {
             let file = |key: &str| section.plain(key).map(|file| folder.join(file));
             Log {
+                payload_key: payload_key(document, &section),
+                public: section.flag("public").unwrap_or_default(),
                 policy: file("policy"),
                 signer: file("signer"),
             }
@@ -311,6 +331,30 @@ fn from_table(
         name: name?.to_owned(),
         file: file.to_owned(),
     })
+}
+
+fn payload_key(document: &Document<'_>, section: &Section<'_, '_>) -> Option<(Template, Problem)> {
+    const NAME: &str = "payload_key";
+    let text = section.secret(NAME)?;
+    match Template::parse(text) {
+        Ok(template) if template.is_secret() => {
+            let (at, key) = (section.at(NAME), section.key(NAME));
+            let problem = document.problem(&at, &key, String::new(), None);
+            Some((template, problem))
+        }
+        Ok(_) => {
+            section.report(
+                NAME,
+                "a key does not stand in the file itself: name where it is, as `${NAME}` or \
+                 `${file:PATH}`",
+            );
+            None
+        }
+        Err(message) => {
+            section.report(NAME, message);
+            None
+        }
+    }
 }
 
 fn listen(top: &Section<'_, '_>) -> Listen {
@@ -552,7 +596,7 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
         assert!(problems("name = \"a\"")[0].contains("targets"));
         assert_eq!(
             problems(&GOOD.replace("name = \"acme.example/bailiwick\"", "name = \"${NAME}\"")),
-            [":2:8: name: `${…}` is filled in in a target's `url` only"]
+            [":2:8: name: `${…}` is filled in in a target's `url` and in `payload_key` only"]
         );
     }
 }

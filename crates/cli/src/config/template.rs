@@ -71,6 +71,11 @@ impl Template {
         Some(shape)
     }
 
+    /// Whether all of it is one secret.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Variable(_) | Part::File(_)])
+    }
+
     /// Whether there is a password in it as written.
     pub(super) fn has_literal_password(&self) -> bool {
         // A password is what stands between the user's colon and the host's at-sign.

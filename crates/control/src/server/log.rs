@@ -12,8 +12,8 @@ use super::problem::Refusal;
 /// The largest file of a log: a full bundle of 256 records of 8 KiB, each with its length.
 const FILE_BYTES_MAX: u64 = 256 * (8 * 1024 + 2);
 
-/// One file of the log. Waits for the disk.
-pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
+/// One file of the log, public or for whoever has the token. Waits for the disk.
+pub(super) fn file(log: &Path, name: &str, public: bool) -> Result<Response, Refusal> {
     if !is_name(name) {
         return Err(Refusal::not_found(
             "the log has `checkpoint`, `witnessed`, `tile/LEVEL/NUMBER` and `tile/entries/NUMBER`"
@@ -32,18 +32,20 @@ pub(super) fn file(log: &Path, name: &str) -> Result<Response, Refusal> {
     std::fs::File::open(log.join(name))
         .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
         .map_err(unreadable)?;
-    let headers = match name {
-        "checkpoint" | "witnessed" => [
-            (CONTENT_TYPE, "text/plain; charset=utf-8"),
-            (CACHE_CONTROL, "no-store"),
-        ],
-        // A tile never changes. It is for whoever has the token, so not for shared caches.
-        _ => [
-            (CONTENT_TYPE, "application/octet-stream"),
-            (CACHE_CONTROL, "private, max-age=31536000, immutable"),
-        ],
+    let note = matches!(name, "checkpoint" | "witnessed");
+    let kind = match note {
+        true => "text/plain; charset=utf-8",
+        false => "application/octet-stream",
     };
-    Ok((headers, bytes).into_response())
+    // A tile never changes, a checkpoint about once a second. What is for whoever has the token is not
+    // for shared caches.
+    let keep = match (note, public) {
+        (true, true) => "public, max-age=1",
+        (true, false) => "no-store",
+        (false, true) => "public, max-age=31536000, immutable",
+        (false, false) => "private, max-age=31536000, immutable",
+    };
+    Ok(([(CONTENT_TYPE, kind), (CACHE_CONTROL, keep)], bytes).into_response())
 }
 
 /// `checkpoint`, `witnessed`, `tile/L/N` or `tile/entries/N`, where N is `067`, `x001/067` or `067.p/12`, and

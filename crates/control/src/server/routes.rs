@@ -33,6 +33,7 @@ struct App {
     registry: Registry,
     version: String,
     log: PathBuf,
+    public_log: bool,
 }
 
 type Api = State<Arc<App>>;
@@ -49,8 +50,13 @@ pub(super) fn router(
         registry,
         version: settings.version.clone(),
         log: settings.data.join("log"),
+        public_log: settings.public_log,
     };
-    let guard = Arc::new(Guard { token, network });
+    let guard = Arc::new(Guard {
+        token,
+        network,
+        public_log: settings.public_log,
+    });
     Router::new()
         .route("/v1/health", get(health))
         .route("/v1/runs", get(list_runs).post(open_run))
@@ -309,7 +315,7 @@ fn reference(reference: &bailiwick_policy::Reference<'_>) -> Reference {
 }
 
 async fn log_file(State(app): Api, Path(path): Path<String>) -> Result<Response, Refusal> {
-    blocking(move || log::file(&app.log, &path)).await
+    blocking(move || log::file(&app.log, &path, app.public_log)).await
 }
 
 async fn nothing_here(uri: Uri) -> Refusal {

@@ -58,6 +58,7 @@ fn settings(house: &House) -> ServerSettings {
     ServerSettings {
         data: house.data(),
         network: Some(([127, 0, 0, 1], 0).into()),
+        public_log: false,
         version: "0.0.0-test".into(),
     }
 }
