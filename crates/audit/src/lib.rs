@@ -47,6 +47,7 @@ mod record;
 mod rotate;
 mod sign;
 mod signer;
+mod tell;
 mod threads;
 mod tiles;
 mod transport;

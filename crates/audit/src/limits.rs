@@ -43,6 +43,10 @@ pub(crate) const ORIGIN: usize = 255;
 /// The largest integer a record holds: every JSON reader agrees on it (RFC 7493).
 pub(crate) const INTEGER: u64 = (1 << 53) - 1;
 
+/// How much the integrator keeps in memory before it writes it, where no checkpoint is due: payloads
+/// of one run that are written together cost one write.
+pub(crate) const WRITE_FROM: usize = 4 * MIB;
+
 /// How long the integrator lets records gather.
 pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);
 
