@@ -404,6 +404,73 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+#[test]
+fn what_was_denied_is_found_by_its_words_over_all_runs_and_restarts() {
+    let mut world = World::triage();
+    let (first, second) = (world.open("triage"), world.open("triage"));
+    Agent::connect(&first)
+        .query("SELECT id FROM tickets WHERE subject = 'aardvark'")
+        .ok();
+    Agent::connect(&second)
+        .query("UPDATE billing.invoices SET amount = 0 WHERE note = 'pangolin'")
+        .denied(&["billing.invoices"]);
+    world.bailiwick(&["close", &first.id]).ok();
+    let found = |world: &World, arguments: &[&str]| -> Vec<String> {
+        let finished = world.bailiwick(&[&["search", "--json"], arguments].concat());
+        let lines = finished.ok().lines().map(serde_json::from_str::<Value>);
+        let ids = lines.map(|hit| hit.expect("JSON")["id"].as_str().map(str::to_owned));
+        ids.map(|id| id.expect("an id")).collect()
+    };
+    let shown = world.bailiwick(&["search", "pangolin", "invoices"]);
+    let lines: Vec<&str> = shown.ok().lines().collect();
+    assert!(
+        lines[0].contains("DENY") && lines[0].contains(&format!("{}/", second.id)),
+        "{shown:#?}"
+    );
+    assert!(
+        lines[0].contains("UPDATE  tickets  billing.invoices (amount)"),
+        "{shown:#?}"
+    );
+    assert!(lines[1].contains("outside the scope"), "{shown:#?}");
+
+    let check = |world: &World| {
+        let denied = found(world, &["--denied", "pangol*"]);
+        assert_eq!(denied.len(), 1, "{denied:?}");
+        assert!(denied[0].starts_with(&second.id), "{denied:?}");
+        assert_eq!(found(world, &["aardvark"]).len(), 1);
+        assert!(found(world, &["aardvark", "--denied"]).is_empty());
+        assert!(found(world, &["aardvark", "--run", &second.id]).is_empty());
+        assert!(found(world, &["aardvark", "--until", "1h"]).is_empty());
+        assert_eq!(found(world, &["aardvark", "--since", "1h"]).len(), 1);
+        assert!(found(world, &["pangolin", "OR", "aardvark"]).is_empty());
+        // The record itself is under that name.
+        let record = world.bailiwick(&["show", &denied[0]]);
+        assert!(record.ok().contains("pangolin"), "{record:#?}");
+    };
+    check(&world);
+    let by_gateway = world.bailiwick(&["reindex"]);
+    assert!(by_gateway.ok().contains("indexed"), "{by_gateway:#?}");
+    check(&world);
+    world.kill();
+    let alone = world.bailiwick(&["reindex", "--json"]);
+    let alone: Value = serde_json::from_str(alone.ok()).expect("JSON");
+    assert_eq!(alone["records"].as_u64(), Some(7), "{alone:#}");
+    assert_eq!(alone["payloads_unread"], 0);
+    world.serve();
+    check(&world);
+    assert!(
+        !world.said().contains("made anew: it is"),
+        "{}",
+        world.said()
+    );
+    let refused = world.bailiwick(&["search", "--", "--"]);
+    assert_eq!(refused.code(), 2, "{refused:#?}");
+    assert!(
+        refused.stderr.contains("no letter or digit"),
+        "{refused:#?}"
+    );
+}
+
 /// A log of a few runs, and copies of it to break.
 struct Evidence {
     world: World,

@@ -43,6 +43,10 @@ pub(crate) const ORIGIN: usize = 255;
 /// The largest integer a record holds: every JSON reader agrees on it (RFC 7493).
 pub(crate) const INTEGER: u64 = (1 << 53) - 1;
 
+/// How much the integrator keeps in memory before it writes it, where no checkpoint is due: payloads
+/// of one run that are written together cost one write.
+pub(crate) const WRITE_FROM: usize = 4 * MIB;
+
 /// How long the integrator lets records gather.
 pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);
 
@@ -55,6 +59,16 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How many records a start reads again at most, beyond those in the write-ahead log.
 pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
 
+/// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
+/// durable within 10 ms.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
+
+/// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
+pub(crate) const PRUNED_AT_ONCE: u64 = 16;
+
+/// How far the clock may have gone back before records of a time are passed over when the log is
+/// looked through by time.
+pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
 pub(crate) const NOTE: usize = 256 * KIB;
 
@@ -81,13 +95,6 @@ pub(crate) const POLICY: usize = 256 * KIB;
 
 /// The most logs of a trust policy, and of witnesses, and of groups.
 pub(crate) const POLICY_ENTRIES: usize = 256;
-
-/// How long a record for which nobody waits stays unsynced, at most; with the sync itself it is
-/// durable within 10 ms.
-pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
-
-/// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
-pub(crate) const PRUNED_AT_ONCE: u64 = 16;
 
 /// The most lines of a consistency proof (C2SP tlog-witness); a tree of 2^63 records needs no more.
 pub(crate) const PROOF_LINES: usize = 63;

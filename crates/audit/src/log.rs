@@ -28,6 +28,7 @@ use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
+use crate::tell;
 use crate::threads::{self, Preparer, Writer};
 use crate::transport::Transport;
 use crate::verify::Policy;
@@ -82,6 +83,7 @@ struct Inner {
 /// What a closed log has no longer.
 struct Running {
     writer: JoinHandle<()>,
+    teller: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
     witnesses: Option<Witnesses>,
@@ -258,13 +260,23 @@ impl Log {
         let layout = Layout::new(config.dir.clone());
         let opened = open::open(&layout, config, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
+        let continues = opened.continues.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {
             path: layout.dir(),
             error,
         })?;
         let inner = Arc::new(inner);
-        Ok((Log { inner }, recovered))
+        let log = Log { inner };
+        if let Some(continues) = continues {
+            let draft = Draft {
+                event: Event::LogContinues(continues),
+                subject: Subject::Gateway,
+                payload: None,
+            };
+            log.append(draft).wait().map_err(OpenError::Continues)?;
+        }
+        Ok((log, recovered))
     }
 }
 
@@ -297,6 +309,7 @@ impl Inner {
             integrator: Condvar::new(),
             backlog: AtomicUsize::new(0),
         });
+        let (teller, batches) = mpsc::channel();
         let writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
@@ -306,6 +319,7 @@ impl Inner {
             next: opened.next,
             unsynced: Vec::new(),
             bytes: Vec::new(),
+            teller,
             since: None,
         };
         let preparer = Preparer {
@@ -319,6 +333,7 @@ impl Inner {
         let (integrator, unsigned) = (opened.integrator, opened.unsigned);
         let running = Running {
             writer: spawn("audit-writer", || writer.run())?,
+            teller: spawn("audit-teller", move || tell::run(&batches))?,
             preparer: spawn("audit-preparer", || preparer.run())?,
             integrator: spawn("audit-integrator", move || {
                 threads::integrate(&for_integrator, integrator, unsigned);
@@ -534,6 +549,7 @@ impl Inner {
         let mut running = lock(&self.running);
         let Some(Running {
             writer,
+            teller,
             preparer,
             integrator,
             witnesses,
@@ -547,6 +563,7 @@ impl Inner {
         self.shared.preparer.notify_all();
         // A thread that panicked has nothing more to say; the next start recovers.
         drop(writer.join());
+        drop(teller.join());
         drop(preparer.join());
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();

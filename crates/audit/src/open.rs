@@ -15,6 +15,7 @@ use bailiwick_run::RunId;
 use crate::chain::{ChainId, Chains, Step};
 use crate::digest::Digest;
 use crate::disk::{self, Disk};
+use crate::error::AppendError;
 use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
@@ -24,6 +25,8 @@ use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
 use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
+use crate::record::Continues;
+use crate::rotate;
 use crate::sign::{SignError, Unsigned};
 use crate::threads;
 use crate::tiles;
@@ -104,6 +107,15 @@ pub enum OpenError {
          backup"
     )]
     PayloadKey(String),
+    /// The first record of a log that continues another cannot be made.
+    #[error("the log cannot say which one it continues: {0}")]
+    Continues(AppendError),
+    /// A rotation was begun.
+    #[error(
+        "the log in {} is being rotated, and that was not finished: run `bailiwick rotate` again",
+        .0.display()
+    )]
+    Rotating(PathBuf),
     /// A signer is to sign the log, and its key is here, too.
     #[error(
         "{} is here, but a signer is configured; the point of one is that the gateway does not have \
@@ -170,6 +182,8 @@ pub(crate) struct Opened {
     pub(crate) unsigned: Unsigned,
     pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
+    /// The log that this one, which is empty, continues.
+    pub(crate) continues: Option<Continues>,
     /// The segment in use, where to go on in it, and how much of it is left.
     pub(crate) segment: File,
     pub(crate) offset: u64,
@@ -198,12 +212,16 @@ pub(crate) fn open(
     if !note::is_name(&origin) {
         return Err(OpenError::Origin(origin));
     }
+    // Before anything is made that the rotation would find in its way.
+    if layout.archive_next().exists() {
+        return Err(OpenError::Rotating(layout.dir()));
+    }
     make_folders(layout)?;
     let lock = take_lock(layout)?;
     let scan = scan::scan(&layout.wal())?;
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
-    let new = published.is_none() && last.is_none() && scan.segments.is_empty();
+    let new = published.is_none() && last.is_none() && scan.is_new();
     let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
@@ -294,6 +312,10 @@ pub(crate) fn open(
         unsigned,
         publication,
         recovered,
+        continues: match next {
+            0 => at(layout.archive(), |_| rotate::predecessor(layout))?,
+            _ => None,
+        },
         segment: at(in_use.path, threads::open_segment)?,
         offset: in_use.offset,
         left: in_use.left,
@@ -326,7 +348,7 @@ fn make_folders(layout: &Layout) -> Result<(), OpenError> {
     at(layout.log(), |dir| disk::make_dir(dir, 0o755))
 }
 
-fn take_lock(layout: &Layout) -> Result<File, OpenError> {
+pub(crate) fn take_lock(layout: &Layout) -> Result<File, OpenError> {
     let lock = at(layout.lock(), |path| {
         let mut options = OpenOptions::new();
         options
@@ -485,14 +507,16 @@ fn repair(
     let end = scan.segments.first().map_or(0, |first| first.base) + scan.frames.len() as u64;
     match (scan.segments.last(), &scan.end) {
         (Some(last), Some(End { offset, size, torn })) if end >= covered => {
-            if *torn > 0 {
-                at(last.path.clone(), |path| {
-                    let file = threads::open_segment(path)?;
+            at(last.path.clone(), |path| {
+                let file = threads::open_segment(path)?;
+                if *torn > 0 {
                     let zeros = vec![0; usize::try_from(*torn).unwrap_or(usize::MAX)];
                     disk.write(&file, &zeros, *offset)?;
-                    disk.sync(&file)
-                })?;
-            }
+                }
+                // What was found may be with the operating system alone: a kill comes between a
+                // write and its sync. From here on it is said to be durable.
+                disk.sync(&file)
+            })?;
             let in_use = InUse {
                 path: last.path.clone(),
                 offset: *offset,

@@ -19,6 +19,17 @@ fn rest(forward: &mut Forward) -> Vec<(u64, Vec<u8>)> {
 }
 
 #[test]
+fn an_empty_log_has_nothing_to_show_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path());
+    let mut forward = log.reader().from(0);
+    assert!(forward.next().unwrap().is_none());
+    append(&log, started());
+    assert_eq!(forward.next().unwrap().unwrap().index, 0);
+    assert!(forward.next().unwrap().is_none());
+}
+
+#[test]
 fn every_record_is_shown_once_from_wherever_it_begins() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path());

@@ -11,6 +11,8 @@ mod kit;
 use std::path::Path;
 
 use bailiwick_audit::{NotProven, Policy, ProofFile, Proven, Reader, verify_receipt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use kit::witness::Witness;
 use kit::*;
 use tempfile::TempDir;
@@ -57,6 +59,44 @@ fn every_record_has_a_receipt_that_names_it() {
     let digest = by_digest.digest().to_string();
     assert_eq!(reader.record(&digest).unwrap().unwrap().index, 5);
     assert!(reader.newest_run().unwrap().unwrap().to_string() > run);
+}
+
+/// Reads the file as tlog-proof describes it, and checks it with what others wrote.
+#[test]
+fn others_check_it_with_their_code() {
+    use signed_note::{Note, StandardVerifier, VerifierList};
+    use tlog_tiles::{Checkpoint, Hash, check_record, record_hash};
+
+    let (dir, _) = log(200);
+    let vkey = vkey(dir.path());
+    for index in [0, 1, 200, 255, 256, 411, 412] {
+        let entries = Reader::open(dir.path()).unwrap().newest(usize::MAX);
+        let entry = &entries.unwrap()[index];
+        let receipt = prove(dir.path(), &entry.id()).text;
+        let (head, checkpoint) = receipt.split_once("\n\n").unwrap();
+        let lines: Vec<&str> = head.lines().collect();
+        assert_eq!(lines[0], "c2sp.org/tlog-proof@v1");
+        let record = lines[1].strip_prefix("extra ").unwrap();
+        let record = BASE64.decode(record).unwrap();
+        assert_eq!(record, entry.bytes);
+        assert_eq!(lines[2], format!("index {index}"));
+        let path = lines[3..].iter().map(|line| BASE64.decode(line).unwrap());
+        let path: Vec<Hash> = path.map(|hash| Hash(hash.try_into().unwrap())).collect();
+
+        let note = Note::from_bytes(checkpoint.as_bytes()).unwrap();
+        let key = StandardVerifier::new(vkey.trim()).unwrap();
+        note.verify(&VerifierList::new(vec![Box::new(key)]))
+            .unwrap();
+        let checkpoint = Checkpoint::from_bytes(note.text()).unwrap();
+        check_record(
+            &path,
+            checkpoint.size(),
+            *checkpoint.hash(),
+            index as u64,
+            record_hash(&record),
+        )
+        .unwrap();
+    }
 }
 
 #[test]
@@ -125,6 +165,14 @@ fn a_receipt_for_another_record_or_log_is_none() {
         check(&swapped),
         Err(NotProven::NotIncluded { index: 4, .. })
     ));
+    // One byte more of the record, in whatever form a record of it could have.
+    let encoded = lines[1].strip_prefix("extra ").unwrap();
+    let record = BASE64.decode(encoded).unwrap();
+    for more in [&b" "[..], b"\n", b"\0"] {
+        let longer = BASE64.encode([&record[..], more].concat());
+        let wrong = check(&with(encoded, &longer)).unwrap_err();
+        assert!(matches!(wrong, NotProven::NotIncluded { .. }), "{wrong}");
+    }
     for (from, to) in [
         ("index 4", "index 5"),
         ("index 4", "index 04"),

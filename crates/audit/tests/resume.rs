@@ -223,3 +223,39 @@ fn it_goes_on_from_a_checkpoint_of_this_very_log_only() {
     fs::remove_file(&since).unwrap();
     assert!(matches!(result().unwrap_err(), Broken::Unreadable { .. }));
 }
+
+#[test]
+fn what_was_pruned_since_is_not_missed() {
+    let (dir, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (writer, _) = open(dir.path());
+    for n in 0..100 {
+        whole_run(&writer, n, 4);
+    }
+    let early = kept.path().join("early");
+    writer.checkpoint_now().unwrap();
+    fs::write(&early, check(dir.path()).unwrap().checkpoint).unwrap();
+    for n in 100..200 {
+        whole_run(&writer, n, 4);
+    }
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let later = later.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let later = bailiwick_run::Time::from_millis(later.as_millis() as u64);
+    let before = writer.prune(later, run(0).launcher).unwrap();
+    assert_eq!(before, 2048, "of 2,200 records");
+    writer.close();
+    // Those that it would read again are gone since, and the log says so.
+    let source = Watched::new(dir.path());
+    let report = go_on(dir.path(), &early, &source).unwrap();
+    assert_eq!((report.records, report.pruned), (2201, 2048));
+    assert_eq!(report.resumed.unwrap().skipped, 1024);
+    // Where it goes on after them, they do not come up.
+    let late = kept.path().join("late");
+    fs::write(&late, &report.checkpoint).unwrap();
+    let report = go_on(dir.path(), &late, &source).unwrap();
+    assert_eq!(report.pruned, 0);
+    assert_eq!(report.resumed.unwrap().skipped, 2048);
+    // One bundle more than the log says.
+    fs::remove_file(dir.path().join("log/tile/entries/008.p/153")).unwrap();
+    let missing = go_on(dir.path(), &early, &source).unwrap_err();
+    assert!(matches!(missing, Broken::Missing { .. }), "{missing}");
+}

@@ -12,16 +12,101 @@ mod kit;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bailiwick_audit::{
     Answer, Bounds, Broken, DirSource, Policy, Reader, Report, Transport, TransportError,
-    Verification, VerifyOptions,
+    Verification, VerifyOptions, Witness, WitnessConfig,
 };
+use bailiwick_run::Time;
 use kit::forger::forge;
-use kit::witness::Witness;
+use kit::witness::Witness as Signer;
 use kit::*;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+
+/// A witness, asked as if over HTTP.
+struct Witnessing {
+    witness: Witness,
+    _folder: TempDir,
+}
+
+impl Witnessing {
+    /// One that has seen this log as it is now.
+    fn of(dir: &Path) -> Self {
+        let new = Self::new(dir);
+        let submission = format!("old 0\n\n{}", checkpoint(dir));
+        let now = Time::from_millis(SEEN_AT * 1000);
+        let seen = new.witness.add_checkpoint(submission.as_bytes(), now);
+        seen.unwrap();
+        new
+    }
+
+    /// One that knows this log's key and has seen nothing.
+    fn new(dir: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let witness = Witness::open(WitnessConfig {
+            dir: folder.path().to_owned(),
+            name: Some("w.example".to_owned()),
+            logs: vec![vkey(dir).trim().to_owned()],
+        });
+        Self {
+            witness: witness.unwrap(),
+            _folder: folder,
+        }
+    }
+
+    /// The checkpoint that it keeps; empty if it has seen none.
+    fn kept(&self) -> String {
+        let kept = self.witness.checkpoint(&origin_hash());
+        String::from_utf8(kept.unwrap_or_default()).unwrap()
+    }
+
+    /// Waits until it has seen so many records.
+    fn has_seen(&self, size: u64) {
+        let line = size.to_string();
+        let start = Instant::now();
+        while self.kept().lines().nth(1) != Some(&line) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", self.kept());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn policy(&self, dir: &Path) -> Policy {
+        policy(dir, &self.witness.vkey())
+    }
+}
+
+impl Transport for Witnessing {
+    fn get(&self, url: &str, _: Bounds) -> Result<Answer, TransportError> {
+        let hash = url.strip_prefix(URL).unwrap().strip_prefix('/').unwrap();
+        let kept = self
+            .witness
+            .checkpoint(hash.strip_suffix("/checkpoint").unwrap());
+        Ok(Answer {
+            status: if kept.is_some() { 200 } else { 404 },
+            content_type: None,
+            body: kept.unwrap_or_default(),
+        })
+    }
+
+    fn post(&self, url: &str, body: &[u8], _: Bounds) -> Result<Answer, TransportError> {
+        assert_eq!(url, format!("{URL}/add-checkpoint"));
+        let now = Time::from_millis(SEEN_AT * 1000);
+        let seen = self.witness.add_checkpoint(body, now);
+        Ok(Answer {
+            status: if seen.is_ok() { 200 } else { 422 },
+            content_type: None,
+            body: seen.unwrap_or_default().into_bytes(),
+        })
+    }
+}
+
+fn origin_hash() -> String {
+    let digest = Sha256::digest(ORIGIN);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// What witnesses keep, by URL.
 #[derive(Default)]
@@ -36,10 +121,8 @@ impl Kept {
     }
 
     fn put(&mut self, url: &str, status: u16, body: &str) {
-        let origin = Sha256::digest(ORIGIN);
-        let origin: String = origin.iter().map(|byte| format!("{byte:02x}")).collect();
         self.0.insert(
-            format!("{url}/{origin}/checkpoint"),
+            format!("{url}/{}/checkpoint", origin_hash()),
             Answer {
                 status,
                 content_type: None,
@@ -66,13 +149,13 @@ impl Transport for Kept {
 const URL: &str = "https://w.example/witness";
 const SEEN_AT: u64 = 1_700_000_000;
 
-fn witness() -> Witness {
-    Witness::new("w.example", 1)
+fn witness() -> Signer {
+    Signer::new("w.example", 1)
 }
 
-/// A policy of the folder's log and the witness.
-fn policy(dir: &Path) -> Policy {
-    let (log, witness) = (vkey(dir), witness().vkey());
+/// A policy of the folder's log and a witness.
+fn policy(dir: &Path, witness: &str) -> Policy {
+    let log = vkey(dir);
     let file = format!("log {}\nwitness w {witness} {URL}/\nquorum w\n", log.trim());
     Policy::parse(file.as_bytes()).unwrap()
 }
@@ -132,13 +215,13 @@ fn holds_evidence(broken: &Broken, kept: &str) {
 #[test]
 fn a_truncated_log_is_found() {
     let dir = log();
-    let kept = witness().cosign(&checkpoint(dir.path()), SEEN_AT);
+    let witness = Witnessing::of(dir.path());
+    let policy = witness.policy(dir.path());
     let all = records(dir.path());
     assert_eq!(all.len(), 34);
     forge(dir.path(), &all[..29]);
     passes_without_a_witness(dir.path());
-    let asked = Kept::note(URL, &kept);
-    let broken = verify_with(dir.path(), &policy(dir.path()), Some(&asked)).unwrap_err();
+    let broken = verify_with(dir.path(), &policy, Some(&witness)).unwrap_err();
     assert!(
         matches!(
             broken,
@@ -150,10 +233,10 @@ fn a_truncated_log_is_found() {
         ),
         "{broken}"
     );
-    holds_evidence(&broken, &kept);
+    holds_evidence(&broken, &witness.kept());
     // So is it where what the witnesses signed is still beside it.
-    fs::write(dir.path().join("log/witnessed"), &kept).unwrap();
-    let broken = verify_with(dir.path(), &policy(dir.path()), None).unwrap_err();
+    fs::write(dir.path().join("log/witnessed"), witness.kept()).unwrap();
+    let broken = verify_with(dir.path(), &policy, None).unwrap_err();
     assert!(
         matches!(broken, Broken::RolledBack { known: 34, .. }),
         "{broken}"
@@ -164,26 +247,34 @@ fn a_truncated_log_is_found() {
 fn a_log_that_was_rolled_back_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, _) = open(dir.path());
+    let witness = Arc::new(Witnessing::new(dir.path()));
+    let policy = witness.policy(dir.path());
+    let asked: Arc<dyn Transport> = witness.clone();
+    writer.ask_witnesses(policy.clone(), asked).unwrap();
     whole_run(&writer, 1, 2);
     writer.checkpoint_now().unwrap();
+    witness.has_seen(7);
+    let first = dir.path().join("log/witnessed");
+    let start = Instant::now();
+    while !first.exists() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let earlier = tempfile::tempdir().unwrap();
     copy(dir.path(), earlier.path());
     whole_run(&writer, 2, 2);
+    writer.checkpoint_now().unwrap();
+    witness.has_seen(14);
     writer.close();
-    let kept = witness().cosign(&checkpoint(dir.path()), SEEN_AT);
     // Every file is as it once was, with what the witness signed then.
-    let signed = witness().cosign(&checkpoint(earlier.path()), SEEN_AT - 60);
-    fs::write(earlier.path().join("log/witnessed"), signed).unwrap();
     passes_without_a_witness(earlier.path());
-    let policy = policy(dir.path());
     let report = verify_with(earlier.path(), &policy, None).unwrap();
     let said = report.unknown.join("\n");
     assert!(
         said.contains("was cut back to what witnesses saw earlier"),
         "{said}"
     );
-    let asked = Kept::note(URL, &kept);
-    let broken = verify_with(earlier.path(), &policy, Some(&asked)).unwrap_err();
+    let broken = verify_with(earlier.path(), &policy, Some(&*witness)).unwrap_err();
     assert!(
         matches!(
             broken,
@@ -195,14 +286,15 @@ fn a_log_that_was_rolled_back_is_found() {
         ),
         "{broken}"
     );
-    holds_evidence(&broken, &kept);
+    holds_evidence(&broken, &witness.kept());
 }
 
 #[test]
 fn a_forked_log_is_found() {
     let dir = log();
-    let seen = witness().cosign(&checkpoint(dir.path()), SEEN_AT);
-    let policy = policy(dir.path());
+    let witness = Witnessing::of(dir.path());
+    let policy = witness.policy(dir.path());
+    let seen = witness.kept();
     // The same key, other records, and more of them.
     let fork = tempfile::tempdir().unwrap();
     fs::create_dir(fork.path().join("keys")).unwrap();
@@ -218,8 +310,7 @@ fn a_forked_log_is_found() {
     }
     writer.close();
     passes_without_a_witness(fork.path());
-    let asked = Kept::note(URL, &seen);
-    let broken = verify_with(fork.path(), &policy, Some(&asked)).unwrap_err();
+    let broken = verify_with(fork.path(), &policy, Some(&witness)).unwrap_err();
     assert!(
         matches!(broken, Broken::Forked { size: 34, .. }),
         "{broken}"
@@ -236,7 +327,7 @@ fn a_forked_log_is_found() {
         .into_bytes();
     forge(forged.path(), &altered);
     passes_without_a_witness(forged.path());
-    let broken = verify_with(forged.path(), &policy, Some(&asked)).unwrap_err();
+    let broken = verify_with(forged.path(), &policy, Some(&witness)).unwrap_err();
     assert!(
         matches!(broken, Broken::Forked { size: 34, .. }),
         "{broken}"
@@ -264,7 +355,7 @@ fn a_forked_log_is_found() {
 #[test]
 fn the_report_says_up_to_where_witnesses_have_seen_the_log() {
     let dir = log();
-    let policy = policy(dir.path());
+    let policy = policy(dir.path(), &witness().vkey());
     let none = verify_with(dir.path(), &policy, None).unwrap_err();
     assert!(matches!(none, Broken::Unwitnessed { .. }), "{none}");
     // In the checkpoint itself.
@@ -322,7 +413,7 @@ fn a_witness_that_cannot_be_asked_is_a_caveat() {
     let dir = log();
     let cosigned = witness().cosign(&checkpoint(dir.path()), SEEN_AT);
     fs::write(dir.path().join("log/checkpoint"), &cosigned).unwrap();
-    let policy = policy(dir.path());
+    let policy = policy(dir.path(), &witness().vkey());
     let said = |kept: &Kept| {
         let report = verify_with(dir.path(), &policy, Some(kept)).unwrap();
         assert!(report.asked.is_empty());
@@ -346,7 +437,7 @@ fn a_witness_that_cannot_be_asked_is_a_caveat() {
     let other = log();
     let other = witness().cosign(&checkpoint(other.path()), SEEN_AT);
     assert!(said(&answer(200, &other)).contains("has not signed it"));
-    let forged = Witness::new("w.example", 2).cosign(&plain, SEEN_AT);
+    let forged = Signer::new("w.example", 2).cosign(&plain, SEEN_AT);
     assert!(said(&answer(200, &forged)).contains("has not signed that itself"));
 }
 

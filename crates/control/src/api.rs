@@ -9,7 +9,10 @@ use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod search;
 mod text;
+
+pub use search::{Answer, Hit, IndexState, Reindexed, Reindexing, Search};
 
 /// `POST /v1/runs`: opens a run. Only on the Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
 use crate::token::Token;
 
+mod search;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,6 +55,11 @@ pub enum ClientError {
     /// It did not answer in time.
     #[error("the gateway at {0} did not answer in {seconds} s", seconds = ANSWER_TIME_MAX.as_secs())]
     TimedOut(String),
+    /// The gateway cannot make its index.
+    #[error(
+        "the gateway cannot make the index: {0}; it tries again by itself, and its log says more"
+    )]
+    NoIndex(String),
     /// What answered is no gateway, or one of another version.
     #[error("what answers at {place} is not a gateway that this version understands: {reason}")]
     NotUnderstood {

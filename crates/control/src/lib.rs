@@ -9,6 +9,7 @@
 pub mod api;
 pub mod client;
 mod clock;
+mod index;
 mod limits;
 mod live;
 mod names;
@@ -23,6 +24,7 @@ mod token;
 mod trail;
 mod witness;
 
+pub use index::{ReindexError, reindex};
 pub use live::Live;
 pub use registry::{
     AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,

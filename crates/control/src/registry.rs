@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::{RunState, Summary, Which};
 use crate::clock;
+use crate::index::Index;
 use crate::limits::{END_TIME_MAX, TICK};
 use crate::live::{Live, Slot, lock};
 use crate::store::{Store, StoreError};
@@ -61,6 +62,7 @@ struct Inner {
     engine: Arc<Engine>,
     log: Log,
     store: Store,
+    index: Index,
     slots: Mutex<Slots>,
     runtime: Handle,
 }
@@ -94,6 +96,7 @@ impl Registry {
         let store = blocking(move || Store::open(&path)).await?;
         leftover::close(&log, &store, recovered).await?;
         let registry = Self(Arc::new(Inner {
+            index: Index::start(&settings.data, log.reader()),
             settings,
             engine,
             log,
@@ -155,6 +158,11 @@ impl Registry {
     /// Reads the record.
     pub fn reader(&self) -> Reader {
         self.0.log.reader()
+    }
+
+    /// The index of the record.
+    pub(crate) fn index(&self) -> &Index {
+        &self.0.index
     }
 
     /// The key that checks the log.

@@ -132,13 +132,18 @@ impl Forward {
                     self.ready.extend(frames.into_iter().map(Ready::Wal));
                     continue;
                 }
-                if let Some(tail) = self.following_segment()? {
+                // One in which nothing was written yet is followed by none.
+                let is_new = tail.base() == self.next;
+                if !is_new && let Some(tail) = self.following_segment()? {
                     self.tail = Some(tail);
                     continue;
                 }
             }
             let covered = self.reader.covered()?;
-            self.next = self.next.max(self.reader.pruned()?);
+            let pruned = self.reader.pruned()?;
+            if self.next < pruned {
+                (self.next, self.tail) = (pruned, None);
+            }
             if self.next < covered {
                 // The segment that came after the tail's has been removed meanwhile.
                 self.tail = None;

@@ -17,6 +17,8 @@ const HEAD: usize = 8;
 #[derive(Debug)]
 pub(super) struct Tail {
     file: File,
+    /// The index of the segment's first frame.
+    base: u64,
     /// Where the next frame begins.
     offset: u64,
     /// The index of the next frame.
@@ -29,12 +31,18 @@ impl Tail {
         match File::open(path) {
             Ok(file) => Ok(Some(Self {
                 file,
+                base,
                 offset: HEAD_LEN,
                 next: base,
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The index of the segment's first frame.
+    pub(super) fn base(&self) -> u64 {
+        self.base
     }
 
     /// The index of the frame that is read next.

@@ -259,7 +259,7 @@ fn in_rfc_3339<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Er
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use ed25519_dalek::{Signer as _, SigningKey};
@@ -267,7 +267,7 @@ mod tests {
     use super::super::key::tests::vkey;
     use super::*;
 
-    pub(super) fn key(name: &str, kind: u8, seed: u8) -> String {
+    pub(crate) fn key(name: &str, kind: u8, seed: u8) -> String {
         let public = SigningKey::from_bytes(&[seed; 32]).verifying_key();
         vkey(name, kind, public.as_bytes())
     }

@@ -48,6 +48,8 @@ pub struct Report {
     pub erased: Vec<String>,
     /// The log that this one continues, and where that one ended.
     pub continues: Option<Predecessor>,
+    /// Those that it continues, checked, from the last one back, as far as they are kept beside it.
+    pub predecessors: Vec<Report>,
     /// The log that continues this one.
     pub continued_by: Option<Successor>,
     /// The run that was asked about, if the log has it.

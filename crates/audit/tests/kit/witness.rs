@@ -38,6 +38,7 @@ impl Witness {
 
     fn id(&self) -> [u8; 4] {
         let named = [self.name.as_bytes(), b"\n", &self.material()].concat();
-        Sha256::digest(named)[..4].try_into().unwrap()
+        let digest: [u8; 32] = Sha256::digest(named).into();
+        *digest.first_chunk().unwrap()
     }
 }

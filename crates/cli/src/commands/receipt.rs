@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bailiwick_audit::{Entry, ProofFile, ReadError, Reader};
+use bailiwick_audit::{Entry, ProofFile, Reader};
 use bailiwick_control::client::Client;
 use clap::Args;
 
@@ -93,7 +93,8 @@ fn find(reader: &Reader, name: &str) -> Result<Entry, Failure> {
     let found = reader.record(&name)?;
     found.ok_or_else(|| {
         Failure::new(format!("the log has no record `{name}`")).help(
-            "a record's name is RUN/NUMBER, or its digest; `bailiwick trail RUN` shows the numbers",
+            "a record's name is RUN/NUMBER, or its digest; `bailiwick trail RUN` shows the numbers. \
+             Of a record that was pruned only receipts made before are left",
         )
     })
 }
@@ -134,10 +135,4 @@ fn serves(data: &Path) -> bool {
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
     let written = std::fs::File::create(file).and_then(|mut open| open.write_all(text.as_bytes()));
     written.map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))
-}
-
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        Failure::new(error)
-    }
 }

@@ -1,11 +1,14 @@
 //! `bailiwick verify`: checks the log, trusting nobody.
 
+mod words;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bailiwick_audit::{
-    Broken, DirSource, Policy, Report, RunState, Source, Transport, Verification, VerifyOptions,
+    Broken, DirSource, Policy, Report, Source, Transport, Verification, VerifyOptions,
+    verify_predecessors,
 };
 use bailiwick_control::client::Client;
 use bailiwick_run::RunId;
@@ -18,7 +21,7 @@ use crate::commands::trust::{self, TrustArgs};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::http::Http;
-use crate::render::{self, Meter, clean, clean_lines, count, style};
+use crate::render::{self, Meter, clean, clean_lines, style};
 
 /// Check every record, hash, chain and signature of the log
 ///
@@ -122,7 +125,10 @@ impl Verify {
             policy => (trust::accept(policy, &own_key(&data)?)?, true),
         };
         let checked = self.check(&DirSource::new(log), &policy, options)?;
-        Ok((checked, own_key))
+        Ok((
+            checked.and_then(|report| with_predecessors(&data, &policy, report)),
+            own_key,
+        ))
     }
 
     fn over_network(
@@ -186,7 +192,7 @@ impl Verify {
         if self.json {
             render::print_json(&Verdict::Whole(report))?;
         } else {
-            render::print(&describe(report, own_key))?;
+            render::print(&words::whole(report, own_key))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -202,8 +208,12 @@ impl Verify {
         } else {
             let style = style::DENIED;
             let mut text = format!("{style}✗ broken:{style:#} {}\n", clean(&message));
-            for line in evidence.into_iter().flat_map(clean_lines) {
-                text.push_str(&format!("  | {line}\n"));
+            if let Some(note) = evidence {
+                // As it is, to be copied.
+                text.push('\n');
+                for line in clean_lines(note) {
+                    text.push_str(&format!("{line}\n"));
+                }
             }
             render::print(&text)?;
         }
@@ -236,6 +246,15 @@ impl Source for Published {
     }
 }
 
+/// Checks what the log continues, as far as it is kept beside it.
+fn with_predecessors(data: &Path, policy: &Policy, mut report: Report) -> Result<Report, Broken> {
+    let log = (policy.logs().iter()).find(|log| log.name() == report.origin);
+    if let Some(log) = log {
+        report.predecessors = verify_predecessors(data, &report, log.vkey())?;
+    }
+    Ok(report)
+}
+
 fn own_key(data: &Path) -> Result<String, Failure> {
     let file = data.join("log.vkey");
     std::fs::read_to_string(&file).map_err(|error| {
@@ -261,154 +280,4 @@ fn save(file: &Path, checkpoint: &str) -> Result<(), Failure> {
             file.display()
         ))
     })
-}
-
-fn describe(report: &Report, own_key: bool) -> String {
-    let (fine, dim) = (style::FINE, style::DIM);
-    let mut text = format!(
-        "{fine}✓ whole:{fine:#} {} of {}, signed under one checkpoint\n",
-        count(report.records, "record"),
-        clean(&report.origin),
-    );
-    let mut line = |words: String| text.push_str(&format!("  {words}\n"));
-    if let Some(witnessed) = &report.witnessed {
-        let by = witnessed.by.iter();
-        let by: Vec<String> = by
-            .map(|seen| format!("{} by {}", clean(&seen.witness), seen.time))
-            .collect();
-        line(format!(
-            "witnesses have seen {}: {}",
-            match witnessed.after {
-                0 => "all of it".to_owned(),
-                _ => format!("the first {}", count(witnessed.records, "record")),
-            },
-            by.join(", ")
-        ));
-        if witnessed.after > 0 {
-            let after = count(witnessed.after, "record");
-            line(format!(
-                "{after} after that have the log's own signature alone"
-            ));
-        }
-    }
-    for agreement in &report.asked {
-        line(format!(
-            "asked now, {} keeps a checkpoint of the first {} of this very log",
-            clean(&agreement.witness),
-            count(agreement.records, "record")
-        ));
-    }
-    if let Some(resumed) = &report.resumed {
-        line(format!(
-            "the first {} were verified before and not read again; {} began in them, followed from \
-             there",
-            count(resumed.skipped, "record"),
-            count(resumed.joined, "run")
-        ));
-    }
-    if let Some(before) = &report.continues {
-        line(format!(
-            "it continues the log {}, which ended with {}",
-            clean(&before.origin),
-            count(before.size, "record")
-        ));
-    }
-    if let Some(next) = &report.continued_by {
-        line(format!(
-            "it is continued by the log {}, with the key {}",
-            clean(&next.origin),
-            clean(&next.vkey)
-        ));
-    }
-    if report.pruned > 0 {
-        line(format!(
-            "the first {} were pruned, as the log says itself: their hashes are whole, what they \
-             said is gone; {} began in them",
-            count(report.pruned, "record"),
-            count(report.runs_cut, "run")
-        ));
-    }
-    if !report.erased.is_empty() {
-        line(format!(
-            "payloads were erased of {}: {}",
-            count(report.erased.len() as u64, "run"),
-            clean(&report.erased.join(", "))
-        ));
-    }
-    if let Some(time) = &report.last_time {
-        line(format!("the last is of {}", clean(time)));
-    }
-    line(format!(
-        "{} closed, {} open",
-        count(report.runs_closed, "run"),
-        report.runs_open
-    ));
-    if let Some(run) = &report.run {
-        let state = match run.state {
-            RunState::Closed => "closed",
-            RunState::Open => "open",
-        };
-        line(format!(
-            "{}: {state}, {} without a gap{}",
-            clean(&run.run),
-            count(run.records, "record"),
-            match run.begins_before {
-                true => ", from the first that was not pruned",
-                false => "",
-            }
-        ));
-    }
-    if report.without_outcome > 0 {
-        line(format!(
-            "{} allowed of which no outcome is recorded",
-            count(report.without_outcome, "call")
-        ));
-    }
-    if report.pruned > 0 {
-        line(format!(
-            "{} at the beginning pruned, as the log says itself; {} began before",
-            count(report.pruned, "record"),
-            count(report.runs_cut, "run")
-        ));
-    }
-    if !report.erased.is_empty() {
-        line(format!(
-            "the payloads of {} erased: {}",
-            count(report.erased.len() as u64, "run"),
-            clean(&report.erased.join(", "))
-        ));
-    }
-    if let Some(log) = &report.continues {
-        line(format!(
-            "it continues {}, which ended with {}",
-            clean(&log.origin),
-            count(log.size, "record")
-        ));
-    }
-    if let Some(log) = &report.continued_by {
-        line(format!("it is continued by {}", clean(&log.origin)));
-    }
-    if report.tail > 0 {
-        let records = count(report.tail, "record");
-        line(format!(
-            "{records} not covered by a checkpoint yet, in whole chains"
-        ));
-    }
-    if report.torn_bytes > 0 {
-        let bytes = count(report.torn_bytes, "byte");
-        line(format!(
-            "{bytes} at the end belong to nothing that was confirmed"
-        ));
-    }
-    let mut caveat = |words: &str| text.push_str(&format!("  {dim}{}{dim:#}\n", clean(words)));
-    for unknown in &report.unknown {
-        caveat(unknown);
-    }
-    if own_key {
-        caveat(
-            "checked with the key that lies beside the log: that the log agrees with itself; \
-             --key checks it with one that was kept elsewhere",
-        );
-    }
-    text
 }

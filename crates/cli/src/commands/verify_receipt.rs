@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commands::show::Page;
+use crate::commands::page::Page;
 use crate::commands::trust::TrustArgs;
 use crate::failure::Failure;
 use crate::render::{self, clean, count, style};
@@ -51,7 +51,7 @@ impl VerifyReceipt {
             Ok(proven) => {
                 let has_witnesses = !policy.needs_no_witness();
                 if self.json {
-                    render::print_json(&Verdict::whole(&proven, has_witnesses))?;
+                    render::print_json(&Verdict::Whole(&Whole::new(&proven, has_witnesses)))?;
                 } else {
                     render::print(&describe(&proven, has_witnesses))?;
                 }
@@ -89,27 +89,29 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 #[derive(Serialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 enum Verdict<'a> {
-    Whole {
-        id: String,
-        digest: String,
-        index: u64,
-        record: Value,
-        origin: &'a str,
-        records: u64,
-        root: String,
-        quorum: Option<bool>,
-        witnesses: &'a [Cosigned],
-        unknown: Vec<&'static str>,
-    },
-    Broken {
-        message: &'a str,
-    },
+    Whole(&'a Whole<'a>),
+    Broken { message: &'a str },
 }
 
-impl<'a> Verdict<'a> {
-    fn whole(proven: &'a Proven, has_witnesses: bool) -> Self {
+#[derive(Serialize)]
+struct Whole<'a> {
+    id: String,
+    digest: String,
+    index: u64,
+    record: Value,
+    origin: &'a str,
+    records: u64,
+    root: String,
+    /// Nothing if the policy asks for no witness.
+    quorum: Option<bool>,
+    witnesses: &'a [Cosigned],
+    unknown: Vec<&'static str>,
+}
+
+impl<'a> Whole<'a> {
+    fn new(proven: &'a Proven, has_witnesses: bool) -> Self {
         let (entry, checkpoint) = (&proven.entry, &proven.checkpoint);
-        Self::Whole {
+        Self {
             id: entry.id(),
             digest: entry.digest().to_string(),
             index: entry.index,

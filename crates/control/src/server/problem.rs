@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bailiwick_audit::ReadError;
 
 use crate::api::Problem;
+use crate::index::SearchError;
 use crate::registry::{AttachError, EndError, EraseError, OpenRunError, PruneRunsError};
 use crate::store::StoreError;
 
@@ -147,5 +148,19 @@ impl From<ReadError> for Refusal {
             "record",
             error.to_string(),
         )
+    }
+}
+
+impl From<SearchError> for Refusal {
+    fn from(error: SearchError) -> Self {
+        let (status, kind) = match &error {
+            SearchError::Query(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            SearchError::TooSlow => (StatusCode::UNPROCESSABLE_ENTITY, "too-slow"),
+            SearchError::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-searches"),
+            SearchError::NotReady | SearchError::Damaged | SearchError::Failed(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "index")
+            }
+        };
+        Self::new(status, kind, error.to_string())
     }
 }

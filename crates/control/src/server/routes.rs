@@ -18,9 +18,11 @@ use super::guard::{Guard, Local, check};
 use super::problem::Refusal;
 use super::{ServerSettings, attach, log};
 use crate::api::{
-    Erased, Health, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference, RunDetail, RunList,
-    Sort, Summary, TaskDetail, TaskInfo, TaskList, Trail, TrailRecord, Which, Words,
+    Answer as Found, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned,
+    Reference, Reindexing, RunDetail, RunList, Search, Sort, Summary, TaskDetail, TaskInfo,
+    TaskList, Trail, TrailRecord, Which, Words,
 };
+use crate::index::{Query as SearchQuery, SearchError};
 use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
 use crate::registry::{EndError, EraseError, Opening, PruneRunsError, Registry, blocking};
 use crate::token::Token;
@@ -69,6 +71,9 @@ pub(super) fn router(
         .route("/v1/records/{run}/{seq}", get(show_record))
         .route("/v1/log/prune", post(prune_log))
         .route("/v1/gateway/trail", get(gateway_trail))
+        .route("/v1/search", get(search))
+        .route("/v1/index", get(show_index))
+        .route("/v1/reindex", post(reindex))
         .route("/v1/tasks", get(list_tasks))
         .route("/v1/tasks/{name}", get(show_task))
         .route("/log/{*path}", get(log_file))
@@ -249,6 +254,21 @@ async fn show_record(
         ))
     })?;
     Ok(Json(record))
+}
+
+async fn search(State(app): Api, query: Result<Query<Search>, QueryRejection>) -> Answer<Found> {
+    let Query(search) = query.map_err(bad_query)?;
+    let query = SearchQuery::new(search).map_err(SearchError::from)?;
+    Ok(Json(app.registry.index().search(query).await?))
+}
+
+async fn show_index(State(app): Api) -> Json<IndexState> {
+    Json(app.registry.index().state())
+}
+
+async fn reindex(State(app): Api, Local(_): Local) -> (StatusCode, Json<Reindexing>) {
+    let rebuild = app.registry.index().rebuild();
+    (StatusCode::ACCEPTED, Json(Reindexing { rebuild }))
 }
 
 async fn list_tasks(State(app): Api) -> Json<TaskList> {

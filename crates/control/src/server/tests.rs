@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{BindError, Server, ServerSettings};
-use crate::api::{OpenRequest, Problem, RunState, Which};
+use crate::api::{OpenRequest, Problem, RunState, Search, Which};
 use crate::client::{Client, ClientError};
 use crate::testing::{House, Running, mode, soon};
 use crate::token::Token;
@@ -251,6 +251,7 @@ async fn over_tcp_one_can_look_and_nothing_more() {
         ("POST", "/v1/runs".to_owned()),
         ("DELETE", format!("/v1/runs/{run}")),
         ("POST", format!("/v1/runs/{run}/revoke")),
+        ("POST", "/v1/reindex".to_owned()),
         ("GET", format!("/v1/runs/{run}/attach")),
     ] {
         let (status, text) = served.raw(&ask(method, "127.0.0.1", &path)).await;
@@ -305,6 +306,62 @@ async fn the_log_is_published_as_it_is() {
         .raw(&get("/log/tile/%2e%2e/%2e%2e/keys/log.key"))
         .await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn the_record_is_searched_from_near_and_far() {
+    let served = Served::new().await;
+    let client = served.client().await;
+    let run = client.open(&request(false)).await.unwrap().run;
+    client.revoke(&run).await.unwrap();
+    let url = format!("http://{}", served.network);
+    let token = served.token().header();
+    let far = Client::over_network(&url, token.trim_start_matches("Bearer ")).unwrap();
+    for client in [&client, &far] {
+        // What the launcher said is in a payload, and found like the rest.
+        let search = Search {
+            words: Some("a reaso* & \"reason\"".into()),
+            run: Some(run.to_string()),
+            since: Some(bailiwick_run::Time::from_millis(1)),
+            limit: Some(5),
+            ..Search::default()
+        };
+        let answer = client.search(&search).await.unwrap();
+        assert!(answer.complete && !answer.more);
+        let found: Vec<_> = answer.hits.iter().map(|hit| hit.r#type.as_str()).collect();
+        assert_eq!(found, ["run.opened"]);
+        let all = client.search(&Search::default()).await.unwrap();
+        let states: Vec<_> = all.hits.iter().map(|hit| hit.state.as_deref()).collect();
+        assert_eq!(states, [Some("revoked"), None]);
+    }
+    let rebuilt = client.reindex().await.unwrap();
+    assert_eq!(rebuilt.records, 2);
+    assert_eq!(far.index().await.unwrap().rebuilds, 1);
+    assert_eq!(
+        client.search(&Search::default()).await.unwrap().hits.len(),
+        2
+    );
+
+    let get = |path: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let long = format!("/v1/search?words={}", "x".repeat(2_000));
+    for (path, says) in [
+        ("/v1/search?words=%22%00--", "no letter or digit"),
+        ("/v1/search?run=last", "neither a run's id"),
+        ("/v1/search?since=yesterday", "RFC 3339"),
+        ("/v1/search?limit=-1", "invalid digit"),
+        ("/v1/search?limit=99999999999", "number too large"),
+        ("/v1/search?sql=DROP", "unknown field"),
+        ("/v1/search?denied=perhaps", "true"),
+        (long.as_str(), "at most 1024"),
+    ] {
+        let (status, text) = served.raw(&get(path)).await;
+        assert_eq!(status, 400, "{path}: {text}");
+        assert!(text.contains(says), "{path}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,222 @@
+//! The index: what the log says, arranged so that it can be searched. It follows the log, is never
+//! ahead of it, and never the truth: whatever is wrong with it, it is made anew from the log alone.
+//!
+//! One thread writes it, behind everything that serves calls. It remembers how many records it has
+//! taken and the digest of the last, in the same transaction as those records, so that after a crash
+//! it goes on where it was, and notices when it is next to another log.
+//!
+//! It also holds words of payloads, in clear: the file is for its owner alone, beside the keys that
+//! open the payloads. Where a run's payloads are erased their words go from here too.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bailiwick_audit::Reader;
+use rusqlite::InterruptHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::api::{Answer, IndexState, Reindexed};
+use crate::limits::{INDEX_WAIT_MAX, SEARCH_TIME_MAX, SEARCHES_AT_ONCE_MAX};
+use crate::live::lock;
+use crate::registry::blocking;
+
+mod file;
+mod follow;
+mod logs;
+mod offline;
+mod projection;
+mod query;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use query::{Found, QueryError};
+pub(crate) use query::{NotAQuery, Query};
+
+pub use offline::{ReindexError, reindex};
+
+/// The index of a log that a gateway has open.
+pub(crate) struct Index {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    searches: Arc<Semaphore>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread and those who ask share.
+struct Shared {
+    stop: AtomicBool,
+    /// How many times the index was to be made anew.
+    rebuilds: AtomicU64,
+    /// Held by those who search, and alone by whoever removes the file.
+    file: RwLock<()>,
+    /// Breaks off whatever SQLite is doing in the thread.
+    interrupt: Mutex<Option<InterruptHandle>>,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far the index is.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// There is a file with tables in it.
+    ready: bool,
+    records: u64,
+    /// Everything that was recorded before this moment is in the index.
+    caught_up: Option<Instant>,
+    /// How many of the rebuilds that were asked for are done.
+    rebuilds: u64,
+    rebuilt: Option<Reindexed>,
+    failure: Option<String>,
+}
+
+/// Why a search has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SearchError {
+    #[error(transparent)]
+    Query(#[from] NotAQuery),
+    #[error(
+        "the search took longer than {seconds} s and was given up; say more words, or narrow it by \
+         run, task or time", seconds = SEARCH_TIME_MAX.as_secs()
+    )]
+    TooSlow,
+    #[error("{SEARCHES_AT_ONCE_MAX} searches are going on already; try again in a moment")]
+    TooMany,
+    #[error("there is no index yet; try again in a moment")]
+    NotReady,
+    #[error("the index was damaged and is being made anew from the record; try again in a while")]
+    Damaged,
+    #[error("the index cannot be used: {0}; the gateway goes on without it, and its log says more")]
+    Failed(String),
+}
+
+impl Index {
+    /// Where a data folder has it.
+    pub(crate) fn path(data: &Path) -> PathBuf {
+        data.join("index.sqlite")
+    }
+
+    /// Begins to follow the log of a data folder. Nothing that goes wrong with the index keeps the
+    /// gateway from its work.
+    pub(crate) fn start(data: &Path, reader: Reader) -> Self {
+        let (sender, progress) = watch::channel(Progress::default());
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            rebuilds: AtomicU64::new(0),
+            file: RwLock::new(()),
+            interrupt: Mutex::new(None),
+            progress: sender,
+        });
+        let path = Self::path(data);
+        let follower = follow::Follower::new(path.clone(), reader, Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("control-index".into())
+            .spawn(move || follower.run())
+            .inspect_err(|error| tracing::error!(%error, "there is no index of the record"));
+        Self {
+            path,
+            shared,
+            progress,
+            searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE_MAX)),
+            thread: thread.ok(),
+        }
+    }
+
+    /// Searches. Waits a little until everything is in the index that is in the log now; the answer
+    /// says if that was not enough.
+    pub(crate) async fn search(&self, query: Query) -> Result<Answer, SearchError> {
+        let place = Arc::clone(&self.searches).try_acquire_owned();
+        let place = place.map_err(|_| SearchError::TooMany)?;
+        let (progress, complete) = self.catch_up().await;
+        if !progress.ready {
+            return Err(match progress.failure {
+                Some(failure) => SearchError::Failed(failure),
+                None => SearchError::NotReady,
+            });
+        }
+        let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
+        let found = blocking(move || {
+            let _not_removed = (shared.file.read()).unwrap_or_else(PoisonError::into_inner);
+            let found = query.run(&path);
+            drop(place);
+            found
+        });
+        match found.await {
+            Ok(Found {
+                hits,
+                more,
+                records,
+            }) => Ok(Answer {
+                hits,
+                more,
+                records,
+                complete,
+            }),
+            Err(QueryError::TooSlow) => Err(SearchError::TooSlow),
+            Err(QueryError::Index(error)) if error.is_damage() => {
+                tracing::warn!("a search found the index of the record damaged: {error}");
+                self.rebuild();
+                Err(SearchError::Damaged)
+            }
+            Err(QueryError::Index(error)) => Err(SearchError::Failed(error.to_string())),
+        }
+    }
+
+    /// Has the index made anew. [`state`](Self::state) says when that is done: when it counts as
+    /// many rebuilds as this returns.
+    pub(crate) fn rebuild(&self) -> u64 {
+        let number = self.shared.rebuilds.fetch_add(1, Ordering::AcqRel) + 1;
+        self.wake();
+        number
+    }
+
+    /// How far the index is.
+    pub(crate) fn state(&self) -> IndexState {
+        let progress = self.progress.borrow().clone();
+        IndexState {
+            records: progress.records,
+            rebuilds: progress.rebuilds,
+            rebuilt: progress.rebuilt,
+            failure: progress.failure,
+        }
+    }
+
+    /// Waits until everything that is recorded now is in the index, but not for long; whether it is.
+    async fn catch_up(&self) -> (Progress, bool) {
+        let asked = Instant::now();
+        self.wake();
+        let mut progress = self.progress.clone();
+        // What is borrowed keeps the thread from going on, and is given back at once.
+        let caught_up = async {
+            let caught_up = |progress: &Progress| progress.caught_up >= Some(asked);
+            progress.wait_for(caught_up).await.is_ok()
+        };
+        let complete = timeout(INDEX_WAIT_MAX, caught_up).await.unwrap_or(false);
+        (self.progress.borrow().clone(), complete)
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Index {
+    /// Waits for the thread: what comes next may be another index over the same file.
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(interrupt) = &*lock(&self.shared.interrupt) {
+            interrupt.interrupt();
+        }
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has nothing more to say; the next start finds the file as it is.
+            drop(thread.join());
+        }
+    }
+}

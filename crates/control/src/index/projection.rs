@@ -1,0 +1,232 @@
+//! The log, projected into the file, a batch at a time.
+
+use std::path::Path;
+
+use bailiwick_audit::{Entry, ReadError, Reader};
+use rusqlite::{Connection, InterruptHandle, Transaction, params};
+
+use super::file::{self, IndexError};
+use super::logs::{Logs, Numbered};
+use super::row::{Removed, Row};
+use crate::limits::{INDEX_BATCH_BYTES_MAX, INDEX_BATCH_RECORDS_MAX};
+
+/// An index that is being written, and the log at its place.
+pub(super) struct Projection {
+    connection: Connection,
+    log: Logs,
+    /// Traces of what was removed may still be in the file.
+    scrub: bool,
+    unread: u64,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There was enough to do, and there may be more.
+    On,
+    /// The log had no more.
+    End,
+}
+
+impl Projection {
+    /// Opens an index and checks that it is of this log.
+    ///
+    /// # Errors
+    /// If it cannot be used; [`IndexError::is_damage`] says whether one made anew could.
+    pub(super) fn open(path: &Path, reader: &Reader) -> Result<Self, IndexError> {
+        let connection = file::open(path)?;
+        let (records, digest, scrub) =
+            connection.query_row("SELECT records, digest, scrub FROM position", [], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get(2)?,
+                ))
+            })?;
+        let records = u64::try_from(records).unwrap_or(0);
+        let log = match records.checked_sub(1) {
+            None => Logs::from(reader, 0)?,
+            Some(last) => {
+                let mut log = Logs::from(reader, last)?;
+                match log.next()? {
+                    Some(found) if found.entry.digest().as_bytes()[..] == digest => log,
+                    Some(_) => return Err(IndexError::NotOfThisLog("it is of another log")),
+                    None => return Err(IndexError::NotOfThisLog("it has more than the log")),
+                }
+            }
+        };
+        Ok(Self {
+            connection,
+            log,
+            scrub,
+            unread: 0,
+        })
+    }
+
+    /// Breaks off what is being written.
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// How many records of the log are in the index.
+    pub(super) fn records(&self) -> u64 {
+        self.log.position()
+    }
+
+    /// How many payloads could not be read: they were erased, or their keys are elsewhere.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// Takes the next records, all or none of them. After an error the projection has to be opened
+    /// again.
+    pub(super) fn step(&mut self) -> Result<Step, IndexError> {
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        let mut end = Step::On;
+        while rows.len() < INDEX_BATCH_RECORDS_MAX && bytes < INDEX_BATCH_BYTES_MAX {
+            let Some(Numbered { number, entry }) = self.log.next()? else {
+                end = Step::End;
+                break;
+            };
+            let payload = self.payload(&entry)?;
+            let row = Row::new(number, &entry, payload.as_deref());
+            bytes += entry.bytes.len() + row.payload.len();
+            rows.push(row);
+        }
+        self.write(&rows)?;
+        Ok(end)
+    }
+
+    /// Removes the traces that removed words have left, if there are any.
+    pub(super) fn scrub(&mut self) -> Result<(), IndexError> {
+        if !self.scrub {
+            return Ok(());
+        }
+        // Deleting removes a word itself, but what tells one page of words from the next may go on
+        // showing its beginning, until those pages are written anew.
+        self.connection
+            .execute("INSERT INTO words (words) VALUES ('optimize')", [])?;
+        if file::truncate(&self.connection)? {
+            self.connection
+                .execute("UPDATE position SET scrub = 0", [])?;
+            self.scrub = false;
+        }
+        Ok(())
+    }
+
+    /// Nothing where the payload cannot be read by anybody any more.
+    fn payload(&mut self, entry: &Entry) -> Result<Option<Vec<u8>>, IndexError> {
+        match self.log.payload(entry) {
+            Ok(payload) => Ok(payload),
+            Err(
+                error @ (ReadError::Erased(_)
+                | ReadError::PayloadMissing(_)
+                | ReadError::PayloadAltered(_)),
+            ) => {
+                tracing::debug!(%error, "a payload is not in the index");
+                self.unread += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write(&mut self, rows: &[Row]) -> Result<(), IndexError> {
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        let transaction = self.connection.transaction()?;
+        let mut removed = false;
+        for row in rows {
+            insert(&transaction, row)?;
+            if let Some(what) = &row.removes {
+                removed = true;
+                match what {
+                    Removed::Payloads { run } => erase(&transaction, run)?,
+                    Removed::Records { before } => {
+                        let first = row.number.saturating_sub(row.place);
+                        prune(&transaction, first, first.saturating_add(*before))?;
+                    }
+                }
+            }
+        }
+        transaction.execute(
+            "UPDATE position SET records = ?1, digest = ?2, scrub = scrub OR ?3",
+            params![number(last.number + 1), last.digest, removed],
+        )?;
+        transaction.commit()?;
+        self.scrub |= removed;
+        Ok(())
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
+    let actions = serde_json::Value::from(row.actions.clone()).to_string();
+    transaction
+        .prepare_cached(
+            "INSERT INTO record (id, place, type, time, run, seq, launcher, task, target, verb, actions,
+             effect, reason, remedy, state, error, rows, masked, written)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        )?
+        .execute(params![
+            number(row.number),
+            number(row.place),
+            row.r#type,
+            number(row.time),
+            row.run,
+            number(row.seq),
+            row.launcher,
+            row.task,
+            row.target,
+            row.verb,
+            actions,
+            row.effect,
+            row.reason,
+            row.remedy,
+            row.state,
+            row.error,
+            row.rows.map(number),
+            row.masked.map(number),
+            !row.payload.is_empty(),
+        ])?;
+    transaction
+        .prepare_cached("INSERT INTO words (rowid, record, payload) VALUES (?1, ?2, ?3)")?
+        .execute(params![number(row.number), row.words(), row.payload])?;
+    Ok(())
+}
+
+/// Takes the words of a run's payloads out, so far as they are in.
+fn erase(transaction: &Transaction<'_>, run: &str) -> Result<(), IndexError> {
+    transaction.execute(
+        "UPDATE words SET payload = '' WHERE rowid IN
+         (SELECT id FROM record WHERE run = ?1 AND written = 1)",
+        [run],
+    )?;
+    transaction.execute(
+        "UPDATE record SET written = 0 WHERE run = ?1 AND written = 1",
+        [run],
+    )?;
+    Ok(())
+}
+
+/// Takes the records out whose numbers are from `first` up to `before`.
+fn prune(transaction: &Transaction<'_>, first: u64, before: u64) -> Result<(), IndexError> {
+    for table in [
+        "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
+        "DELETE FROM record WHERE id >= ?1 AND id < ?2",
+    ] {
+        transaction.execute(table, [number(first), number(before)])?;
+    }
+    Ok(())
+}
+
+/// Numbers of a record are below 2^53.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
