@@ -4,11 +4,34 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     dir: PathBuf,
+    /// Where keys and payloads are: the same folder, but for an archived log.
+    home: PathBuf,
 }
 
 impl Layout {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            home: dir.clone(),
+            dir,
+        }
+    }
+
+    /// Of a log that was rotated away into this folder.
+    pub(crate) fn archived(home: &Layout, dir: PathBuf) -> Self {
+        Self {
+            dir,
+            home: home.home.clone(),
+        }
+    }
+
+    /// Where logs are that were rotated away.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.dir.join("archive")
+    }
+
+    /// The one that is being rotated away.
+    pub(crate) fn archive_next(&self) -> PathBuf {
+        self.dir.join("archive/next")
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -44,7 +67,7 @@ impl Layout {
     }
 
     pub(crate) fn keys(&self) -> PathBuf {
-        self.dir.join("keys")
+        self.home.join("keys")
     }
 
     /// The key that signs the log, if it is kept here.
@@ -58,7 +81,7 @@ impl Layout {
     }
 
     pub(crate) fn payloads(&self) -> PathBuf {
-        self.dir.join("payloads")
+        self.home.join("payloads")
     }
 
     pub(crate) fn wal(&self) -> PathBuf {

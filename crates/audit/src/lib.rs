@@ -3,6 +3,7 @@
 //! - [`Log`] takes records and makes them durable. A [`Receipt`] exists only once its record
 //!   survived an `fdatasync`; whoever demands one demands that.
 //! - [`Reader`] looks at what was recorded.
+//! - [`Published`] hands it on to other systems, [`ocsf`] in their words.
 //! - [`verify`] checks it, trusting neither the operator nor the code that wrote it.
 //!
 //! The bytes on disk are described in `docs/log-format.md`.
@@ -22,16 +23,19 @@ mod log;
 mod memory;
 mod merkle;
 mod note;
+pub mod ocsf;
 mod open;
 mod payload;
 mod proof_file;
 mod prove;
 mod prune;
 mod publication;
+mod published;
 mod queue;
 mod reader;
 mod receipt;
 mod record;
+mod rotate;
 mod sign;
 mod signer;
 mod threads;
@@ -54,15 +58,18 @@ pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
 pub use prune::PruneError;
+pub use published::{Next, Place, Published};
 pub use reader::{Forward, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
+pub use rotate::{RotateError, Rotated, rotate};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
     NotTrusted, Policy, PolicyError, Predecessor, Progress, Proven, Report, Resumed, RunReport,
-    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify, verify_receipt,
+    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify,
+    verify_predecessors, verify_receipt,
 };
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

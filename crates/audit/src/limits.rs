@@ -62,6 +62,10 @@ pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
 /// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
 pub(crate) const PRUNED_AT_ONCE: u64 = 16;
 
+/// How far the clock may have gone back before records of a time are passed over when the log is
+/// looked through by time.
+pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
 pub(crate) const NOTE: usize = 256 * KIB;
 

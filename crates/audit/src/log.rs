@@ -258,13 +258,23 @@ impl Log {
         let layout = Layout::new(config.dir.clone());
         let opened = open::open(&layout, config, &disk, segment_size)?;
         let recovered = opened.recovered.clone();
+        let continues = opened.continues.clone();
         let inner = Inner::start(layout.clone(), opened, disk, segment_size);
         let inner = inner.map_err(|error| OpenError::Io {
             path: layout.dir(),
             error,
         })?;
         let inner = Arc::new(inner);
-        Ok((Log { inner }, recovered))
+        let log = Log { inner };
+        if let Some(continues) = continues {
+            let draft = Draft {
+                event: Event::LogContinues(continues),
+                subject: Subject::Gateway,
+                payload: None,
+            };
+            log.append(draft).wait().map_err(OpenError::Continues)?;
+        }
+        Ok((log, recovered))
     }
 }
 

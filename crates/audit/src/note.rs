@@ -179,7 +179,10 @@ impl Public {
 pub(crate) enum NotOurs {
     #[error("it is not a checkpoint")]
     Malformed,
-    #[error("it is of another log, `{0}`; the `name` in the configuration may have changed")]
+    #[error(
+        "it is of another log, `{0}`; the `name` in the configuration may have changed; \
+             `bailiwick rotate` begins a log of the new name that continues this one"
+    )]
     Origin(String),
     #[error("its signature is not by this log's key")]
     Signature,

@@ -15,6 +15,7 @@ use bailiwick_run::RunId;
 use crate::chain::{ChainId, Chains, Step};
 use crate::digest::Digest;
 use crate::disk::{self, Disk};
+use crate::error::AppendError;
 use crate::integrator::{Covered, Durable, Integrator};
 use crate::keys::{KeyError, Keys};
 use crate::layout::Layout;
@@ -24,6 +25,8 @@ use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
 use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
+use crate::record::Continues;
+use crate::rotate;
 use crate::sign::SignError;
 use crate::threads;
 use crate::tiles;
@@ -104,6 +107,15 @@ pub enum OpenError {
          backup"
     )]
     PayloadKey(String),
+    /// The first record of a log that continues another cannot be made.
+    #[error("the log cannot say which one it continues: {0}")]
+    Continues(AppendError),
+    /// A rotation was begun.
+    #[error(
+        "the log in {} is being rotated, and that was not finished: run `bailiwick rotate` again",
+        .0.display()
+    )]
+    Rotating(PathBuf),
     /// A signer is to sign the log, and its key is here, too.
     #[error(
         "{} is here, but a signer is configured; the point of one is that the gateway does not have \
@@ -169,6 +181,8 @@ pub(crate) struct Opened {
     pub(crate) integrator: Integrator,
     pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
+    /// The log that this one, which is empty, continues.
+    pub(crate) continues: Option<Continues>,
     /// The segment in use, where to go on in it, and how much of it is left.
     pub(crate) segment: File,
     pub(crate) offset: u64,
@@ -196,6 +210,10 @@ pub(crate) fn open(
     } = config;
     if !note::is_name(&origin) {
         return Err(OpenError::Origin(origin));
+    }
+    // Before anything is made that the rotation would find in its way.
+    if layout.archive_next().exists() {
+        return Err(OpenError::Rotating(layout.dir()));
     }
     make_folders(layout)?;
     let lock = take_lock(layout)?;
@@ -289,6 +307,10 @@ pub(crate) fn open(
         integrator,
         publication,
         recovered,
+        continues: match next {
+            0 => at(layout.archive(), |_| rotate::predecessor(layout))?,
+            _ => None,
+        },
         segment: at(in_use.path, threads::open_segment)?,
         offset: in_use.offset,
         left: in_use.left,
@@ -321,7 +343,7 @@ fn make_folders(layout: &Layout) -> Result<(), OpenError> {
     at(layout.log(), |dir| disk::make_dir(dir, 0o755))
 }
 
-fn take_lock(layout: &Layout) -> Result<File, OpenError> {
+pub(crate) fn take_lock(layout: &Layout) -> Result<File, OpenError> {
     let lock = at(layout.lock(), |path| {
         let mut options = OpenOptions::new();
         options

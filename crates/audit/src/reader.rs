@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::merkle::TILE;
 use crate::payload::{self, MasterKey, Sealed};
 use crate::prune;
+use crate::rotate;
 use crate::tiles;
 use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
@@ -56,6 +57,18 @@ pub enum ReadError {
         index: u64,
         /// Why not.
         reason: String,
+    },
+    /// The log is not the one that it was before, or is shorter.
+    #[error("the log is {is}, with {size} records; it was {was}, with {before} at least")]
+    Replaced {
+        /// Its origin before.
+        was: String,
+        /// How many records it had at least.
+        before: u64,
+        /// Its origin now.
+        is: String,
+        /// How many records its checkpoint covers now.
+        size: u64,
     },
     /// The master key is missing or is not one.
     #[error(transparent)]
@@ -130,10 +143,14 @@ impl Reader {
         Ok((frames.last_key_value()).map_or(covered, |(last, _)| covered.max(last + 1)))
     }
 
-    /// The records of a run, in order; none if there is no such run. Reads back from the newest
+    /// The records of a run, in order; none if there is no such run. Also those of a log that was
+    /// rotated away. Reads back from the newest
     /// record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
-        self.chain(ChainId::Run(*run))
+        self.newest_with(
+            |reader| reader.chain(ChainId::Run(*run)),
+            |entries| !entries.is_empty(),
+        )
     }
 
     /// The records of the gateway itself, in order.
@@ -143,6 +160,30 @@ impl Reader {
 
     /// The record of this name: `RUN/SEQ`, or the digest of its bytes.
     pub fn record(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
+        self.newest_with(|reader| reader.find(digest_or_id), Option::is_some)
+    }
+
+    /// Looks in this log and then in those that it continues, the newest first.
+    fn newest_with<T>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError>,
+        found: impl Fn(&T) -> bool,
+    ) -> Result<T, ReadError> {
+        let here = look(self)?;
+        if found(&here) {
+            return Ok(here);
+        }
+        let archives = self.at(self.layout.archive(), |_| rotate::archives(&self.layout))?;
+        for layout in archives.into_iter().rev() {
+            let there = look(&Reader::new(layout, self.master.clone()))?;
+            if found(&there) {
+                return Ok(there);
+            }
+        }
+        Ok(here)
+    }
+
+    fn find(&self, digest_or_id: &str) -> Result<Option<Entry>, ReadError> {
         if let Some(digest) = Digest::parse(digest_or_id) {
             return self.last(|_, bytes| Digest::of(bytes) == digest);
         }
@@ -325,12 +366,19 @@ impl Reader {
 
     /// How many records the checkpoint covers.
     pub(crate) fn covered(&self) -> Result<u64, ReadError> {
+        self.checkpoint().map(|(_, size)| size)
+    }
+
+    /// The log's origin, and how many records the checkpoint covers.
+    pub(crate) fn checkpoint(&self) -> Result<(String, u64), ReadError> {
         let path = self.layout.checkpoint();
         let note = self.at(path.clone(), disk::read)?;
         let note = note.ok_or_else(|| ReadError::NoLog(self.layout.dir()))?;
         let text = String::from_utf8_lossy(&note);
-        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
-        size.ok_or_else(|| ReadError::Io {
+        let mut lines = text.lines();
+        let origin = lines.next().map(str::to_owned);
+        let size = lines.next().and_then(|size| size.parse().ok());
+        origin.zip(size).ok_or_else(|| ReadError::Io {
             path,
             error: io::Error::new(io::ErrorKind::InvalidData, "it is not a checkpoint"),
         })

@@ -9,6 +9,7 @@ pub(crate) mod key;
 mod known;
 pub(crate) mod note;
 mod policy;
+mod predecessors;
 pub(crate) mod proof;
 pub(crate) mod proof_file;
 mod report;
@@ -37,6 +38,7 @@ use self::note::Note;
 pub use self::policy::{
     Cosigned, Judgement, KnownLog, KnownWitness, NotTrusted, Policy, PolicyError,
 };
+pub use self::predecessors::verify_predecessors;
 pub use self::proof_file::{NotProven, Proven, verify_receipt};
 use self::report::Doubts;
 pub use self::report::{Agreement, Report, Resumed, RunReport, RunState, Witnessed};

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, init, open, prune, receipt, run, runs, serve, show, signer, task,
-    trail, verify, verify_receipt, witness,
+    close, confined, erase, export, init, open, prune, receipt, run, runs, serve, show, signer,
+    task, trail, verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -48,6 +48,7 @@ enum Command {
     Verify(verify::Verify),
     Receipt(receipt::Receipt),
     VerifyReceipt(verify_receipt::VerifyReceipt),
+    Export(export::Export),
     Erase(erase::Erase),
     Prune(prune::Prune),
     Task(task::Task),
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.execute(),
         Command::Receipt(command) => command.execute(),
         Command::VerifyReceipt(command) => command.execute(),
+        Command::Export(command) => command.execute(),
         Command::Erase(command) => command.execute(),
         Command::Prune(command) => command.execute(),
         Command::Task(command) => command.execute(),

@@ -17,6 +17,7 @@ fn every_command_has_help_with_an_example() {
     assert!(!top.stdout.contains("confined"), "an inner command shows");
     for command in [
         "init", "serve", "run", "open", "close", "revoke", "runs", "trail", "show", "verify",
+        "export",
     ] {
         assert!(
             top.stdout.contains(&format!("  {command} ")),

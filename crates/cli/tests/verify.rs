@@ -131,9 +131,8 @@ impl Witness {
             .unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = said.find_map(|line| {
-            let line = line.unwrap();
-            let place = line.find("witness NAME")?;
-            Some(line[place..].replace("NAME", "near"))
+            let (_, key) = line.as_ref().unwrap().split_once("witness NAME ")?;
+            Some(format!("witness near {key}"))
         });
         Self {
             process,

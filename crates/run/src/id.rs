@@ -21,6 +21,11 @@ impl RunId {
             .fold(0u128, |bits, byte| bits << 8 | u128::from(byte));
         Self(Ulid::from_parts(now.millis(), random))
     }
+
+    /// When the run was opened, as its id says.
+    pub fn opened(self) -> Time {
+        Time::from_millis(self.0.timestamp_ms())
+    }
 }
 
 impl fmt::Display for RunId {

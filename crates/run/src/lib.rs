@@ -15,4 +15,4 @@ pub use id::{InvalidRunId, RunId};
 pub use launcher::{InvalidLauncher, Launcher};
 pub use live::{Confinement, Ending, Run};
 pub use tally::Tally;
-pub use time::{Time, TimeBox};
+pub use time::{InvalidTime, Time, TimeBox};

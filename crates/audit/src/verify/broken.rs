@@ -201,6 +201,14 @@ pub enum Broken {
         /// Why not.
         reason: String,
     },
+    /// Two logs do not follow each other.
+    #[error("the log {log} is not the one that is continued: {what}. {ADVICE}")]
+    Succession {
+        /// The older one.
+        log: String,
+        /// What does not fit.
+        what: String,
+    },
     /// The chain of a run is broken: a record was left out, put in or moved before it was signed.
     #[error(
         "the chain of records is broken at record {index} ({name}) in {file}: {what} is {found}, \

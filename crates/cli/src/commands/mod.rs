@@ -3,6 +3,7 @@
 pub(crate) mod close;
 pub(crate) mod confined;
 pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod lasting;

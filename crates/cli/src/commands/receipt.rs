@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bailiwick_audit::{Entry, ProofFile, ReadError, Reader};
+use bailiwick_audit::{Entry, ProofFile, Reader};
 use bailiwick_control::client::Client;
 use clap::Args;
 
@@ -135,10 +135,4 @@ fn serves(data: &Path) -> bool {
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
     let written = std::fs::File::create(file).and_then(|mut open| open.write_all(text.as_bytes()));
     written.map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))
-}
-
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        Failure::new(error)
-    }
 }

@@ -1,0 +1,210 @@
+//! Calls: what was decided, and how it ended.
+
+use super::class::{Activity, Body, Control, Datastore, Severity, Status};
+use super::objects::{Authorization, Database, Endpoint, Policy, QueryInfo, Table};
+use super::{Mapped, Source};
+use crate::entry::{RecordedAction, RecordedCall, RecordedDecision};
+
+/// Datastore Activity, with the profile `security_control`. A call of a protocol that is no
+/// database's stays a Base Event.
+pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let call = record.call.as_ref()?;
+    let decision = record.decision.as_ref()?;
+    let target = record.target.as_deref()?;
+    let what = what(call);
+    let (control, severity, status, message) = match decision.effect.as_str() {
+        "allow" => (
+            Control::allowed(authorizations(decision)),
+            Severity::INFORMATIONAL,
+            // How it ended is another record.
+            Status::UNKNOWN,
+            format!("allowed on {target}: {what}"),
+        ),
+        "deny" => (
+            Control::denied(authorizations(decision)),
+            severity_of_denied(call),
+            Status::FAILURE.detail(decision.reason.as_deref()),
+            format!("denied on {target}: {what}"),
+        ),
+        _ => return None,
+    };
+    let (activity, body, placed): (_, _, &[_]) = match call.protocol.as_str() {
+        "postgres" => (
+            activity(call),
+            Body::Datastore(Box::new(Datastore {
+                query_info: Some(QueryInfo {
+                    query_string: what,
+                    uid: &call.fingerprint,
+                }),
+                table: only_table(call),
+                ..datastore(source, target, Database::relational(target))?
+            })),
+            &[
+                "call.fingerprint",
+                "decision.effect",
+                "decision.policies",
+                "decision.reason",
+                "launcher",
+                "target",
+                "task",
+            ],
+        ),
+        _ => (
+            Activity::other(&call.verb),
+            Body::Base {},
+            &["decision.effect", "decision.policies", "decision.reason"],
+        ),
+    };
+    Some(Mapped {
+        activity,
+        body,
+        control: Some(control),
+        correlation: Some(format!("{}/{}", record.run, record.seq)),
+        is_truncated: is_short(call, decision),
+        message,
+        placed,
+        severity,
+        status,
+    })
+}
+
+/// Datastore Activity: every target of this version is a database. What was done is the decision's
+/// to say.
+pub(super) fn finished(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let outcome = record.outcome.as_ref()?;
+    let target = record.target.as_deref()?;
+    let state = outcome.state.as_str();
+    let (severity, status) = match state {
+        "ok" => (Severity::INFORMATIONAL, Status::SUCCESS),
+        "error" => (Severity::INFORMATIONAL, Status::FAILURE),
+        "skipped" => (Severity::INFORMATIONAL, Status::other(state)),
+        "cut" => (
+            Severity::LOW,
+            Status::FAILURE.detail("the connection was cut before its end"),
+        ),
+        "indeterminate" => (
+            Severity::MEDIUM,
+            Status::UNKNOWN
+                .detail("the gateway stopped between decision and outcome: nobody knows"),
+        ),
+        _ => (Severity::UNKNOWN, Status::other(state)),
+    };
+    let decision = format!("{}/{}", record.run, record.of?);
+    Some(Mapped {
+        activity: Activity::other("Finish"),
+        body: Body::Datastore(Box::new(datastore(
+            source,
+            target,
+            Database::of_unknown_type(target),
+        )?)),
+        control: None,
+        message: format!("the call {decision} on {target} ended: {state}"),
+        correlation: Some(decision),
+        is_truncated: false,
+        placed: &["launcher", "of", "outcome.error", "target", "task"],
+        severity,
+        status: status.code(outcome.error.as_deref()),
+    })
+}
+
+fn datastore<'e>(
+    source: Source<'e>,
+    target: &'e str,
+    database: Database<'e>,
+) -> Option<Datastore<'e>> {
+    Some(Datastore {
+        actor: source.actor()?,
+        ai_agent: source.agent()?,
+        database,
+        dst_endpoint: Endpoint::Name(target),
+        query_info: None,
+        src_endpoint: Endpoint::Uid(&source.record.run),
+        table: None,
+    })
+}
+
+/// What the gateway read the call as: its actions, or where it touches nothing the command's name.
+fn what(call: &RecordedCall) -> String {
+    if call.actions.iter().all(|action| action.class == "session") {
+        return call.verb.clone();
+    }
+    let actions: Vec<_> = call.actions.iter().map(ToString::to_string).collect();
+    let mut what = actions.join("; ");
+    if call.more_actions > 0 {
+        what.push_str(&format!("; and {} more", call.more_actions));
+    }
+    what
+}
+
+/// The activity of the action that needs the most authority. There is none where the gateway did not
+/// understand the call.
+fn activity(call: &RecordedCall) -> Activity<'_> {
+    // Of equal ones the first.
+    let strongest = call.actions.iter().rev().max_by_key(|action| rank(action));
+    let Some(action) = strongest else {
+        return Activity::UNKNOWN;
+    };
+    match (action.class.as_str(), action.verb.as_str()) {
+        ("read", _) => Activity::READ,
+        ("write", "update") => Activity::UPDATE,
+        ("write", "insert" | "execute") => Activity::WRITE,
+        ("destroy", _) => Activity::DELETE,
+        ("admin", "create") => Activity::CREATE,
+        (_, verb) => Activity::other(verb),
+    }
+}
+
+fn rank(action: &RecordedAction) -> usize {
+    let ascending = ["session", "read", "write", "destroy", "admin"];
+    let rank = ascending.iter().position(|class| *class == action.class);
+    // A class of a later version is stronger than any that is known.
+    rank.unwrap_or(ascending.len())
+}
+
+/// What would have removed data or changed definitions was worse than the rest.
+fn severity_of_denied(call: &RecordedCall) -> Severity {
+    let mut classes = call.actions.iter().map(|action| action.class.as_str());
+    if classes.any(|class| matches!(class, "destroy" | "admin")) {
+        Severity::HIGH
+    } else {
+        Severity::MEDIUM
+    }
+}
+
+/// The policies that decided; where none did, that it was denied all the same.
+fn authorizations(decision: &RecordedDecision) -> Vec<Authorization<'_>> {
+    let decided = |policy| Authorization {
+        decision: &decision.effect,
+        policy,
+    };
+    if decision.policies.is_empty() {
+        return vec![decided(None)];
+    }
+    let policies = decision.policies.iter();
+    policies
+        .map(|policy| decided(Some(Policy { uid: policy })))
+        .collect()
+}
+
+/// The table that the call touches, if it touches exactly one.
+fn only_table(call: &RecordedCall) -> Option<Table<'_>> {
+    let mut tables = call
+        .actions
+        .iter()
+        .map(|action| &action.resource)
+        .filter(|resource| resource.kind == "table");
+    let first = tables.next()?;
+    let same = tables.all(|table| (&table.schema, &table.name) == (&first.schema, &first.name));
+    let schema = first.schema.as_deref().filter(|schema| !schema.is_empty());
+    (same && call.more_actions == 0).then(|| Table {
+        name: &first.name,
+        uid: schema.map(|schema| format!("{schema}.{}", first.name)),
+    })
+}
+
+fn is_short(call: &RecordedCall, decision: &RecordedDecision) -> bool {
+    let mut columns = call.actions.iter().map(|action| action.more_columns);
+    call.more_actions > 0 || decision.more_policies > 0 || columns.any(|more| more > 0)
+}
