@@ -172,3 +172,52 @@ fn it_is_made_anew_without_a_gateway() {
     assert_eq!((done.records, done.payloads_unread), (603, 600));
     assert!(reindex(&folder.data().join("nowhere"), None).is_err());
 }
+
+#[test]
+fn logs_that_were_rotated_away_are_searched_with_the_one_that_goes_on() {
+    let folder = Folder::new();
+    let (first, second, third) = (run(1, "one"), run(2, "two"), run(3, "three"));
+    folder.append(&first, opened(&first), None);
+    folder.call(&first, "tickets", &secret(1, 1), true);
+    folder.append(&first, closed(), None);
+    let path = Index::path(folder.data());
+    catch_up(&path, folder.data());
+    let mut log = folder.log.clone();
+    for (name, run) in [("next", &second), ("last", &third)] {
+        log.close();
+        let config = Config::new(folder.data(), format!("test.example/{name}"));
+        bailiwick_audit::rotate(&config).unwrap();
+        log = Log::open(config).unwrap().0;
+        append(&log, run, opened(run), None);
+        call(&log, run, "tickets", &secret(2, 1), true);
+        append(&log, run, closed(), None);
+    }
+    // It goes on where it was, and is the same as one that is made anew.
+    catch_up(&path, folder.data());
+    {
+        let (_dir, fresh) = fresh(folder.data());
+        assert!(content(&path) == content(&fresh));
+    }
+    let find = |search: Search| Query::new(search).unwrap().run(&path).unwrap().hits;
+    let tasks: Vec<_> = find(words("select"))
+        .into_iter()
+        .map(|hit| hit.task)
+        .collect();
+    assert_eq!(
+        tasks,
+        ["three", "two", "one"].map(|task| Some(task.to_owned()))
+    );
+    // Each has its place in its own log.
+    assert_eq!(find(words(&secret(1, 1)))[0].index, 1);
+    assert!(find(words("three"))[0].index < 5);
+    // A payload of an old log is erased by the new one.
+    erase(&log, &first);
+    catch_up(&path, folder.data());
+    assert!(!bytes(&path).contains(&secret(1, 1)));
+    // Nothing is found any more of a log that somebody took away.
+    std::fs::remove_dir_all(folder.data().join("archive/0001")).unwrap();
+    let opened = Projection::open(&path, &log.reader());
+    assert!(opened.is_err_and(|error| error.is_damage()));
+    let (_dir, fresh) = fresh(folder.data());
+    assert!(!content(&fresh).is_empty());
+}

@@ -53,4 +53,11 @@ fn the_rate_of_indexing() {
         rate(processor as f64 / 1e9),
         size / done.records,
     );
+
+    let log = open(folder.data());
+    let later = Time::from_millis(4_000_000_000_000);
+    let before = log.prune(later, run(0, "t").launcher).unwrap();
+    let begun = std::time::Instant::now();
+    catch_up(&Index::path(folder.data()), folder.data());
+    println!("{before} records pruned from it in {:.1?}", begun.elapsed());
 }
