@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::commands::lasting::{log_to_stderr, told_to_stop};
+use crate::commands::lasting::{Signals, log_to_stderr};
 use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, clean, count, note, style};
@@ -45,9 +45,10 @@ impl Serve {
             .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
         let served = runtime.block_on(async {
             let house = House::open(&config).await?;
+            let signals = Signals::listen()?;
             // Whoever started it may not care to read it.
             let _ = render::print(&house.announcement(&config));
-            house.serve().await
+            house.serve(signals).await
         });
         // A thread that still waits for somebody must not hold up the end.
         runtime.shutdown_background();
@@ -150,7 +151,7 @@ impl House {
     }
 
     /// Serves until told to stop, then ends every run and closes the log.
-    async fn serve(self) -> Result<(), Failure> {
+    async fn serve(self, mut signals: Signals) -> Result<(), Failure> {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.api.run(stopped.clone()));
@@ -164,7 +165,7 @@ impl House {
             ));
         }
         let ended = tokio::select! {
-            told = told_to_stop() => told,
+            () = signals.told_to_stop() => Ok(()),
             // They serve until they are told to stop; an earlier end is a fault.
             Some(ended) = tasks.join_next() => Err(Failure::new(match ended {
                 Err(error) => format!("a part of the gateway failed: {error}"),

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use crate::commands::init::host_name;
-use crate::commands::lasting::{log_to_stderr, told_to_stop};
+use crate::commands::lasting::{Signals, log_to_stderr};
 use crate::commands::trust;
 use crate::failure::Failure;
 use crate::render::{self, clean, style};
@@ -94,11 +94,12 @@ async fn serve(witness: Signing, listen: SocketAddr) -> Result<(), Failure> {
         line("log", origin);
     }
     line("policy", &format!("witness NAME {vkey} http://{address}"));
+    let mut signals = Signals::listen()?;
     // Whoever started it may not care to read it.
     let _ = render::print(&text);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server.run(stopped));
-    told_to_stop().await?;
+    signals.told_to_stop().await;
     tracing::info!("stopping");
     let _ = stop.send(true);
     serving
