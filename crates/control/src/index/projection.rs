@@ -5,6 +5,7 @@ use std::path::Path;
 use bailiwick_audit::{Entry, ReadError, Reader};
 use rusqlite::{Connection, InterruptHandle, Transaction, params};
 
+use super::Words;
 use super::file::{self, IndexError};
 use super::logs::{Logs, Numbered};
 use super::row::{Removed, Row};
@@ -14,6 +15,7 @@ use crate::limits::{INDEX_BATCH_BYTES_MAX, INDEX_BATCH_RECORDS_MAX};
 pub(super) struct Projection {
     connection: Connection,
     log: Logs,
+    words: Words,
     /// Traces of what was removed may still be in the file.
     scrub: bool,
     unread: u64,
@@ -33,17 +35,30 @@ impl Projection {
     ///
     /// # Errors
     /// If it cannot be used; [`IndexError::is_damage`] says whether one made anew could.
-    pub(super) fn open(path: &Path, reader: &Reader) -> Result<Self, IndexError> {
+    pub(super) fn open(path: &Path, reader: &Reader, words: Words) -> Result<Self, IndexError> {
         let connection = file::open(path)?;
-        let (records, digest, scrub) =
-            connection.query_row("SELECT records, digest, scrub FROM position", [], |row| {
+        let (records, digest, scrub, known) = connection.query_row(
+            "SELECT records, digest, scrub, payloads FROM position",
+            [],
+            |row| {
                 Ok((
                     row.get::<_, i64>(0)?,
                     row.get::<_, Vec<u8>>(1)?,
                     row.get(2)?,
+                    row.get::<_, bool>(3)?,
                 ))
-            })?;
+            },
+        )?;
         let records = u64::try_from(records).unwrap_or(0);
+        let payloads = words == Words::WithPayloads;
+        if records == 0 {
+            connection.execute("UPDATE position SET payloads = ?1", [payloads])?;
+        } else if payloads != known {
+            return Err(IndexError::NotOfThisLog(match payloads {
+                true => "it has no words of payloads, and is to have them",
+                false => "it has words of payloads, and is to have none",
+            }));
+        }
         let log = match records.checked_sub(1) {
             None => Logs::from(reader, 0)?,
             Some(last) => {
@@ -58,6 +73,7 @@ impl Projection {
         Ok(Self {
             connection,
             log,
+            words,
             scrub,
             unread: 0,
         })
@@ -122,6 +138,9 @@ impl Projection {
 
     /// Nothing where the payload cannot be read by anybody any more.
     fn payload(&mut self, entry: &Entry) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.words == Words::OfRecords {
+            return Ok(None);
+        }
         match self.log.payload(entry) {
             Ok(payload) => Ok(payload),
             Err(

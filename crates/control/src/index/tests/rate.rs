@@ -1,3 +1,4 @@
+use crate::Words;
 use std::fs;
 
 use bailiwick_audit::{Draft, Event, Subject};
@@ -41,7 +42,7 @@ fn the_rate_of_indexing() {
         spent.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     let before = usage();
-    let done = reindex(folder.data(), None).unwrap();
+    let done = reindex(folder.data(), None, Words::WithPayloads).unwrap();
     let processor = usage() - before;
     let rate = |seconds: f64| done.records as f64 / seconds;
     let size = fs::metadata(Index::path(folder.data())).unwrap().len();
