@@ -6,12 +6,14 @@
 
 mod agent;
 mod certificate;
+mod lasting;
 mod programs;
 mod store;
 mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
 pub use certificate::{Certified, certificate};
+pub use lasting::Lasting;
 pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};

@@ -54,9 +54,16 @@ pub struct Builder {
     guardrails: Vec<(String, String)>,
     data: Option<PathBuf>,
     settings: Vec<String>,
+    log: String,
 }
 
 impl Builder {
+    /// Sets something about the log, as lines below `[log]` do.
+    pub fn log(mut self, lines: &str) -> Self {
+        self.log = format!("[log]\n{lines}\n");
+        self
+    }
+
     /// Sets something about every target, as a line of the configuration does.
     pub fn target_setting(mut self, line: &str) -> Self {
         self.settings.push(line.to_owned());
@@ -112,7 +119,8 @@ impl Builder {
         let data = self.data.unwrap_or_else(|| gateway.join("data"));
         let mut config = format!(
             "name = \"test.example/bailiwick\"\ndata = {data:?}\n\
-             [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n"
+             [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n{}",
+            self.log
         );
         for (name, url) in &self.targets {
             config.push_str(&format!(
@@ -206,6 +214,7 @@ impl World {
             guardrails: Vec::new(),
             data: None,
             settings: Vec::new(),
+            log: String::new(),
         }
     }
 
@@ -276,6 +285,24 @@ impl World {
     /// The configuration.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("gateway/bailiwick.toml")
+    }
+
+    /// Adds to the configuration, for the next start.
+    pub fn configure(&self, more: &str) {
+        let config = fs::read_to_string(self.config()).expect("the configuration");
+        fs::write(self.config(), format!("{config}{more}")).expect("the configuration");
+    }
+
+    /// Starts a gateway that does not come so far as to listen, and says what it said.
+    #[track_caller]
+    pub fn serve_in_vain(&self) -> Finished {
+        assert!(self.gateway.is_none(), "it runs");
+        let finished = finish(
+            self.command(&["serve"])
+                .env(PASSWORD_VARIABLE, SERVICE_PASSWORD),
+        );
+        assert!(!finished.status.success(), "it ran: {finished:#?}");
+        finished
     }
 
     /// Kills the gateway, as `kill -9` does.

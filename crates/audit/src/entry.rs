@@ -19,6 +19,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Reads what the bytes of a record say.
+    pub(crate) fn parse(index: u64, bytes: Vec<u8>) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            index,
+            record: Record::parse(&bytes)?,
+            bytes,
+        })
+    }
+
     /// The record's name: `RUN/SEQ`.
     pub fn id(&self) -> String {
         format!("{}/{}", self.record.run, self.record.seq)

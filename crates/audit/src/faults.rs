@@ -15,8 +15,8 @@ use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
 use crate::disk::{Disk, FileSystem};
 use crate::queue::lock;
 use crate::{
-    AppendError, Config, DirSource, Draft, Event, Log, Outcome, Receipt, Recovered, Report, State,
-    Subject, VerifyOptions, verify,
+    AppendError, Config, DirSource, Draft, Event, Log, OpenError, Outcome, Receipt, Recovered,
+    Report, State, Subject, VerifyOptions, verify,
 };
 
 /// Small, so that a test reaches its end.
@@ -164,9 +164,13 @@ impl Bench {
     }
 
     fn open(&self) -> (Log, Recovered) {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<(Log, Recovered), OpenError> {
         let config = Config::new(self.dir.path().to_owned(), "test.example/log");
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
-        Log::open_on(config, disk, SEGMENT).unwrap()
+        Log::open_on(config, disk, SEGMENT)
     }
 
     /// A file of the data folder that has these bytes in it.
@@ -379,6 +383,59 @@ fn whichever_step_fails_the_log_stops_and_the_next_start_has_every_receipt() {
             stops(call, path, kept, |_| {});
         }
     }
+}
+
+#[test]
+fn a_first_start_that_did_not_come_to_its_end_is_made_again() {
+    let steps = [
+        (Call::Prepare, "/wal/prepared-0"),
+        (Call::Rename, "/00000000000000000000.wal"),
+        (Call::Replace, "/log/checkpoint"),
+        (Call::Replace, "/keys/last-checkpoint"),
+        (Call::Prepare, "/wal/prepared-1"),
+    ];
+    for (call, path) in steps {
+        for kept in [Kept::Yes, Kept::No] {
+            let bench = Bench::new();
+            bench.disk.fail(call, path, kept);
+            assert!(bench.try_open().is_err(), "{call:?} {path}");
+            bench.disk.mend();
+            let (log, recovered) = bench.open();
+            assert_eq!(recovered, Recovered::default());
+            log.append(opened(&run(1))).wait().unwrap();
+            log.close();
+            assert_eq!(bench.verify().runs_open, 1, "{call:?} {path} {kept:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_has_records_is_not_new_without_its_checkpoints() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    log.append(opened(&run(1))).wait().unwrap();
+    log.close();
+    for checkpoint in ["log/checkpoint", "keys/last-checkpoint"] {
+        std::fs::remove_file(bench.dir.path().join(checkpoint)).unwrap();
+    }
+    let refused = bench.try_open().err();
+    assert!(
+        matches!(refused, Some(OpenError::Checkpoint { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_a_start_takes_for_durable_is_made_so() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    log.append(opened(&run(1))).wait().unwrap();
+    log.close();
+    // As it is after a kill between a write and its sync: nobody knows.
+    bench.disk.fail(Call::Sync, "/wal/", Kept::Yes);
+    assert!(bench.try_open().is_err());
+    bench.disk.mend();
+    assert_eq!(bench.open().1.open_runs, [run(1).id]);
 }
 
 #[test]

@@ -139,6 +139,17 @@ impl Integrator {
         Ok(())
     }
 
+    /// Publishes what a start has found. Where that is signed already it is signed once more, and the
+    /// signature not used: a signer in another process knows whether it is what it signed last, and
+    /// finds that the data folder was rolled back.
+    pub(crate) fn start(&mut self) -> Result<(), SignError> {
+        if let Some(signed) = self.signed.filter(|_| !self.is_unsigned()) {
+            let mut tree = Prover::new(self.layout.log(), signed.size);
+            self.signer.sign(&signed, &mut tree)?;
+        }
+        self.publish()
+    }
+
     /// Brings everything to disk, signs a checkpoint over it and frees what is covered.
     ///
     /// Without a signature nothing is published: what is durable waits in the write-ahead log.

@@ -8,6 +8,10 @@
 //!
 //! The bytes on disk are described in `docs/log-format.md`.
 
+// What the tests of this folder and those in `tests/` share names the crate as its users do.
+#[cfg(test)]
+extern crate self as bailiwick_audit;
+
 mod chain;
 mod digest;
 mod disk;
@@ -17,6 +21,11 @@ mod error;
 mod faults;
 mod integrator;
 mod keys;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+#[path = "../tests/kit/mod.rs"]
+mod kit;
 mod layout;
 mod limits;
 mod log;
@@ -26,6 +35,7 @@ mod note;
 pub mod ocsf;
 mod open;
 mod payload;
+mod proof_file;
 mod prove;
 mod prune;
 mod publication;
@@ -37,6 +47,7 @@ mod record;
 mod rotate;
 mod sign;
 mod signer;
+mod tell;
 mod threads;
 mod tiles;
 mod transport;
@@ -55,6 +66,7 @@ pub use keys::{InvalidSecret, KeyError, PayloadSecret};
 pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
+pub use proof_file::ProofFile;
 pub use prune::PruneError;
 pub use published::{Next, Place, Published};
 pub use reader::{Forward, ReadError, Reader};
@@ -64,9 +76,10 @@ pub use rotate::{RotateError, Rotated, rotate};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
-    Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotTrusted, Policy,
-    PolicyError, Predecessor, Report, RunReport, RunState, Source, Successor, VerifyOptions,
-    verify, verify_predecessors,
+    Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
+    NotTrusted, Policy, PolicyError, Predecessor, Progress, Proven, Report, Resumed, RunReport,
+    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify,
+    verify_predecessors, verify_receipt,
 };
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

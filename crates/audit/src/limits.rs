@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::transport::Bounds;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -41,6 +43,10 @@ pub(crate) const ORIGIN: usize = 255;
 /// The largest integer a record holds: every JSON reader agrees on it (RFC 7493).
 pub(crate) const INTEGER: u64 = (1 << 53) - 1;
 
+/// How much the integrator keeps in memory before it writes it, where no checkpoint is due: payloads
+/// of one run that are written together cost one write.
+pub(crate) const WRITE_FROM: usize = 4 * MIB;
+
 /// How long the integrator lets records gather.
 pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);
 
@@ -68,6 +74,21 @@ pub(crate) const NOTE: usize = 256 * KIB;
 
 /// The most signatures of a note.
 pub(crate) const SIGNATURES: usize = 64;
+
+/// The longest receipt: the longest entry of a log (64 KiB, in base64), a path and a note.
+pub(crate) const PROOF_FILE: usize = 512 * KIB;
+
+/// The most hashes of an inclusion proof.
+pub(crate) const PATH: usize = 63;
+
+/// What a witness may take to say which checkpoint it keeps.
+pub(crate) const ASK_WITNESS: Bounds = Bounds {
+    body: NOTE,
+    time: Duration::from_secs(5),
+};
+
+/// How many witnesses are asked at the same time.
+pub(crate) const WITNESSES_AT_ONCE: usize = 16;
 
 /// The longest trust policy.
 pub(crate) const POLICY: usize = 256 * KIB;

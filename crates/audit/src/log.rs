@@ -28,6 +28,7 @@ use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
+use crate::tell;
 use crate::threads::{self, Preparer, Writer};
 use crate::transport::Transport;
 use crate::verify::Policy;
@@ -82,6 +83,7 @@ struct Inner {
 /// What a closed log has no longer.
 struct Running {
     writer: JoinHandle<()>,
+    teller: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
     witnesses: Option<Witnesses>,
@@ -307,6 +309,7 @@ impl Inner {
             integrator: Condvar::new(),
             backlog: AtomicUsize::new(0),
         });
+        let (teller, batches) = mpsc::channel();
         let writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
@@ -316,6 +319,7 @@ impl Inner {
             next: opened.next,
             unsynced: Vec::new(),
             bytes: Vec::new(),
+            teller,
             since: None,
         };
         let preparer = Preparer {
@@ -326,12 +330,13 @@ impl Inner {
             number: opened.prepared,
         };
         let for_integrator = Arc::clone(&shared);
-        let integrator = opened.integrator;
+        let (integrator, unsigned) = (opened.integrator, opened.unsigned);
         let running = Running {
             writer: spawn("audit-writer", || writer.run())?,
+            teller: spawn("audit-teller", move || tell::run(&batches))?,
             preparer: spawn("audit-preparer", || preparer.run())?,
             integrator: spawn("audit-integrator", move || {
-                threads::integrate(&for_integrator, integrator);
+                threads::integrate(&for_integrator, integrator, unsigned);
             })?,
             witnesses: None,
             _lock: opened.lock,
@@ -544,6 +549,7 @@ impl Inner {
         let mut running = lock(&self.running);
         let Some(Running {
             writer,
+            teller,
             preparer,
             integrator,
             witnesses,
@@ -557,6 +563,7 @@ impl Inner {
         self.shared.preparer.notify_all();
         // A thread that panicked has nothing more to say; the next start recovers.
         drop(writer.join());
+        drop(teller.join());
         drop(preparer.join());
         lock(&self.shared.durable).closing = true;
         self.shared.integrator.notify_all();

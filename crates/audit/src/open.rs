@@ -27,7 +27,7 @@ use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
 use crate::record::Continues;
 use crate::rotate;
-use crate::sign::SignError;
+use crate::sign::{SignError, Unsigned};
 use crate::threads;
 use crate::tiles;
 use crate::wal::frame::Frame;
@@ -179,6 +179,7 @@ pub(crate) struct Opened {
     pub(crate) chains: Chains,
     pub(crate) payload_keys: HashMap<ChainId, PayloadKey>,
     pub(crate) integrator: Integrator,
+    pub(crate) unsigned: Unsigned,
     pub(crate) publication: Arc<Publication>,
     pub(crate) recovered: Recovered,
     /// The log that this one, which is empty, continues.
@@ -220,7 +221,7 @@ pub(crate) fn open(
     let scan = scan::scan(&layout.wal())?;
     let published = at(layout.checkpoint(), disk::read)?;
     let last = at(layout.last_checkpoint(), disk::read)?;
-    let new = published.is_none() && last.is_none() && scan.segments.is_empty();
+    let new = published.is_none() && last.is_none() && scan.is_new();
     let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
@@ -271,13 +272,16 @@ pub(crate) fn open(
         },
     );
     integrator.add(records);
-    match integrator.publish() {
+    let mut unsigned = Unsigned::default();
+    let started = integrator.start();
+    if signed.is_some() {
+        unsigned.note(&started);
+    }
+    match started {
         Ok(()) => {}
         // In both cases the integrator's thread goes on trying.
         Err(SignError::Io(error)) if signed.is_some() && disk::is_full(&error) => {}
-        Err(error @ SignError::Unavailable { .. }) if signed.is_some() => {
-            tracing::error!("nothing is published until it is signed: {error}");
-        }
+        Err(SignError::Unavailable { .. }) if signed.is_some() => {}
         Err(SignError::Io(error)) => {
             let path = layout.log();
             return Err(OpenError::Io { path, error });
@@ -305,6 +309,7 @@ pub(crate) fn open(
         chains,
         payload_keys,
         integrator,
+        unsigned,
         publication,
         recovered,
         continues: match next {
@@ -502,14 +507,16 @@ fn repair(
     let end = scan.segments.first().map_or(0, |first| first.base) + scan.frames.len() as u64;
     match (scan.segments.last(), &scan.end) {
         (Some(last), Some(End { offset, size, torn })) if end >= covered => {
-            if *torn > 0 {
-                at(last.path.clone(), |path| {
-                    let file = threads::open_segment(path)?;
+            at(last.path.clone(), |path| {
+                let file = threads::open_segment(path)?;
+                if *torn > 0 {
                     let zeros = vec![0; usize::try_from(*torn).unwrap_or(usize::MAX)];
                     disk.write(&file, &zeros, *offset)?;
-                    disk.sync(&file)
-                })?;
-            }
+                }
+                // What was found may be with the operating system alone: a kill comes between a
+                // write and its sync. From here on it is said to be durable.
+                disk.sync(&file)
+            })?;
             let in_use = InUse {
                 path: last.path.clone(),
                 offset: *offset,

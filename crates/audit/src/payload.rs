@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload as Sealing};
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload as Sealing};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use crate::chain::ChainId;
@@ -359,15 +359,15 @@ fn content(chain: ChainId) -> Vec<u8> {
 fn seal(key: &[u8; 32], purpose: &[u8], clear: &[u8]) -> Result<Sealed, CannotSeal> {
     let mut nonce = [0; NONCE];
     fill(&mut nonce)?;
-    let sealing = Sealing {
-        msg: clear,
-        aad: purpose,
-    };
-    let sealed = XChaCha20Poly1305::new(key.into())
-        .encrypt(&XNonce::from(nonce), sealing)
+    // Where the clear text is copied to is where it is encrypted.
+    let mut bytes = Vec::with_capacity(NONCE + clear.len() + TAG);
+    bytes.extend_from_slice(&nonce);
+    bytes.extend_from_slice(clear);
+    let text = bytes.get_mut(NONCE..).unwrap_or_default();
+    let tag = XChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(&XNonce::from(nonce), purpose, text.into())
         .map_err(|_| CannotSeal("the cipher refused it".to_owned()))?;
-    let mut bytes = nonce.to_vec();
-    bytes.extend(sealed);
+    bytes.extend_from_slice(&tag);
     Ok(Sealed(bytes))
 }
 

@@ -27,6 +27,7 @@ impl Prover {
     }
 
     /// The root of the tree of this size.
+    #[cfg(test)]
     pub(crate) fn root(&mut self) -> io::Result<Hash> {
         self.subtree(0, self.size)
     }

@@ -212,6 +212,15 @@ impl Reader {
         })
     }
 
+    /// The run that was opened last; nothing if none was yet.
+    pub fn newest_run(&self) -> Result<Option<RunId>, ReadError> {
+        let opening = self.last(|_, bytes| {
+            contains(bytes, b"\"type\":\"run.opened\"")
+                && Record::parse(bytes).is_ok_and(|record| record.r#type == "run.opened")
+        })?;
+        Ok(opening.and_then(|entry| entry.record.run.parse().ok()))
+    }
+
     /// The newest records of the log, oldest of them first, at most `count`.
     pub fn newest(&self, count: usize) -> Result<Vec<Entry>, ReadError> {
         let mut entries = Vec::new();
@@ -384,7 +393,11 @@ impl Reader {
         })
     }
 
-    fn at<T>(
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn at<T>(
         &self,
         path: PathBuf,
         work: impl FnOnce(&std::path::Path) -> io::Result<T>,
@@ -404,13 +417,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 fn entry(index: u64, bytes: &[u8]) -> Result<Entry, ReadError> {
-    let record = Record::parse(bytes).map_err(|error| ReadError::Record {
+    Entry::parse(index, bytes.to_vec()).map_err(|error| ReadError::Record {
         index,
         reason: error.to_string(),
-    })?;
-    Ok(Entry {
-        index,
-        bytes: bytes.to_vec(),
-        record,
     })
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::chain::{ChainId, Step};
 use crate::digest::Digest;
 use crate::error::AppendError;
+use crate::tell::Tell;
 
 /// The proof that a record is durable. Only the log makes one, and only after the record's bytes
 /// survived an `fdatasync`.
@@ -191,11 +192,14 @@ impl Waiter {
         }
     }
 
-    /// It is durable.
-    pub(crate) fn durable(self, receipt: impl FnOnce() -> Receipt) {
-        if let Waiter::Durable(waiter) = self {
-            // Whoever asked may have gone; the record stays.
-            drop(waiter.send(Ok(receipt())));
+    /// It is durable: what to tell, if somebody waits for that.
+    pub(crate) fn durable(self, receipt: impl FnOnce() -> Receipt) -> Option<Tell> {
+        match self {
+            Waiter::Durable(waiter) => Some(Tell {
+                waiter,
+                receipt: receipt(),
+            }),
+            Waiter::Nobody | Waiter::Written(_) => None,
         }
     }
 

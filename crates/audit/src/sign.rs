@@ -1,7 +1,9 @@
 //! Who signs the log's checkpoints: a key in this process, or another process that has it.
 
 use std::io;
+use std::time::Instant;
 
+use crate::limits;
 use crate::note::{Checkpoint, Signer};
 use crate::prove::Prover;
 
@@ -31,5 +33,37 @@ impl Sign for Signer {
         // The key is this process's own, and so is the memory of what it signed: the tree only ever
         // grows from there, and a start has checked that what it found is that tree.
         Ok(Signer::sign(self, checkpoint))
+    }
+}
+
+/// Says that the signer is missing: at once, then now and then, and when it is back.
+#[derive(Default)]
+pub(crate) struct Unsigned {
+    said: Option<Instant>,
+}
+
+impl Unsigned {
+    /// Takes down how publishing went.
+    pub(crate) fn note(&mut self, done: &Result<(), SignError>) {
+        match done {
+            Err(error @ SignError::Unavailable { .. }) if self.is_to_be_said() => {
+                tracing::error!("nothing is published until it is signed: {error}");
+                self.said = Some(Instant::now());
+            }
+            Ok(()) if self.said.take().is_some() => {
+                tracing::info!("the signer signs again");
+            }
+            _ => {}
+        }
+    }
+
+    fn is_to_be_said(&self) -> bool {
+        self.said
+            .is_none_or(|said| said.elapsed() >= limits::SAY_AGAIN)
+    }
+
+    /// Whether records wait for the signer.
+    pub(crate) fn is_said(&self) -> bool {
+        self.said.is_some()
     }
 }

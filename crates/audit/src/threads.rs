@@ -1,4 +1,4 @@
-//! The log's three threads. The writer makes records durable; the preparer keeps a zero-filled
+//! The log's threads. The writer makes records durable; the preparer keeps a zero-filled
 //! segment ready for it; the integrator brings what is durable into the tree.
 
 use std::fs::{File, OpenOptions};
@@ -6,7 +6,7 @@ use std::io;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Instant;
 use std::vec::IntoIter;
 
@@ -16,7 +16,8 @@ use crate::integrator::{Durable, Integrator};
 use crate::limits;
 use crate::queue::{Queued, Shared, lock, wait};
 use crate::receipt::Receipt;
-use crate::sign::SignError;
+use crate::sign::{SignError, Unsigned};
+use crate::tell::{self, Tell};
 use crate::wal::frame;
 use crate::wal::room::Wanted;
 use crate::wal::segment::{self, HEAD_LEN};
@@ -38,6 +39,8 @@ pub(crate) struct Writer {
     /// Where a batch is put together. Kept, so that its memory is not asked for and given back for
     /// each.
     pub(crate) bytes: Vec<u8>,
+    /// Tells those who wait, where there is no time for it here.
+    pub(crate) teller: mpsc::Sender<Vec<Tell>>,
     /// Since when the first of these waits.
     pub(crate) since: Option<Instant>,
 }
@@ -167,20 +170,20 @@ impl Writer {
 
         // The integrator has them before anybody has a receipt: a checkpoint that is asked for
         // with a receipt in hand covers its record.
-        let mut receipts = Vec::with_capacity(self.unsynced.len());
+        let mut told = Vec::with_capacity(self.unsynced.len());
         let mut durable = lock(&self.shared.durable);
         let wake = durable.records.is_empty();
         for record in self.unsynced.drain(..) {
-            receipts.push((record.waiter, record.durable.step, record.fingerprint));
+            let receipt = || Receipt::of_durable(&record.durable.step, record.fingerprint);
+            told.extend(record.waiter.durable(receipt));
             durable.records.push(record.durable);
         }
         drop(durable);
         if wake {
             self.shared.integrator.notify_all();
         }
-        for (waiter, step, fingerprint) in receipts {
-            waiter.durable(|| Receipt::of_durable(&step, fingerprint));
-        }
+        let more = !lock(&self.shared.queue).records.is_empty();
+        tell::tell(told, more, &self.teller);
         Ok(())
     }
 
@@ -280,10 +283,9 @@ impl Preparer {
 
 /// Brings durable records into the tree and signs it, until the log is closed or the tree cannot be
 /// written. On a full disk it keeps trying: nothing is lost, the write-ahead log has it.
-pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
+pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator, mut unsigned: Unsigned) {
     let mut published = Instant::now();
     let mut unwritten = 0;
-    let mut unsigned = Unsigned::default();
     loop {
         let (records, requests, closing) = gathered(shared, integrator.is_behind());
         unwritten += records
@@ -293,14 +295,17 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
         integrator.add(records);
         let due = published.elapsed() >= limits::CHECKPOINT_EVERY;
         let publishes = closing || !requests.is_empty() || due && integrator.is_behind();
+        let writes = publishes || unwritten >= limits::WRITE_FROM;
         let done = if publishes {
             published = Instant::now();
             let keep = if closing { 1 } else { limits::SNAPSHOT_EVERY };
             integrator
                 .publish()
                 .and_then(|()| Ok(integrator.snapshot(keep)?))
-        } else {
+        } else if writes {
             integrator.write().map_err(SignError::from)
+        } else {
+            Ok(())
         };
         let done = done.and_then(|()| Ok(integrator.prune()?));
         if publishes {
@@ -308,7 +313,7 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
         }
         let answer = match done {
             // It keeps its place in the write-ahead log, and counts there, until it is signed.
-            Ok(()) if unsigned.is_said() => Ok(()),
+            Ok(()) if !writes || unsigned.is_said() => Ok(()),
             Ok(()) => {
                 shared
                     .backlog
@@ -337,37 +342,6 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator) {
     let mut durable = lock(&shared.durable);
     durable.ended = true;
     durable.requests.clear();
-}
-
-/// Says that the signer is missing: at once, then now and then, and when it is back.
-#[derive(Default)]
-struct Unsigned {
-    said: Option<Instant>,
-}
-
-impl Unsigned {
-    fn note(&mut self, done: &Result<(), SignError>) {
-        match done {
-            Err(error @ SignError::Unavailable { .. }) if self.is_to_be_said() => {
-                tracing::error!("nothing is published until it is signed: {error}");
-                self.said = Some(Instant::now());
-            }
-            Ok(()) if self.said.take().is_some() => {
-                tracing::info!("the signer signs again");
-            }
-            _ => {}
-        }
-    }
-
-    fn is_to_be_said(&self) -> bool {
-        self.said
-            .is_none_or(|said| said.elapsed() >= limits::SAY_AGAIN)
-    }
-
-    /// Whether records wait for the signer.
-    fn is_said(&self) -> bool {
-        self.said.is_some()
-    }
 }
 
 type Gathered = (

@@ -6,84 +6,52 @@ mod broken;
 pub(crate) mod checkpoint;
 mod fields;
 pub(crate) mod key;
+mod known;
 pub(crate) mod note;
 mod policy;
 mod predecessors;
 pub(crate) mod proof;
+pub(crate) mod proof_file;
+mod report;
+mod resume;
 mod said;
+mod source;
 mod tile;
 mod trails;
 mod tree;
 mod wal;
 mod walk;
+mod witnesses;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bailiwick_run::RunId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
 
 pub use self::broken::Broken;
-use self::checkpoint::Checkpoint;
+use self::checkpoint::{Checkpoint, Head};
 use self::key::LogKey;
+use self::known::Known;
+use self::note::Note;
 pub use self::policy::{
     Cosigned, Judgement, KnownLog, KnownWitness, NotTrusted, Policy, PolicyError,
 };
 pub use self::predecessors::verify_predecessors;
+pub use self::proof_file::{NotProven, Proven, verify_receipt};
+use self::report::Doubts;
+pub use self::report::{Agreement, Report, Resumed, RunReport, RunState, Witnessed};
 pub use self::said::{Predecessor, Successor};
-use self::tile::{CHECKPOINT, get, tile_path};
+pub use self::source::{DirSource, Source};
+use self::source::{is_absence, read_if_there};
+use self::tile::{CHECKPOINT, WITNESSED, get, tile_path};
 use self::trails::Trails;
-use self::tree::{TILE, Tree};
-use self::wal::{Wal, read_wal};
+use self::tree::TILE;
+use self::wal::read_wal;
 use self::walk::Walk;
-
-/// Where the published files of a log come from: `checkpoint`, `tile/…`.
-pub trait Source {
-    /// The file at this path, or nothing where there is none. An error is a failure to ask, not an
-    /// answer.
-    fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
-
-    /// The widths of the partial tiles kept for the tile at this path. A source that cannot list
-    /// has none to check.
-    fn partials(&self, _path: &str) -> io::Result<Vec<usize>> {
-        Ok(Vec::new())
-    }
-}
-
-/// A log in a folder: `data/log`, or a copy of it.
-#[derive(Clone, Debug)]
-pub struct DirSource(PathBuf);
-
-impl DirSource {
-    /// The folder that holds `checkpoint` and `tile/`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self(dir.into())
-    }
-}
-
-impl Source for DirSource {
-    fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        read_if_there(&self.0.join(path))
-    }
-
-    fn partials(&self, path: &str) -> io::Result<Vec<usize>> {
-        let listed = match std::fs::read_dir(self.0.join(format!("{path}.p"))) {
-            Ok(listed) => listed,
-            Err(error) if is_absence(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut widths = Vec::new();
-        for entry in listed {
-            let name = entry?.file_name();
-            widths.extend(name.to_str().and_then(|name| name.parse::<usize>().ok()));
-        }
-        widths.sort_unstable();
-        Ok(widths)
-    }
-}
+use self::witnesses::{Asked, ask};
+use crate::transport::Transport;
 
 /// What to check besides the published files.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +62,9 @@ pub struct VerifyOptions {
     pub wal_dir: Option<PathBuf>,
     /// The checkpoint the gateway remembers to have signed last.
     pub last_checkpoint: Option<PathBuf>,
+    /// A checkpoint of this log that was verified before: what it covers is not read again, but for
+    /// the few records since the last full tile.
+    pub since: Option<PathBuf>,
 }
 
 impl VerifyOptions {
@@ -103,75 +74,33 @@ impl VerifyOptions {
             run,
             wal_dir: Some(dir.join("wal")),
             last_checkpoint: Some(dir.join("keys/last-checkpoint")),
+            since: None,
         }
     }
 }
 
-/// What was checked and found whole.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// The log's name.
-    pub origin: String,
-    /// How many records the signed checkpoint covers.
-    pub records: u64,
-    /// The root it signs, in base64.
-    pub root: String,
-    /// When the last record it covers was made, by the gateway's clock. (A checkpoint has no time
-    /// of its own.)
-    pub last_time: Option<String>,
-    /// Records that are durable and not covered by a checkpoint yet. Their chains are whole.
-    pub tail: u64,
-    /// Bytes at the end of the write-ahead log of a batch that is being written, or never became
-    /// durable. Nobody has a receipt for those.
-    pub torn_bytes: u64,
-    /// Runs that are open.
-    pub runs_open: u64,
-    /// Runs that are closed, with as many records as their last one says.
-    pub runs_closed: u64,
-    /// Allowed calls of closed runs of which no outcome is recorded.
-    pub without_outcome: u64,
-    /// Records at the beginning that were pruned, as the log says itself. Their hashes are whole, and
-    /// what they said is gone.
-    pub pruned: u64,
-    /// Runs of which the first records are pruned.
-    pub runs_cut: u64,
-    /// Runs whose payloads were erased, in that order.
-    pub erased: Vec<String>,
-    /// The log that this one continues, and where that one ended.
-    pub continues: Option<Predecessor>,
-    /// The log that continues this one.
-    pub continued_by: Option<Successor>,
-    /// The run that was asked about, if the log has it.
-    pub run: Option<RunReport>,
-    /// What no check of these files can know, in words.
-    pub unknown: Vec<String>,
+/// How far a check has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Records read.
+    pub done: u64,
+    /// Records to be read.
+    pub total: u64,
 }
 
-/// What was found of one run.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunReport {
-    /// Its id.
-    pub run: String,
-    /// How many records it has, gapless from 1.
-    pub records: u64,
-    /// How many of them no checkpoint covers yet.
-    pub tail: u64,
-    /// Whether it is closed.
-    pub state: RunState,
-    /// Allowed calls of which no outcome is recorded.
-    pub without_outcome: u64,
-    /// Its first records are pruned: it is followed from the first that is there.
-    pub begins_before: bool,
-}
-
-/// Whether a run is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunState {
-    /// Its last record is `run.closed`, and agrees with the chain.
-    Closed,
-    /// It has none.
-    Open,
+/// A check of a log: what is checked, and what with.
+pub struct Verification<'a> {
+    /// The published files.
+    pub source: &'a dyn Source,
+    /// Whom to trust. The log must be one of the policy's, and the policy's quorum must have seen it.
+    pub policy: &'a Policy,
+    /// What else to check.
+    pub options: &'a VerifyOptions,
+    /// Asks the policy's witnesses that have a URL for the newest checkpoint that they have seen. They
+    /// stay unasked without it.
+    pub transport: Option<&'a dyn Transport>,
+    /// Is told how far it has come, a bundle of records at a time.
+    pub progress: &'a dyn Fn(Progress),
 }
 
 /// Checks everything: the checkpoint's signature, every record's hash, every tile, the root, the
@@ -180,139 +109,236 @@ pub enum RunState {
 ///
 /// The first broken thing ends it.
 pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Result<Report, Broken> {
-    let key = LogKey::parse(vkey).map_err(|why| Broken::Key(why.to_string()))?;
-    // In this order, a running gateway can only make what is read later larger.
-    let wal = match &options.wal_dir {
-        Some(dir) => Some(read_wal(dir)?),
-        None => None,
-    };
-    let last = match &options.last_checkpoint {
-        Some(path) => Checkpoint::read(&key, path)?,
-        None => None,
-    };
-    let checkpoint = get(source, CHECKPOINT)?.ok_or_else(|| Broken::Missing {
-        file: CHECKPOINT.to_owned(),
-        expected: "every log has one, from its start".to_owned(),
-    })?;
-    let checkpoint = Checkpoint::open(&key, CHECKPOINT, &checkpoint)?;
-    if let Some(last) = &last
-        && last.size > checkpoint.size
-    {
-        return Err(Broken::RolledBack {
-            found: checkpoint.size,
-            known: last.size,
-            by: format!("the checkpoint signed last, in {}", last.file),
-        });
-    }
-    if let Some(base) = wal.as_ref().and_then(|wal| wal.base)
-        && base > checkpoint.size
-    {
-        return Err(Broken::RolledBack {
-            found: checkpoint.size,
-            known: base,
-            by: "the write-ahead log, which begins after records that are no longer needed there,"
-                .to_owned(),
-        });
-    }
-
-    let mut walk = Walk {
+    let policy = Policy::of_log(vkey).map_err(|why| Broken::Key(why.to_string()))?;
+    let check = Verification {
         source,
-        checkpoint: &checkpoint,
-        last: last.as_ref(),
-        wal: wal.as_ref(),
-        entries: Tree::default(),
-        hashes: Tree::default(),
-        trails: Trails::default(),
-        difference: None,
-        upper: None,
-        later: None,
-        last_time: None,
+        policy: &policy,
+        options,
+        transport: None,
+        progress: &|_| {},
     };
-    walk.run()?;
-    let Walk {
-        mut trails,
-        last_time,
-        ..
-    } = walk;
+    check.run()
+}
 
-    let covered = trails.records_of(options.run);
-    let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
-    if trails.first > trails.said.pruned {
-        return Err(Broken::Missing {
-            file: tile_path("entries", trails.said.pruned / TILE as u64),
-            expected: format!(
-                "the log says itself that records before {} were pruned, and no others",
-                trails.said.pruned
-            ),
-        });
+impl Verification<'_> {
+    /// Does what [`verify`] does, and holds the log against its witnesses.
+    pub fn run(&self) -> Result<Report, Broken> {
+        let (source, options) = (self.source, self.options);
+        // In this order, a running gateway can only make what is read later larger.
+        let first = self.checkpoint_note()?;
+        let key = log_key(self.policy, &first)?;
+        let asked = match self.transport {
+            Some(transport) => ask(self.policy, key, transport),
+            None => Asked::default(),
+        };
+        let wal = match &options.wal_dir {
+            Some(dir) => Some(read_wal(dir)?),
+            None => None,
+        };
+        let last = match &options.last_checkpoint {
+            Some(path) => Checkpoint::read(key, path)?,
+            None => None,
+        };
+        let since = match &options.since {
+            Some(path) => Some(verified_before(key, path)?),
+            None => None,
+        };
+        let witnessed_note = get(source, WITNESSED)?;
+        let note = self.checkpoint_note()?;
+        let checkpoint = Checkpoint::open(key, CHECKPOINT, &note)?;
+        let judged = self.judge(CHECKPOINT, &note)?;
+        let witnessed = match &witnessed_note {
+            Some(note) => Some((
+                Checkpoint::open(key, WITNESSED, note)?,
+                self.judge(WITNESSED, note)?,
+            )),
+            None => None,
+        };
+
+        let has_last = last.is_some();
+        let mut known: Vec<Known> = Vec::new();
+        known.extend(last.map(Known::Last));
+        known.extend(
+            witnessed
+                .as_ref()
+                .map(|(checkpoint, _)| Known::Witnessed(checkpoint.clone())),
+        );
+        known.extend(since.clone().map(Known::Before));
+        known.extend(asked.known.iter().cloned().map(Known::Witness));
+        known.sort_by_key(|known| known.checkpoint().size);
+        if let Some(ahead) = known.last()
+            && ahead.checkpoint().size > checkpoint.size
+        {
+            return Err(ahead.is_ahead_of(checkpoint.size));
+        }
+        if let Some(base) = wal.as_ref().and_then(|wal| wal.base)
+            && base > checkpoint.size
+        {
+            return Err(Broken::RolledBack {
+                found: checkpoint.size,
+                known: base,
+                by: "the write-ahead log, which begins after records that are no longer needed \
+                     there,"
+                    .to_owned(),
+            });
+        }
+
+        // All that is known must be compared, so reading starts before the smallest of it.
+        let start = match (&since, known.first()) {
+            (Some(_), Some(smallest)) => smallest.checkpoint().size / TILE as u64 * TILE as u64,
+            _ => 0,
+        };
+        let edge = resume::edge(source, start, checkpoint.size)?;
+        let mut walk = Walk {
+            source,
+            checkpoint: &checkpoint,
+            known: &known,
+            wal: wal.as_ref(),
+            progress: self.progress,
+            entries: edge.clone(),
+            hashes: edge,
+            trails: Trails::from(start),
+            difference: None,
+            upper: None,
+            later: None,
+            last_time: None,
+        };
+        walk.run()?;
+        let Walk {
+            mut trails,
+            last_time,
+            ..
+        } = walk;
+
+        let covered = trails.records_of(options.run);
+        let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
+        if trails.first > trails.said.pruned.max(start) {
+            return Err(Broken::Missing {
+                file: tile_path("entries", trails.said.pruned / TILE as u64),
+                expected: format!(
+                    "the log says itself that records before {} were pruned, and no others",
+                    trails.said.pruned
+                ),
+            });
+        }
+        let witnessed = self.quorum(&judged, witnessed.as_ref().map(|(_, judged)| judged))?;
+        let doubts = Doubts {
+            witnessed: witnessed.as_ref(),
+            asked: &asked,
+            has_last,
+            wal: wal.as_ref(),
+            records: checkpoint.size,
+        };
+        Ok(Report {
+            origin: key.name().to_owned(),
+            records: checkpoint.size,
+            root: BASE64.encode(checkpoint.root),
+            checkpoint: String::from_utf8_lossy(&note).into_owned(),
+            unknown: doubts.in_words(),
+            witnessed,
+            asked: asked.agreements(),
+            resumed: since.map(|_| Resumed {
+                skipped: start,
+                joined: trails.cut(),
+            }),
+            last_time,
+            tail,
+            torn_bytes: wal.as_ref().map_or(0, |wal| wal.torn),
+            runs_open: trails.count(RunState::Open),
+            runs_closed: trails.count(RunState::Closed),
+            without_outcome: trails.without_outcome(),
+            pruned: match trails.first {
+                first if first > start => first,
+                _ => 0,
+            },
+            runs_cut: match start {
+                0 => trails.cut(),
+                _ => 0,
+            },
+            erased: trails.said.erased.iter().map(RunId::to_string).collect(),
+            continues: trails.said.continues.clone(),
+            predecessors: Vec::new(),
+            continued_by: trails.said.continued_by.clone(),
+            run: options.run.and_then(|run| trails.report(run, covered)),
+        })
     }
-    Ok(Report {
-        origin: key.name().to_owned(),
-        records: checkpoint.size,
-        root: BASE64.encode(checkpoint.root),
-        last_time,
-        tail,
-        torn_bytes: wal.as_ref().map_or(0, |wal| wal.torn),
-        runs_open: trails.count(RunState::Open),
-        runs_closed: trails.count(RunState::Closed),
-        without_outcome: trails.without_outcome(),
-        pruned: trails.first,
-        runs_cut: trails.cut(),
-        erased: trails.said.erased.iter().map(RunId::to_string).collect(),
-        continues: trails.said.continues.clone(),
-        continued_by: trails.said.continued_by.clone(),
-        run: options.run.and_then(|run| trails.report(run, covered)),
-        unknown: unknown(options, wal.as_ref(), &checkpoint, last.is_some()),
+
+    fn checkpoint_note(&self) -> Result<Vec<u8>, Broken> {
+        get(self.source, CHECKPOINT)?.ok_or_else(|| Broken::Missing {
+            file: CHECKPOINT.to_owned(),
+            expected: "every log has one, from its start".to_owned(),
+        })
+    }
+
+    fn judge(&self, file: &str, note: &[u8]) -> Result<Judgement, Broken> {
+        let judged = self.policy.judge(note);
+        judged.map_err(|why| Broken::Checkpoint {
+            file: file.to_owned(),
+            reason: why.to_string(),
+        })
+    }
+
+    /// Up to where enough witnesses have seen the log: that of the newest checkpoint that the policy
+    /// accepts. Nothing if the policy asks for none and none has.
+    fn quorum(
+        &self,
+        newest: &Judgement,
+        witnessed: Option<&Judgement>,
+    ) -> Result<Option<Witnessed>, Broken> {
+        let both = [Some(newest), witnessed].into_iter().flatten();
+        let mut enough = both.filter(|judged| judged.quorum && !judged.cosigned.is_empty());
+        match enough.next() {
+            Some(judged) => Ok(Some(Witnessed {
+                records: judged.size,
+                after: newest.size.saturating_sub(judged.size),
+                by: judged.cosigned.clone(),
+            })),
+            None if self.policy.needs_no_witness() => Ok(None),
+            None => Err(Broken::Unwitnessed {
+                size: newest.size,
+                by: names(newest),
+                older: witnessed.map(|judged| {
+                    format!(
+                        " {WITNESSED}, of {} records, has {}.",
+                        judged.size,
+                        names(judged)
+                    )
+                }),
+            }),
+        }
+    }
+}
+
+/// The key that has signed a log's checkpoint: the policy's only one, or that of the log it names.
+fn log_key<'p>(policy: &'p Policy, note: &[u8]) -> Result<&'p LogKey, Broken> {
+    if let [only] = policy.logs() {
+        return Ok(&only.key);
+    }
+    let invalid = |reason: String| Broken::Checkpoint {
+        file: CHECKPOINT.to_owned(),
+        reason,
+    };
+    let note = Note::parse(note).map_err(|why| invalid(why.to_string()))?;
+    let head = Head::parse(note.text()).map_err(|why| invalid(why.to_string()))?;
+    let mut logs = policy.logs().iter();
+    logs.find(|log| log.name() == head.origin && note.names(&log.key))
+        .map(|log| &log.key)
+        .ok_or_else(|| invalid(NotTrusted::UnknownLog(head.origin).to_string()))
+}
+
+fn verified_before(key: &LogKey, path: &Path) -> Result<Checkpoint, Broken> {
+    Checkpoint::read(key, path)?.ok_or_else(|| Broken::Unreadable {
+        file: path.display().to_string(),
+        error: std::io::ErrorKind::NotFound.into(),
     })
 }
 
-fn unknown(
-    options: &VerifyOptions,
-    wal: Option<&Wal>,
-    checkpoint: &Checkpoint,
-    has_last: bool,
-) -> Vec<String> {
-    let mut unknown = vec![
-        "No witness has signed this log. Whoever holds its signing key and can write all of its \
-         files could have replaced it, or its end, as a whole; only a checkpoint that somebody \
-         else kept would show that."
-            .to_owned(),
-    ];
-    if options.last_checkpoint.is_none() || !has_last {
-        unknown.push(
-            "Whether a later checkpoint was signed: the one the gateway remembers was not there \
-             to compare with."
-                .to_owned(),
-        );
+fn names(judged: &Judgement) -> String {
+    let names = judged.cosigned.iter().map(|seen| seen.witness.as_str());
+    match names.collect::<Vec<_>>() {
+        names if names.is_empty() => "no signature of a witness that the policy names".to_owned(),
+        names => format!("those of {} alone", names.join(", ")),
     }
-    match wal {
-        None => unknown.push(
-            "Whether there are records after this checkpoint: the write-ahead log was not there \
-             to look at."
-                .to_owned(),
-        ),
-        Some(wal) if wal.base.is_none() && checkpoint.size > 0 => unknown.push(
-            "Whether there were records after this checkpoint: the write-ahead log is empty."
-                .to_owned(),
-        ),
-        Some(_) => {}
-    }
-    unknown
-}
-
-fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_absence(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// Reads the lower-case hexadecimal digits of a hash.

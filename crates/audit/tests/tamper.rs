@@ -303,7 +303,7 @@ fn a_rolled_back_checkpoint_is_found_by_what_was_signed_last_and_refused_at_a_st
         report
             .unknown
             .iter()
-            .any(|what| what.contains("No witness"))
+            .any(|what| what.contains("no witness"))
     );
     let (log, _) = open(dir.path());
     log.close();

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, export, init, open, prune, reindex, run, runs, search, serve, show,
-    signer, task, trail, verify, witness,
+    close, confined, erase, export, init, open, prune, receipt, reindex, rotate, run, runs, search,
+    serve, show, signer, task, trail, verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -47,10 +47,13 @@ enum Command {
     Show(show::Show),
     Search(search::Search),
     Verify(verify::Verify),
-    Reindex(reindex::Reindex),
     Export(export::Export),
+    Receipt(receipt::Receipt),
+    VerifyReceipt(verify_receipt::VerifyReceipt),
     Erase(erase::Erase),
     Prune(prune::Prune),
+    Rotate(rotate::Rotate),
+    Reindex(reindex::Reindex),
     Task(task::Task),
     Witness(witness::Witness),
     Signer(signer::Signer),
@@ -74,10 +77,13 @@ fn main() -> ExitCode {
         Command::Show(command) => command.execute(),
         Command::Search(command) => command.execute(),
         Command::Verify(command) => command.execute(),
-        Command::Reindex(command) => command.execute(),
         Command::Export(command) => command.execute(),
+        Command::Receipt(command) => command.execute(),
+        Command::VerifyReceipt(command) => command.execute(),
         Command::Erase(command) => command.execute(),
         Command::Prune(command) => command.execute(),
+        Command::Rotate(command) => command.execute(),
+        Command::Reindex(command) => command.execute(),
         Command::Task(command) => command.execute(),
         Command::Witness(command) => command.execute(),
         Command::Signer(command) => command.execute(),

@@ -118,3 +118,78 @@ fn ask(socket: &Path, request: &str) -> io::Result<Reply> {
         io::Error::new(io::ErrorKind::InvalidData, reason)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::merkle;
+    use crate::note::Signer;
+
+    /// Asks a signer that gives these answers, one after the other, to sign the empty tree.
+    fn told(answers: &[&str]) -> (Result<String, SignError>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let public = key(1).public().clone();
+        let mut remote = Remote::new(socket, public, 0);
+        let mut tree = Prover::new(dir.path(), 0);
+        std::thread::scope(|scope| {
+            let requests = scope.spawn(|| {
+                let answer = |answer: &&str| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let request = read_all(&mut stream).unwrap();
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    String::from_utf8(request).unwrap()
+                };
+                answers.iter().map(answer).collect()
+            });
+            let signed = remote.sign(&empty(), &mut tree);
+            (signed, requests.join().unwrap())
+        })
+    }
+
+    fn key(seed: u8) -> Signer {
+        Signer::new("a.example/log".to_owned(), &[seed; 32])
+    }
+
+    fn empty() -> Checkpoint {
+        let root = merkle::empty();
+        Checkpoint { size: 0, root }
+    }
+
+    #[test]
+    fn only_a_signature_by_the_known_key_over_what_was_asked_is_taken() {
+        let text = empty().text("a.example/log");
+        let signed = |seed: u8, text: &str| Reply::Signed(key(seed).signature(text)).encode();
+        let (note, requests) = told(&[&signed(1, &text)]);
+        assert_eq!(note.unwrap(), key(1).sign_text(&text));
+        assert_eq!(requests, [format!("old 0\n\n{text}")]);
+        for wrong in [
+            signed(2, &text),
+            signed(1, "another\n"),
+            "key\na+b+c\n".to_owned(),
+        ] {
+            assert!(
+                matches!(told(&[&wrong]).0, Err(SignError::Refused { .. })),
+                "{wrong}"
+            );
+        }
+        let rolled_back = told(&["size\n7\n"]).0;
+        assert!(
+            matches!(rolled_back, Err(SignError::Refused { reason, .. }) if reason.contains("rolled back"))
+        );
+        assert!(matches!(
+            told(&["refused\nno\n"]).0,
+            Err(SignError::Refused { .. })
+        ));
+        let long = "x".repeat(limits::SIGNER_MESSAGE + 1);
+        for later in ["", "nonsense", "failed\nfull\n", &long] {
+            assert!(matches!(
+                told(&[later]).0,
+                Err(SignError::Unavailable { .. })
+            ));
+        }
+    }
+}

@@ -11,25 +11,20 @@ use crate::limits;
 
 /// Answers whoever connects, one request a connection, until the process ends. Who may connect is
 /// for the socket's mode to say.
-///
-/// # Errors
-/// If nobody can be accepted any more.
-pub fn serve(desk: SigningDesk, listener: &UnixListener) -> io::Result<()> {
+pub fn serve(desk: SigningDesk, listener: &UnixListener) -> ! {
     let desk = Arc::new(desk);
     let here = Arc::new(AtomicUsize::new(0));
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             // Out of file descriptors, most likely: let some close.
-            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+            Err(error) => {
                 tracing::error!(%error, "no connection could be accepted");
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
-            Err(error) => return Err(error),
         };
-        let place = Place::take(&here);
-        let Some(place) = place else {
+        let Some(place) = Place::take(&here) else {
             continue;
         };
         let desk = Arc::clone(&desk);

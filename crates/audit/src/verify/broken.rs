@@ -50,6 +50,54 @@ pub enum Broken {
         /// What shows it.
         by: String,
     },
+    /// A witness has seen a larger log.
+    #[error(
+        "the log was cut or rolled back, or this is an old copy of it: its checkpoint covers \
+         {found} records, but the witness {witness} saw one that covers {known}, by {time}. Keep \
+         the checkpoint that the witness keeps: with it anyone can tell. {ADVICE}"
+    )]
+    Behind {
+        /// How many the checkpoint covers.
+        found: u64,
+        /// How many the witness has seen.
+        known: u64,
+        /// The witness, as the policy calls it.
+        witness: String,
+        /// When it saw them.
+        time: String,
+        /// The checkpoint that the witness keeps.
+        evidence: String,
+    },
+    /// A witness has seen another log of the same name and key.
+    #[error(
+        "the log was forked: the witness {witness} saw another tree of the first {size} records by \
+         {time}, signed with the same key. Keep the checkpoint that the witness keeps: with it \
+         anyone can tell. {ADVICE}"
+    )]
+    Forked {
+        /// How many records the two trees have.
+        size: u64,
+        /// The witness, as the policy calls it.
+        witness: String,
+        /// When it saw its own.
+        time: String,
+        /// The checkpoint that the witness keeps.
+        evidence: String,
+    },
+    /// Too few witnesses have seen the log.
+    #[error(
+        "too few witnesses have seen this log for the quorum of the policy: its checkpoint, of \
+         {size} records, has {by}.{} Either it was rewritten and they were not asked, or refused; \
+         or the gateway has just been started, or cannot reach them: then try again", older.as_deref().unwrap_or_default()
+    )]
+    Unwitnessed {
+        /// How many records the newest checkpoint covers.
+        size: u64,
+        /// Whose signatures it has.
+        by: String,
+        /// The same of the one that witnesses have seen, if it is there.
+        older: Option<String>,
+    },
     /// Two signed checkpoints do not belong to one log.
     #[error(
         "{file} signs another tree of the first {size} records than the log has: the log was \
@@ -202,4 +250,14 @@ pub enum Broken {
         /// Why not.
         reason: String,
     },
+}
+
+impl Broken {
+    /// A signed note that shows it, and is worth keeping, where there is one.
+    pub fn evidence(&self) -> Option<&str> {
+        match self {
+            Self::Behind { evidence, .. } | Self::Forked { evidence, .. } => Some(evidence),
+            _ => None,
+        }
+    }
 }

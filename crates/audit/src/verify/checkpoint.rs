@@ -79,6 +79,7 @@ impl Head {
 }
 
 /// A checkpoint whose signature was right, and the file it is in.
+#[derive(Clone, Debug)]
 pub(super) struct Checkpoint {
     pub(super) file: String,
     pub(super) size: u64,

@@ -4,6 +4,7 @@
 mod parse;
 
 use bailiwick_run::Time;
+use serde::{Serialize, Serializer};
 
 use super::checkpoint::{Head, NotACheckpoint};
 use super::key::{CosignerKey, LogKey, NotAKey};
@@ -74,11 +75,12 @@ pub struct Judgement {
 }
 
 /// A cosignature that was right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cosigned {
     /// The witness, as the policy calls it.
     pub witness: String,
     /// When it saw the checkpoint, by its own clock.
+    #[serde(serialize_with = "in_rfc_3339")]
     pub time: Time,
 }
 
@@ -252,8 +254,12 @@ impl KnownWitness {
     }
 }
 
+fn in_rfc_3339<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use ed25519_dalek::{Signer as _, SigningKey};
@@ -261,7 +267,7 @@ mod tests {
     use super::super::key::tests::vkey;
     use super::*;
 
-    pub(super) fn key(name: &str, kind: u8, seed: u8) -> String {
+    pub(crate) fn key(name: &str, kind: u8, seed: u8) -> String {
         let public = SigningKey::from_bytes(&[seed; 32]).verifying_key();
         vkey(name, kind, public.as_bytes())
     }

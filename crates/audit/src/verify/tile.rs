@@ -7,6 +7,9 @@ use super::tree::{Hash, TILE};
 /// Where the checkpoint is.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
+/// Where the newest checkpoint is that enough witnesses have seen, in a log that has witnesses.
+pub(super) const WITNESSED: &str = "witnessed";
+
 pub(super) fn get(source: &dyn Source, file: &str) -> Result<Option<Vec<u8>>, Broken> {
     source.get(file).map_err(|error| Broken::Unreadable {
         file: file.to_owned(),

@@ -41,7 +41,7 @@ pub(super) fn root_of(hashes: &[Hash]) -> Hash {
 }
 
 /// A tree that grows leaf by leaf and keeps, per level of tiles, the hashes of the newest tile.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tree {
     pub(super) size: u64,
     pub(super) levels: Vec<Vec<Hash>>,

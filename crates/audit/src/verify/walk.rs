@@ -5,19 +5,22 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::broken::Broken;
 use super::checkpoint::Checkpoint;
+use super::known::Known;
 use super::tile::{Tile, entries, get, get_tile, hashes, tile_path};
 use super::trails::{Trails, name_of};
 use super::tree::{Hash, TILE, Tree, leaf_hash};
 use super::wal::Wal;
-use super::{Source, lower_hex};
+use super::{Progress, Source, lower_hex};
 
 /// The walk over everything that the checkpoint covers.
 pub(super) struct Walk<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) checkpoint: &'a Checkpoint,
-    pub(super) last: Option<&'a Checkpoint>,
+    /// Checkpoints that the tree must agree with on the way, the smallest first.
+    pub(super) known: &'a [Known],
     pub(super) wal: Option<&'a Wal>,
-    /// The tree that the records make.
+    pub(super) progress: &'a dyn Fn(Progress),
+    /// The tree that the records make. It begins where reading begins, at a whole tile.
     pub(super) entries: Tree,
     /// The tree that the lowest tiles make.
     pub(super) hashes: Tree,
@@ -40,7 +43,8 @@ pub(super) struct Difference {
 impl Walk<'_> {
     pub(super) fn run(&mut self) -> Result<(), Broken> {
         let size = self.checkpoint.size;
-        let mut number = 0;
+        let start = self.entries.size;
+        let mut number = start / TILE as u64;
         while number * (TILE as u64) < size {
             let first = number * TILE as u64;
             let width = (size - first).min(TILE as u64) as usize;
@@ -50,6 +54,10 @@ impl Walk<'_> {
                 return Err(before.map_or(broken, |difference| difference.record));
             }
             number += 1;
+            (self.progress)(Progress {
+                done: first + width as u64 - start,
+                total: size - start,
+            });
         }
         self.upper_partials()?;
         self.judge()
@@ -78,7 +86,7 @@ impl Walk<'_> {
         let bundle = get_tile(self.source, &bundle_path, width, why)?;
         let (records, trouble) = entries(&bundle, width);
         for ((index, position), expected) in (first..).zip(0..).zip(&expected) {
-            self.note_last()?;
+            self.note_known();
             match records.get(position) {
                 Some(record) => {
                     let found = leaf_hash(record);
@@ -141,7 +149,7 @@ impl Walk<'_> {
     /// A bundle of which only the hashes are there.
     fn pruned(&mut self, hashes: &[Hash]) -> Result<(), Broken> {
         for hash in hashes {
-            self.note_last()?;
+            self.note_known();
             self.entries.push(*hash, |_, _, _| Ok(()))?;
             let (source, upper) = (self.source, &mut self.upper);
             let later = &mut self.later;
@@ -170,20 +178,19 @@ impl Walk<'_> {
         )
     }
 
-    /// At the size of the checkpoint signed last: whether it signs this tree.
-    pub(super) fn note_last(&mut self) -> Result<(), Broken> {
-        if let Some(last) = self.last
-            && last.size == self.entries.size
-            && self.later.is_none()
-            && self.difference.is_none()
-            && last.root != self.entries.root()
+    /// At the size of a checkpoint that is known: whether it signs this tree.
+    pub(super) fn note_known(&mut self) {
+        while let Some((known, rest)) = self.known.split_first()
+            && known.checkpoint().size <= self.entries.size
         {
-            self.later = Some(Broken::Inconsistent {
-                file: last.file.clone(),
-                size: last.size,
-            });
+            if known.checkpoint().size == self.entries.size
+                && self.later.is_none()
+                && self.difference.is_none()
+            {
+                self.later = known.contradicts(&self.entries.root());
+            }
+            self.known = rest;
         }
-        Ok(())
     }
 
     /// Follows a record along its chain, as long as nothing is wrong.
@@ -224,7 +231,7 @@ impl Walk<'_> {
 
     /// What is wrong, if anything is: the checkpoint says which of two things that differ is right.
     pub(super) fn judge(&mut self) -> Result<(), Broken> {
-        self.note_last()?;
+        self.note_known();
         let root = self.checkpoint.root;
         if let Some(Difference { record, tile }) = self.difference.take() {
             let records_are_right =

@@ -15,6 +15,16 @@ pub(crate) struct Scan {
     pub(crate) end: Option<End>,
 }
 
+impl Scan {
+    /// Whether no record was ever written. A first start that did not come to its end leaves the
+    /// first segment, and nothing in it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.frames.is_empty()
+            && self.segments.iter().all(|segment| segment.base == 0)
+            && self.end.as_ref().is_none_or(|end| end.torn == 0)
+    }
+}
+
 /// The end of the write-ahead log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct End {

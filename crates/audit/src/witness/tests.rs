@@ -89,6 +89,11 @@ fn signatures_of_others_are_passed_over_and_not_served() {
     let cosignature = witness.add_checkpoint(body.as_bytes(), now()).unwrap();
     let served = String::from_utf8(witness.checkpoint(&hash).unwrap()).unwrap();
     assert_eq!(served, format!("{note}{cosignature}"));
+    // One good signature does not make up for a wrong one by another known key.
+    let wrong = log().sign_text("another\n");
+    let line = wrong.rsplit_once("\n\n").unwrap().1;
+    let forged = witness.add_checkpoint(format!("old 5\n\n{note}{line}").as_bytes(), now());
+    assert!(matches!(forged, Err(Refusal::NotSigned(_))), "{forged:?}");
     assert_eq!(witness.checkpoint("nothing"), None);
 
     let key = CosignerKey::parse(&witness.vkey()).unwrap();

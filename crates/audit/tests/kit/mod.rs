@@ -1,6 +1,9 @@
 //! What the tests of the log share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod forger;
+pub(crate) mod witness;
+
 use std::path::{Path, PathBuf};
 
 use bailiwick_action::{

@@ -87,7 +87,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<bool> {
 }
 
 /// This machine's name, as far as it fits a log's.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = rustix::system::uname()
         .nodename()
         .to_string_lossy()

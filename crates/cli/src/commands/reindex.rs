@@ -27,9 +27,10 @@ pub(crate) struct Reindex {
 
 impl Reindex {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let data = self.config.load()?.data;
+        let config = self.config.load()?;
+        let data = &config.data;
         let by_gateway = gateway::runtime()?.block_on(async {
-            match Client::connect(&data).await {
+            match Client::connect(data).await {
                 Ok(client) => client.reindex().await.map(Some),
                 Err(ClientError::NotListening(_)) => Ok(None),
                 Err(error) => Err(error),
@@ -37,7 +38,9 @@ impl Reindex {
         });
         let done = match by_gateway? {
             Some(done) => done,
-            None => bailiwick_control::reindex(&data).map_err(Failure::new)?,
+            None => {
+                bailiwick_control::reindex(data, config.payload_key()?).map_err(Failure::new)?
+            }
         };
         if self.json {
             render::print_json(&done)?;

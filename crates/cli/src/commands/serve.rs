@@ -2,7 +2,7 @@
 
 mod wiring;
 
-pub(super) use wiring::targets;
+pub(super) use wiring::{log_settings, targets};
 
 use std::process::ExitCode;
 use std::sync::Arc;

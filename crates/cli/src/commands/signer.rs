@@ -78,13 +78,11 @@ impl Signer {
         };
         line("listen", &self.listen.display().to_string());
         for vkey in desk.vkeys() {
-            line("log key", &vkey);
+            line("key", &vkey);
         }
         // Whoever started it may not care to read it.
         let _ = render::print(&text);
         serve_signer(desk, &listener)
-            .map_err(|error| Failure::new(format!("nobody can be answered any more: {error}")))?;
-        Ok(ExitCode::SUCCESS)
     }
 }
 

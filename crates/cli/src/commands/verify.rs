@@ -1,10 +1,15 @@
 //! `bailiwick verify`: checks the log, trusting nobody.
 
+mod words;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bailiwick_audit::{Broken, DirSource, Report, RunState, Source, VerifyOptions, verify};
+use bailiwick_audit::{
+    Broken, DirSource, Policy, Report, Source, Transport, Verification, VerifyOptions,
+    verify_predecessors,
+};
 use bailiwick_control::client::Client;
 use bailiwick_run::RunId;
 use clap::Args;
@@ -12,34 +17,51 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use crate::commands::gateway;
+use crate::commands::trust::{self, TrustArgs};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
-use crate::render::{self, clean, count, style};
+use crate::http::Http;
+use crate::render::{self, Meter, clean, clean_lines, style};
 
 /// Check every record, hash, chain and signature of the log
 ///
-/// Needs no gateway. Exits with 0 if everything is whole, with 1 and the first broken thing if not,
-/// and with 2 if it could not be checked (a file that cannot be read, a key that is none).
+/// Needs no gateway. With a policy that names witnesses it also checks that enough of them have seen
+/// the log, and asks them whether they have seen more of it, or another.
+///
+/// Exits with 0 if everything is whole, with 1 and the first broken thing if not (also if too few
+/// witnesses have seen it), and with 2 if it could not be checked (a file that cannot be read, a key
+/// or a policy that is not right).
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     bailiwick verify\n  \
-    bailiwick verify --data /backup/bailiwick/data --key 'acme.example/bailiwick+1a2b3c4d+AbC…'\n  \
-    bailiwick verify --url http://127.0.0.1:7400 --key \"$(cat log.vkey)\"\n\n\
+    bailiwick verify --data /backup/bailiwick/data --policy trust.policy\n  \
+    bailiwick verify --url http://127.0.0.1:7400 --key \"$(cat log.vkey)\"\n  \
+    bailiwick verify --save-checkpoint checked                               # once, all of it\n  \
+    bailiwick verify --since-checkpoint checked --save-checkpoint checked    # then only what is new\n\n\
     The key that lies beside a log shows that the log agrees with itself. Only a key that was kept \
-    elsewhere since the start shows that nobody has written it anew.")]
+    elsewhere since the start shows that nobody has written it anew, and only witnesses that nobody \
+    who holds that key has done so.")]
 pub(crate) struct Verify {
     /// The data folder, or a copy of its `log` folder; that of the configuration if not given
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
     /// A gateway's API, http://HOST:PORT; BAILIWICK_TOKEN holds its token
-    #[arg(long, value_name = "URL", requires = "key")]
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The log's verifier key; that in the data folder if not given
-    #[arg(long, value_name = "VKEY")]
-    key: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Do not ask the policy's witnesses what they have seen
+    #[arg(long)]
+    offline: bool,
     /// Report on this run, too
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+    /// Go on from a checkpoint that was verified before: what it covers is not read again
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    since_checkpoint: Option<PathBuf>,
+    /// Where to keep the checkpoint that was verified, for the next time and as evidence
+    #[arg(long, value_name = "FILE")]
+    save_checkpoint: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -97,12 +119,16 @@ impl Verify {
                     .help("--data names the gateway's data folder, or a copy of its `log` folder"),
             );
         };
-        let key = match &self.key {
-            Some(key) => key.clone(),
-            None => own_key(&data)?,
+        let (policy, own_key) = match self.trust.given()? {
+            Some(policy) if !policy.logs().is_empty() => (policy, false),
+            // Whose witnesses are known, and the log itself only from beside it.
+            policy => (trust::accept(policy, &own_key(&data)?)?, true),
         };
-        let checked = verify(&DirSource::new(log), key.trim(), &options);
-        Ok((checked, self.key.is_none()))
+        let checked = self.check(&DirSource::new(log), &policy, options)?;
+        Ok((
+            checked.and_then(|report| with_predecessors(&data, &policy, report)),
+            own_key,
+        ))
     }
 
     fn over_network(
@@ -110,6 +136,7 @@ impl Verify {
         url: &str,
         run: Option<RunId>,
     ) -> Result<Result<Report, Broken>, Failure> {
+        let policy = self.trust.required()?;
         let token = std::env::var("BAILIWICK_TOKEN").unwrap_or_default();
         let source = Published {
             client: Client::over_network(url, &token)?,
@@ -119,8 +146,38 @@ impl Verify {
             run,
             ..VerifyOptions::default()
         };
-        let key = self.key.as_deref().unwrap_or_default();
-        Ok(verify(&source, key.trim(), &options))
+        self.check(&source, &policy, options)
+    }
+
+    fn check(
+        &self,
+        source: &dyn Source,
+        policy: &Policy,
+        options: VerifyOptions,
+    ) -> Result<Result<Report, Broken>, Failure> {
+        let mut witnesses = policy.witnesses().iter();
+        let is_asking = !self.offline && witnesses.any(|witness| witness.url().is_some());
+        let http = is_asking.then(Http::start).transpose().map_err(|error| {
+            Failure::new(format!("cannot ask the witnesses: {error}"))
+                .help("--offline leaves them unasked")
+        })?;
+        let meter = Meter::new("records");
+        let check = Verification {
+            source,
+            policy,
+            options: &VerifyOptions {
+                since: self.since_checkpoint.clone(),
+                ..options
+            },
+            transport: http.as_ref().map(|http| http as &dyn Transport),
+            progress: &|progress| meter.show(progress.done, progress.total),
+        };
+        let checked = check.run();
+        meter.clear();
+        if let (Ok(report), Some(file)) = (&checked, &self.save_checkpoint) {
+            save(file, &report.checkpoint)?;
+        }
+        Ok(checked)
     }
 
     fn whole(
@@ -135,18 +192,30 @@ impl Verify {
         if self.json {
             render::print_json(&Verdict::Whole(report))?;
         } else {
-            render::print(&describe(report, own_key))?;
+            render::print(&words::whole(report, own_key))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn broken(&self, broken: &Broken) -> Result<ExitCode, Failure> {
         let message = broken.to_string();
+        let evidence = broken.evidence();
         if self.json {
-            render::print_json(&Verdict::Broken { message: &message })?;
+            render::print_json(&Verdict::Broken {
+                message: &message,
+                evidence,
+            })?;
         } else {
             let style = style::DENIED;
-            render::print(&format!("{style}✗ broken:{style:#} {}\n", clean(&message)))?;
+            let mut text = format!("{style}✗ broken:{style:#} {}\n", clean(&message));
+            if let Some(note) = evidence {
+                // As it is, to be copied.
+                text.push('\n');
+                for line in clean_lines(note) {
+                    text.push_str(&format!("{line}\n"));
+                }
+            }
+            render::print(&text)?;
         }
         Ok(ExitCode::from(BROKEN))
     }
@@ -156,7 +225,11 @@ impl Verify {
 #[serde(tag = "verdict", rename_all = "lowercase")]
 enum Verdict<'a> {
     Whole(&'a Report),
-    Broken { message: &'a str },
+    Broken {
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evidence: Option<&'a str>,
+    },
 }
 
 /// A log that a gateway publishes.
@@ -173,6 +246,15 @@ impl Source for Published {
     }
 }
 
+/// Checks what the log continues, as far as it is kept beside it.
+fn with_predecessors(data: &Path, policy: &Policy, mut report: Report) -> Result<Report, Broken> {
+    let log = (policy.logs().iter()).find(|log| log.name() == report.origin);
+    if let Some(log) = log {
+        report.predecessors = verify_predecessors(data, &report, log.vkey())?;
+    }
+    Ok(report)
+}
+
 fn own_key(data: &Path) -> Result<String, Failure> {
     let file = data.join("log.vkey");
     std::fs::read_to_string(&file).map_err(|error| {
@@ -181,84 +263,21 @@ fn own_key(data: &Path) -> Result<String, Failure> {
     })
 }
 
-fn describe(report: &Report, own_key: bool) -> String {
-    let (fine, dim) = (style::FINE, style::DIM);
-    let mut text = format!(
-        "{fine}✓ whole:{fine:#} {} of {}, signed under one checkpoint\n",
-        count(report.records, "record"),
-        clean(&report.origin),
-    );
-    let mut line = |words: String| text.push_str(&format!("  {words}\n"));
-    if let Some(time) = &report.last_time {
-        line(format!("the last is of {}", clean(time)));
-    }
-    line(format!(
-        "{} closed, {} open",
-        count(report.runs_closed, "run"),
-        report.runs_open
-    ));
-    if let Some(run) = &report.run {
-        let state = match run.state {
-            RunState::Closed => "closed",
-            RunState::Open => "open",
-        };
-        line(format!(
-            "{}: {state}, {} without a gap",
-            clean(&run.run),
-            count(run.records, "record")
-        ));
-    }
-    if report.without_outcome > 0 {
-        line(format!(
-            "{} allowed of which no outcome is recorded",
-            count(report.without_outcome, "call")
-        ));
-    }
-    if report.pruned > 0 {
-        line(format!(
-            "{} at the beginning pruned, as the log says itself; {} began before",
-            count(report.pruned, "record"),
-            count(report.runs_cut, "run")
-        ));
-    }
-    if !report.erased.is_empty() {
-        line(format!(
-            "the payloads of {} erased: {}",
-            count(report.erased.len() as u64, "run"),
-            clean(&report.erased.join(", "))
-        ));
-    }
-    if let Some(log) = &report.continues {
-        line(format!(
-            "it continues {}, which ended with {}",
-            clean(&log.origin),
-            count(log.size, "record")
-        ));
-    }
-    if let Some(log) = &report.continued_by {
-        line(format!("it is continued by {}", clean(&log.origin)));
-    }
-    if report.tail > 0 {
-        let records = count(report.tail, "record");
-        line(format!(
-            "{records} not covered by a checkpoint yet, in whole chains"
-        ));
-    }
-    if report.torn_bytes > 0 {
-        let bytes = count(report.torn_bytes, "byte");
-        line(format!(
-            "{bytes} at the end belong to nothing that was confirmed"
-        ));
-    }
-    let mut caveat = |words: &str| text.push_str(&format!("  {dim}{}{dim:#}\n", clean(words)));
-    for unknown in &report.unknown {
-        caveat(unknown);
-    }
-    if own_key {
-        caveat(
-            "checked with the key that lies beside the log: that the log agrees with itself; \
-             --key checks it with one that was kept elsewhere",
-        );
-    }
-    text
+/// Puts a checkpoint in a file, whole or not at all: the next check goes by it.
+fn save(file: &Path, checkpoint: &str) -> Result<(), Failure> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let saved = tempfile::NamedTempFile::new_in(folder).and_then(|mut new| {
+        io::Write::write_all(&mut new, checkpoint.as_bytes())?;
+        new.as_file().sync_all()?;
+        new.persist(file).map_err(|error| error.error)
+    });
+    saved.map(drop).map_err(|error| {
+        Failure::new(format!(
+            "the log is whole, but `{}` cannot be written: {error}",
+            file.display()
+        ))
+    })
 }

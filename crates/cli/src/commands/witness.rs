@@ -9,8 +9,9 @@ use bailiwick_control::WitnessServer;
 use clap::Args;
 use tokio::sync::watch;
 
+use crate::commands::init::host_name;
 use crate::commands::lasting::{log_to_stderr, told_to_stop};
-use crate::commands::policy_file;
+use crate::commands::trust;
 use crate::failure::Failure;
 use crate::render::{self, clean, style};
 
@@ -49,7 +50,7 @@ impl Witness {
         log_to_stderr();
         let mut logs = self.logs;
         if let Some(file) = &self.policy {
-            let policy = policy_file::read(file)?;
+            let policy = trust::read(file)?;
             logs.extend(policy.logs().iter().map(|log| log.vkey().to_owned()));
         }
         if logs.is_empty() {
@@ -59,7 +60,10 @@ impl Witness {
         let first_start = !self.data.join("witness.vkey").exists();
         let config = WitnessConfig {
             dir: self.data,
-            name: self.name.or_else(|| first_start.then(default_name)),
+            name: self
+                .name
+                // Good enough for one who gives none.
+                .or_else(|| first_start.then(|| format!("{}/witness", host_name()))),
             logs,
         };
         let witness = Signing::open(config).map_err(Failure::new)?;
@@ -100,10 +104,4 @@ async fn serve(witness: Signing, listen: SocketAddr) -> Result<(), Failure> {
     serving
         .await
         .map_err(|error| Failure::new(format!("the witness failed: {error}")))
-}
-
-/// A name that is good enough for one who gives none.
-fn default_name() -> String {
-    let system = rustix::system::uname();
-    format!("{}/witness", system.nodename().to_string_lossy())
 }

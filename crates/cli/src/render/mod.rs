@@ -1,6 +1,7 @@
 //! What people see: clean text, widths, colours.
 
 mod clean;
+mod meter;
 pub(crate) mod style;
 mod table;
 mod time;
@@ -11,6 +12,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use crate::failure::Failure;
 
 pub(crate) use clean::{clean, clean_lines};
+pub(crate) use meter::Meter;
 pub(crate) use table::{Cell, Table};
 pub(crate) use time::{ago, for_long, now, since, time_box};
 

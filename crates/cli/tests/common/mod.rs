@@ -75,19 +75,13 @@ impl Gateway {
             let task = TASK.replace("NAME", name).replace("CONFINE\n", confine);
             std::fs::write(path.join(format!("tasks/{name}.toml")), task).unwrap();
         }
-        let process = bailiwick()
-            .arg("serve")
-            .arg("--config")
-            .arg(path.join("bailiwick.toml"))
-            .env("TEST_PASSWORD", "s3:cr@t")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut gateway = Self { folder, process };
-        let stdout = gateway.process.stdout.take().unwrap();
-        let first = BufReader::new(stdout).lines().next().unwrap().unwrap();
-        assert!(first.contains("test/bailiwick"), "{first}");
-        gateway
+        let process = serve(path);
+        Self { folder, process }
+    }
+
+    /// Starts it again, once it has stopped.
+    pub(crate) fn serve(&mut self) {
+        self.process = serve(self.folder.path());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -118,6 +112,21 @@ impl Drop for Gateway {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn serve(folder: &Path) -> Child {
+    let mut process = bailiwick()
+        .arg("serve")
+        .arg("--config")
+        .arg(folder.join("bailiwick.toml"))
+        .env("TEST_PASSWORD", "s3:cr@t")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = process.stdout.take().unwrap();
+    let first = BufReader::new(stdout).lines().next().unwrap().unwrap();
+    assert!(first.contains("test/bailiwick"), "{first}");
+    process
 }
 
 /// A folder that leads to nothing hidden.

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bailiwick_audit::{ReadError, Reader};
+use bailiwick_audit::{PayloadSecret, ReadError, Reader};
 
 use super::Index;
 use super::file::{self, IndexError};
@@ -57,15 +57,16 @@ pub enum ReindexError {
     },
 }
 
-/// Makes the index of a data folder anew, from its log alone. No gateway may have the folder; none
+/// Makes the index of a data folder anew, from its log alone, with the master key of the payloads
+/// where that is kept elsewhere. No gateway may have the folder; none
 /// can start meanwhile. Waits for the disk.
 ///
 /// # Errors
 /// If a gateway has the folder, there is no log in it or it cannot be read, or the index cannot be
 /// written.
-pub fn reindex(data: &Path) -> Result<Reindexed, ReindexError> {
+pub fn reindex(data: &Path, key: Option<PayloadSecret>) -> Result<Reindexed, ReindexError> {
     let begun = Instant::now();
-    let reader = Reader::open(data)?;
+    let reader = Reader::open(data)?.with_payload_key(key);
     let _lock = lock(data)?;
     let expected = Logs::count(&reader)?;
     let path = Index::path(data);

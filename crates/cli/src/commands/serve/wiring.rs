@@ -10,7 +10,7 @@ use bailiwick_run::RunId;
 use bailiwick_wire::{Agent, Protocol};
 use tokio::net::TcpListener;
 
-use crate::commands::policy_file;
+use crate::commands::trust;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::http::Http;
@@ -59,15 +59,22 @@ pub(super) async fn listen(
     Ok(vec![(&bailiwick_wire::postgres::PROTOCOL, listener)])
 }
 
-/// The log, which nobody else has open.
-pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
-    let settings = bailiwick_audit::Config {
+/// What the log is called, and where it and its keys are.
+pub(in crate::commands) fn log_settings(
+    config: &Config,
+) -> Result<bailiwick_audit::Config, Failure> {
+    Ok(bailiwick_audit::Config {
         dir: config.data.clone(),
         origin: config.name.clone(),
         signer: config.log.signer.clone(),
         payload_key: config.payload_key()?,
-    };
-    let (log, recovered) = Log::open(settings).map_err(|error| match error {
+    })
+}
+
+/// The log, which nobody else has open.
+pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
+    let opened = Log::open(log_settings(config)?);
+    let (log, recovered) = opened.map_err(|error| match error {
         OpenError::InUse(_)
         | OpenError::TwoKeys(_)
         | OpenError::Signer { .. }
@@ -94,7 +101,7 @@ pub(super) fn policy(config: &Config) -> Result<Option<Policy>, Failure> {
     let Some(file) = &config.log.policy else {
         return Ok(None);
     };
-    let policy = policy_file::read(file)?;
+    let policy = trust::read(file)?;
     if !policy.logs().iter().any(|log| log.name() == config.name) {
         tracing::warn!(
             "`{}` has no `log` line for {}, so it is of no use to others yet; `log.vkey` in the \

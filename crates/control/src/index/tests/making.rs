@@ -152,12 +152,12 @@ fn it_is_made_anew_without_a_gateway() {
     for number in 0..600 {
         folder.call(&run, "tickets", &format!("SELECT {number}"), true);
     }
-    let error = reindex(folder.data()).unwrap_err().to_string();
+    let error = reindex(folder.data(), None).unwrap_err().to_string();
     assert!(error.contains("in use by a gateway"), "{error}");
     folder.log.close();
     let path = Index::path(folder.data());
     fs::write(&path, "anything").unwrap();
-    let done = reindex(folder.data()).unwrap();
+    let done = reindex(folder.data(), None).unwrap();
     assert_eq!((done.records, done.payloads_unread), (601, 0));
     let (_dir, fresh) = fresh(folder.data());
     assert!(content(&path) == content(&fresh));
@@ -168,9 +168,9 @@ fn it_is_made_anew_without_a_gateway() {
     append(&log, &run, closed(), None);
     erase(&log, &run);
     log.close();
-    let done = reindex(folder.data()).unwrap();
+    let done = reindex(folder.data(), None).unwrap();
     assert_eq!((done.records, done.payloads_unread), (603, 600));
-    assert!(reindex(&folder.data().join("nowhere")).is_err());
+    assert!(reindex(&folder.data().join("nowhere"), None).is_err());
 }
 
 #[test]

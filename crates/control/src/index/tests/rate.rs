@@ -41,7 +41,7 @@ fn the_rate_of_indexing() {
         spent.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     let before = usage();
-    let done = reindex(folder.data()).unwrap();
+    let done = reindex(folder.data(), None).unwrap();
     let processor = usage() - before;
     let rate = |seconds: f64| done.records as f64 / seconds;
     let size = fs::metadata(Index::path(folder.data())).unwrap().len();
