@@ -52,8 +52,10 @@ const TABLES: &str = "
     CREATE VIRTUAL TABLE words USING fts5 (
         record, payload, columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
     );
-    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 ";
+
+/// Deleted words go from the file at once.
+pub(super) const WORDS_GO: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', 1)";
 
 /// Why the index cannot be used or made.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +136,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     ) {
         (0, 0, 0) => {
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(WORDS_GO)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }

@@ -11,6 +11,9 @@ use super::logs::{Logs, Numbered};
 use super::row::{Removed, Row};
 use crate::limits::{INDEX_BATCH_BYTES_MAX, INDEX_BATCH_RECORDS_MAX};
 
+/// Deleted words stay in the file until their pages are written anew.
+const WORDS_STAY: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', 0)";
+
 /// An index that is being written, and the log at its place.
 pub(super) struct Projection {
     connection: Connection,
@@ -236,12 +239,15 @@ fn erase(transaction: &Transaction<'_>, run: &str) -> Result<(), IndexError> {
 
 /// Takes the records out whose numbers are from `first` up to `before`.
 fn prune(transaction: &Transaction<'_>, first: u64, before: u64) -> Result<(), IndexError> {
+    // Word by word it takes a millisecond a record, and these are many. Scrubbing removes the rest.
+    transaction.execute_batch(WORDS_STAY)?;
     for table in [
         "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
         "DELETE FROM record WHERE id >= ?1 AND id < ?2",
     ] {
         transaction.execute(table, [number(first), number(before)])?;
     }
+    transaction.execute_batch(file::WORDS_GO)?;
     Ok(())
 }
 

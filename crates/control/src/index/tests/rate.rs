@@ -23,7 +23,7 @@ fn the_rate_of_indexing() {
     };
     for number in 0..CALLS / 100 {
         let run = run(number, "triage-tickets");
-        let mut last = append(&run, opened(&run), None);
+        drop(append(&run, opened(&run), None));
         for call in 0..100 {
             let text = format!(
                 "SELECT t.id, t.subject, t.priority FROM public.tickets t JOIN public.comments c \
@@ -32,9 +32,9 @@ fn the_rate_of_indexing() {
                 secret(number, call),
             );
             let decided = append(&run, decided("tickets", true), Some(text));
-            last = append(&run, finished(decided.seq()), None);
+            drop(append(&run, finished(decided.seq()), None));
         }
-        last.wait().unwrap();
+        append(&run, closed(), None).wait().unwrap();
     }
     folder.log.close();
     let usage = || {
