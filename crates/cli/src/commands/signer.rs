@@ -21,7 +21,7 @@ const PATH_BYTES_MAX: usize = 107;
 /// Sign a gateway's log in a process of its own, so that the gateway never holds the key
 ///
 /// Run it as another user than the gateway, who can then not read the key, and name its socket in
-/// bailiwick.toml, as `signer` under [log]. It remembers what it signed and signs nothing that did
+/// bailiwick.toml, as `signer` under `[log]`. It remembers what it signed and signs nothing that did
 /// not grow from that, whoever asks. It may be stopped and started at any time: the gateway goes on
 /// recording, and publishes when it is back.
 #[derive(Args)]
