@@ -274,7 +274,10 @@ fn what_the_agent_got_is_kept_masked_and_up_to_a_limit() {
 
 #[test]
 fn what_is_erased_is_gone_and_the_log_is_whole() {
-    let world = World::triage();
+    let world = World::builder()
+        .task(task("triage", TRIAGE))
+        .log("index_payloads = true")
+        .start();
     let (erika, other) = (world.open("triage"), world.open("triage"));
     for (run, name) in [(&erika, "erika"), (&other, "max")] {
         let mut agent = Agent::connect(run);
@@ -291,6 +294,11 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
         key.exists().then_some(())
     });
     let wrapped = fs::read(&key).expect("the key");
+    let found = |word: &str| {
+        let found = world.bailiwick(&["search", "--json", word]);
+        found.ok().lines().count()
+    };
+    assert_eq!((found("erika"), found("max")), (1, 1));
     let said = world.bailiwick(&["erase", &erika.id]);
     assert!(said.ok().contains("gateway/"), "{said:#?}");
 
@@ -305,6 +313,7 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
         let there = bytes.windows(wrapped.len()).any(|here| here == wrapped);
         assert!(!there, "the key is still in {}", file.display());
     }
+    assert_eq!((found("erika"), found("max")), (0, 1));
     let gateway = world.trail("gateway");
     let erased = of_type(&gateway, "payloads.erased");
     assert_eq!(erased[0]["erased"]["run"], erika.id.as_str());
@@ -405,8 +414,26 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn statements_are_not_searched_unless_that_is_wanted() {
+    let world = World::triage();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent
+        .query("UPDATE billing.invoices SET amount = 0 WHERE note = 'pangolin'")
+        .denied(&["billing.invoices"]);
+    let none = world.bailiwick(&["search", "pangolin"]);
+    assert!(none.ok().is_empty(), "{none:#?}");
+    assert!(none.stderr.contains("index_payloads"), "{none:#?}");
+    let found = world.bailiwick(&["search", "invoices"]);
+    assert!(found.ok().contains("DENY"), "{found:#?}");
+}
+
+#[test]
 fn what_was_denied_is_found_by_its_words_over_all_runs_and_restarts() {
-    let mut world = World::triage();
+    let mut world = World::builder()
+        .task(task("triage", TRIAGE))
+        .log("index_payloads = true")
+        .start();
     let (first, second) = (world.open("triage"), world.open("triage"));
     Agent::connect(&first)
         .query("SELECT id FROM tickets WHERE subject = 'aardvark'")

@@ -123,6 +123,23 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_path)
 }
 
+/// Overwrites a file with zeros and removes it; that there is none is as good. Durable when it returns.
+pub(crate) fn destroy(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all(&vec![0; length.min(KEY_FILE_MAX)])?;
+    file.sync_all()?;
+    std::fs::remove_file(path)?;
+    path.parent().map_or(Ok(()), sync_path)
+}
+
+/// No file that is destroyed is longer.
+const KEY_FILE_MAX: usize = 4096;
+
 /// As [`Disk::sync_path`].
 pub(crate) fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

@@ -81,9 +81,9 @@ pub enum KeyError {
     OtherSecret(PathBuf),
     /// There are two master keys.
     #[error(
-        "{} is here, but `payload_key` names a key, too: payloads so far are kept under the one that \
-         is here. Put that one (its 32 bytes in base64) where `payload_key` looks and remove the \
-         file, or take `payload_key` out",
+        "{} is here, but `payload_key` names another key: payloads so far are kept under the one that \
+         is here. Put that one (its 32 bytes in base64) where `payload_key` looks, and it moves there; \
+         or take `payload_key` out",
         .0.display()
     )]
     TwoSecrets(PathBuf),
@@ -129,14 +129,19 @@ pub(crate) fn master_key(dir: &Path) -> Result<MasterKey, KeyError> {
 /// Notes which master key is used, or checks that it is the same as before.
 fn check_secret(dir: &Path, master: &MasterKey, new: bool) -> Result<(), KeyError> {
     let (file, path) = (dir.join(MASTER), dir.join("payload.id"));
-    if file.exists() {
-        return Err(KeyError::TwoSecrets(file));
-    }
     let io_error = |error| KeyError::Io {
         path: path.clone(),
         error,
     };
     let id = format!("{}\n", master.id()).into_bytes();
+    if file.exists() {
+        // The same key: it moves out.
+        if key(&file, false).map(|key| MasterKey::new(key).id())? != master.id() {
+            return Err(KeyError::TwoSecrets(file));
+        }
+        disk::replace(&path, &id, disk::PRIVATE).map_err(io_error)?;
+        return disk::destroy(&file).map_err(|error| KeyError::Io { path: file, error });
+    }
     match disk::read(&path).map_err(io_error)? {
         Some(known) if known == id => Ok(()),
         None if new => disk::replace(&path, &id, disk::PRIVATE).map_err(io_error),

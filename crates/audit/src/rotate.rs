@@ -196,7 +196,7 @@ fn archive(layout: &Layout, disk: &dyn Disk) -> io::Result<PathBuf> {
     move_to(disk, &layout.log(), &archived.log())?;
     let (new, old) = (layout.keys().join(NEXT_KEY), layout.log_key());
     if new.exists() {
-        destroy(disk, &old)?;
+        disk::destroy(&old)?;
         move_to(disk, &new, &old)?;
     }
     let number = archives(layout)?.len() + 1;
@@ -213,19 +213,6 @@ fn move_to(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
     disk.rename(from, to)?;
     from.parent()
         .map_or(Ok(()), |folder| disk.sync_path(folder))
-}
-
-/// Overwrites and removes a key.
-fn destroy(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match std::fs::OpenOptions::new().write(true).open(path) {
-        Ok(file) => {
-            disk.write(&file, &[0; 32], 0)?;
-            disk.sync(&file)?;
-            disk.remove(path)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// The archived logs of a data folder, the oldest first.

@@ -327,10 +327,23 @@ fn the_master_key_can_be_kept_elsewhere() {
     assert!(refused.contains("another one"), "{refused}");
     let refused = Log::open(config(dir.path())).err().unwrap().to_string();
     assert!(refused.contains("payload.key"), "{refused}");
+    // A key that was in the folder moves out.
+    let moved = tempfile::tempdir().unwrap();
+    let (log, _) = open(moved.path());
+    log.close();
+    let here = moved.path().join("keys/payload.key");
+    let bytes = std::fs::read(&here).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut settings = config(moved.path());
+    settings.payload_key = Some(hex.parse().unwrap());
+    Log::open(settings.clone()).unwrap().0.close();
+    assert!(!here.exists());
+    Log::open(settings).unwrap().0.close();
+
     std::fs::write(dir.path().join("keys/payload.key"), [7; 32]).unwrap();
     let refused = with(key).err().unwrap().to_string();
     assert!(
-        refused.contains("`payload_key` names a key, too"),
+        refused.contains("`payload_key` names another key"),
         "{refused}"
     );
     for not in ["", "abc", "zz", &key[2..]] {

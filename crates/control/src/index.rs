@@ -5,8 +5,9 @@
 //! taken and the digest of the last, in the same transaction as those records, so that after a crash
 //! it goes on where it was, and notices when it is next to another log.
 //!
-//! It also holds words of payloads, in clear: the file is for its owner alone, beside the keys that
-//! open the payloads. Where a run's payloads are erased their words go from here too.
+//! Where that is asked for it also holds words of payloads, in clear: the file is for its owner alone,
+//! beside the keys that open the payloads. Where a run's payloads are erased their words go from here,
+//! too.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,6 +39,16 @@ use query::{Found, QueryError};
 pub(crate) use query::{NotAQuery, Query};
 
 pub use offline::{ReindexError, reindex};
+
+/// What can be searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Words {
+    /// Words of records. What agents wrote and got stays encrypted.
+    #[default]
+    OfRecords,
+    /// Words of statements, values and results, too, which are then in the index in clear.
+    WithPayloads,
+}
 
 /// The index of a log that a gateway has open.
 pub(crate) struct Index {
@@ -102,7 +113,7 @@ impl Index {
 
     /// Begins to follow the log of a data folder. Nothing that goes wrong with the index keeps the
     /// gateway from its work.
-    pub(crate) fn start(data: &Path, reader: Reader) -> Self {
+    pub(crate) fn start(data: &Path, reader: Reader, words: Words) -> Self {
         let (sender, progress) = watch::channel(Progress::default());
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -112,7 +123,7 @@ impl Index {
             progress: sender,
         });
         let path = Self::path(data);
-        let follower = follow::Follower::new(path.clone(), reader, Arc::clone(&shared));
+        let follower = follow::Follower::new(path.clone(), reader, words, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("control-index".into())
             .spawn(move || follower.run())

@@ -24,7 +24,7 @@ mod token;
 mod trail;
 mod witness;
 
-pub use index::{ReindexError, reindex};
+pub use index::{ReindexError, Words, reindex};
 pub use live::Live;
 pub use registry::{
     AgentUrl, AttachError, Attachment, EndError, EraseError, OpenRunError, Opened, Opening,

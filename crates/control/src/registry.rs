@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::{RunState, Summary, Which};
 use crate::clock;
-use crate::index::Index;
+use crate::index::{Index, Words};
 use crate::limits::{END_TIME_MAX, TICK};
 use crate::live::{Live, Slot, lock};
 use crate::store::{Store, StoreError};
@@ -44,6 +44,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// How agents reach the gateway.
     pub agent_url: AgentUrl,
+    /// What of the log can be searched for.
+    pub words: Words,
     /// The environment variables that hold the gateway's own secrets. No run's process may inherit
     /// them.
     pub withhold: Vec<String>,
@@ -96,7 +98,7 @@ impl Registry {
         let store = blocking(move || Store::open(&path)).await?;
         leftover::close(&log, &store, recovered).await?;
         let registry = Self(Arc::new(Inner {
-            index: Index::start(&settings.data, log.reader()),
+            index: Index::start(&settings.data, log.reader(), settings.words),
             settings,
             engine,
             log,

@@ -68,6 +68,7 @@ impl House {
         let engine = Engine::load(&path("tasks"), &path("policies"), &targets).unwrap();
         let settings = Settings {
             data: self.data(),
+            words: crate::Words::WithPayloads,
             agent_url: Arc::new(|target, run, secret| {
                 let secret = secret.reveal();
                 Some(format!("postgres://{run}:{secret}@localhost:7432/{target}"))

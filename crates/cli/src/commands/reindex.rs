@@ -38,9 +38,8 @@ impl Reindex {
         });
         let done = match by_gateway? {
             Some(done) => done,
-            None => {
-                bailiwick_control::reindex(data, config.payload_key()?).map_err(Failure::new)?
-            }
+            None => bailiwick_control::reindex(data, config.payload_key()?, config.log.words)
+                .map_err(Failure::new)?,
         };
         if self.json {
             render::print_json(&done)?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
+use bailiwick_control::Words;
 use bailiwick_control::api::{self, Answer, Hit};
 use bailiwick_run::Time;
 use clap::Args;
@@ -92,7 +93,13 @@ impl Search {
             render::print(&describe(&answer))?;
         }
         if answer.hits.is_empty() {
-            render::note("nothing was found");
+            render::note(match self.config.load()?.log.words {
+                Words::WithPayloads => "nothing was found",
+                Words::OfRecords => {
+                    "nothing was found; statements, values and results are not searched, because \
+                     they are encrypted: `index_payloads = true` under [log] has their words indexed"
+                }
+            });
         }
         if !answer.complete {
             let records = count(answer.records, "record");

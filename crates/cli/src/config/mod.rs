@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bailiwick_audit::PayloadSecret;
+use bailiwick_control::Words;
 use bailiwick_gateway::ReadMode;
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
@@ -90,6 +91,8 @@ pub(crate) struct Config {
 pub(crate) struct Log {
     /// Where the master key of the payloads is, if not in the data folder.
     payload_key: Option<(Template, Problem)>,
+    /// What of it can be searched for.
+    pub(crate) words: Words,
     /// Whether anybody may read the published log over TCP.
     pub(crate) public: bool,
     /// The trust policy whose witnesses are asked to sign, too.
@@ -308,11 +311,24 @@ fn from_table(
             key: folder.join(key?),
         })
     });
-    let log = match top.section("log", &["payload_key", "policy", "public", "signer"]) {
+    let log = match top.section(
+        "log",
+        &[
+            "index_payloads",
+            "payload_key",
+            "policy",
+            "public",
+            "signer",
+        ],
+    ) {
         Some(section) => {
             let file = |key: &str| section.plain(key).map(|file| folder.join(file));
             Log {
                 payload_key: payload_key(document, &section),
+                words: match section.flag("index_payloads") {
+                    Some(true) => Words::WithPayloads,
+                    _ => Words::OfRecords,
+                },
                 public: section.flag("public").unwrap_or_default(),
                 policy: file("policy"),
                 signer: file("signer"),

@@ -15,16 +15,17 @@ const APPLICATION: i64 = 0x4257_4958;
 
 /// The version of the tables, and of what is put into them. Every change of either counts it up, and
 /// files of another version are made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE position (
         only    INTEGER PRIMARY KEY CHECK (only = 1),
         records INTEGER NOT NULL,  -- how many records of all logs were taken in
         digest  BLOB    NOT NULL,  -- of the bytes of the last of them
-        scrub   INTEGER NOT NULL   -- 1 while the file may hold traces of what was removed
+        scrub   INTEGER NOT NULL,  -- 1 while the file may hold traces of what was removed
+        payloads INTEGER NOT NULL  -- 1 if words of payloads are taken in
     ) STRICT;
-    INSERT INTO position VALUES (1, 0, x'', 0);
+    INSERT INTO position VALUES (1, 0, x'', 0, 0);
     CREATE TABLE record (
         id       INTEGER PRIMARY KEY,  -- its number over all logs, those that were rotated away first
         place    INTEGER NOT NULL,     -- its place in its log
@@ -51,8 +52,10 @@ const TABLES: &str = "
     CREATE VIRTUAL TABLE words USING fts5 (
         record, payload, columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
     );
-    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 ";
+
+/// Deleted words go from the file at once.
+pub(super) const WORDS_GO: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', 1)";
 
 /// Why the index cannot be used or made.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +136,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     ) {
         (0, 0, 0) => {
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(WORDS_GO)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use bailiwick_audit::Reader;
 
-use super::Shared;
 use super::file::{self, IndexError};
 use super::projection::{Projection, Step};
+use super::{Shared, Words};
 use crate::api::Reindexed;
 use crate::limits::{INDEX_POLL, INDEX_RETRY_AFTER};
 use crate::live::lock;
@@ -20,6 +20,7 @@ const NICE: i32 = 10;
 pub(super) struct Follower {
     path: PathBuf,
     reader: Reader,
+    words: Words,
     shared: Arc<Shared>,
     /// How many of the rebuilds that were asked for have begun.
     begun: u64,
@@ -30,10 +31,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(path: PathBuf, reader: Reader, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(path: PathBuf, reader: Reader, words: Words, shared: Arc<Shared>) -> Self {
         Self {
             path,
             reader,
+            words,
             shared,
             begun: 0,
             anew_since: None,
@@ -114,7 +116,7 @@ impl Follower {
     }
 
     fn open(&self) -> Result<Projection, IndexError> {
-        let projection = Projection::open(&self.path, &self.reader)?;
+        let projection = Projection::open(&self.path, &self.reader, self.words)?;
         *lock(&self.shared.interrupt) = Some(projection.interrupt_handle());
         Ok(projection)
     }

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use bailiwick_audit::{PayloadSecret, ReadError, Reader};
 
-use super::Index;
 use super::file::{self, IndexError};
 use super::logs::Logs;
 use super::projection::{Projection, Step};
+use super::{Index, Words};
 use crate::api::Reindexed;
 
 /// Why the index cannot be made anew.
@@ -64,7 +64,11 @@ pub enum ReindexError {
 /// # Errors
 /// If a gateway has the folder, there is no log in it or it cannot be read, or the index cannot be
 /// written.
-pub fn reindex(data: &Path, key: Option<PayloadSecret>) -> Result<Reindexed, ReindexError> {
+pub fn reindex(
+    data: &Path,
+    key: Option<PayloadSecret>,
+    words: Words,
+) -> Result<Reindexed, ReindexError> {
     let begun = Instant::now();
     let reader = Reader::open(data)?.with_payload_key(key);
     let _lock = lock(data)?;
@@ -78,7 +82,7 @@ pub fn reindex(data: &Path, key: Option<PayloadSecret>) -> Result<Reindexed, Rei
         },
     };
     file::remove(&path).map_err(failed)?;
-    let mut projection = Projection::open(&path, &reader).map_err(failed)?;
+    let mut projection = Projection::open(&path, &reader, words).map_err(failed)?;
     while projection.step().map_err(failed)? == Step::On {}
     projection.scrub().map_err(failed)?;
     let records = projection.records();

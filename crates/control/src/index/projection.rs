@@ -5,15 +5,20 @@ use std::path::Path;
 use bailiwick_audit::{Entry, ReadError, Reader};
 use rusqlite::{Connection, InterruptHandle, Transaction, params};
 
+use super::Words;
 use super::file::{self, IndexError};
 use super::logs::{Logs, Numbered};
 use super::row::{Removed, Row};
 use crate::limits::{INDEX_BATCH_BYTES_MAX, INDEX_BATCH_RECORDS_MAX};
 
+/// Deleted words stay in the file until their pages are written anew.
+const WORDS_STAY: &str = "INSERT INTO words (words, rank) VALUES ('secure-delete', 0)";
+
 /// An index that is being written, and the log at its place.
 pub(super) struct Projection {
     connection: Connection,
     log: Logs,
+    words: Words,
     /// Traces of what was removed may still be in the file.
     scrub: bool,
     unread: u64,
@@ -33,17 +38,30 @@ impl Projection {
     ///
     /// # Errors
     /// If it cannot be used; [`IndexError::is_damage`] says whether one made anew could.
-    pub(super) fn open(path: &Path, reader: &Reader) -> Result<Self, IndexError> {
+    pub(super) fn open(path: &Path, reader: &Reader, words: Words) -> Result<Self, IndexError> {
         let connection = file::open(path)?;
-        let (records, digest, scrub) =
-            connection.query_row("SELECT records, digest, scrub FROM position", [], |row| {
+        let (records, digest, scrub, known) = connection.query_row(
+            "SELECT records, digest, scrub, payloads FROM position",
+            [],
+            |row| {
                 Ok((
                     row.get::<_, i64>(0)?,
                     row.get::<_, Vec<u8>>(1)?,
                     row.get(2)?,
+                    row.get::<_, bool>(3)?,
                 ))
-            })?;
+            },
+        )?;
         let records = u64::try_from(records).unwrap_or(0);
+        let payloads = words == Words::WithPayloads;
+        if records == 0 {
+            connection.execute("UPDATE position SET payloads = ?1", [payloads])?;
+        } else if payloads != known {
+            return Err(IndexError::NotOfThisLog(match payloads {
+                true => "it has no words of payloads, and is to have them",
+                false => "it has words of payloads, and is to have none",
+            }));
+        }
         let log = match records.checked_sub(1) {
             None => Logs::from(reader, 0)?,
             Some(last) => {
@@ -58,6 +76,7 @@ impl Projection {
         Ok(Self {
             connection,
             log,
+            words,
             scrub,
             unread: 0,
         })
@@ -122,6 +141,9 @@ impl Projection {
 
     /// Nothing where the payload cannot be read by anybody any more.
     fn payload(&mut self, entry: &Entry) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.words == Words::OfRecords {
+            return Ok(None);
+        }
         match self.log.payload(entry) {
             Ok(payload) => Ok(payload),
             Err(
@@ -217,12 +239,15 @@ fn erase(transaction: &Transaction<'_>, run: &str) -> Result<(), IndexError> {
 
 /// Takes the records out whose numbers are from `first` up to `before`.
 fn prune(transaction: &Transaction<'_>, first: u64, before: u64) -> Result<(), IndexError> {
+    // Word by word it takes a millisecond a record, and these are many. Scrubbing removes the rest.
+    transaction.execute_batch(WORDS_STAY)?;
     for table in [
         "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
         "DELETE FROM record WHERE id >= ?1 AND id < ?2",
     ] {
         transaction.execute(table, [number(first), number(before)])?;
     }
+    transaction.execute_batch(file::WORDS_GO)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod making;
 mod rate;
 mod searching;
 
+use crate::Words;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl Folder {
     }
 
     fn index(&self) -> Index {
-        Index::start(self.data(), self.log.reader())
+        Index::start(self.data(), self.log.reader(), Words::WithPayloads)
     }
 
     fn append(&self, run: &Run, event: Event, payload: Option<serde_json::Value>) -> u64 {
@@ -205,7 +206,8 @@ fn fresh(data: &Path) -> (TempDir, PathBuf) {
 }
 
 fn catch_up(path: &Path, data: &Path) {
-    let mut projection = Projection::open(path, &Reader::open(data).unwrap()).unwrap();
+    let mut projection =
+        Projection::open(path, &Reader::open(data).unwrap(), Words::WithPayloads).unwrap();
     while projection.step().unwrap() == Step::On {}
     projection.scrub().unwrap();
 }

@@ -150,6 +150,7 @@ pub(super) fn settings(
     }
     Ok(Settings {
         data: config.data.clone(),
+        words: config.log.words,
         gateway_ports: ways.iter().map(|(_, address)| address.port()).collect(),
         agent_url: agent_url(config, ways),
         withhold: config.secret_variables(),

@@ -1,5 +1,6 @@
 //! Whenever the indexer dies, what it goes on to make is what the log says.
 
+use crate::Words;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -25,7 +26,8 @@ fn it_equals_the_log_from_wherever_a_crash_left_it() {
     let folder = Folder::new();
     let path = Index::path(folder.data());
     let snapshots = tempfile::tempdir().unwrap();
-    let mut projection = Projection::open(&path, &folder.log.reader()).unwrap();
+    let mut projection =
+        Projection::open(&path, &folder.log.reader(), Words::WithPayloads).unwrap();
     let mut taken = 0;
     let (from, to) = (path.clone(), snapshots.path().to_owned());
     let take = move || {
@@ -71,7 +73,7 @@ fn child_that_indexes_until_it_is_killed() {
         return;
     };
     let data = Path::new(&data);
-    let index = Index::start(data, Reader::open(data).unwrap());
+    let index = Index::start(data, Reader::open(data).unwrap(), Words::WithPayloads);
     if std::env::var_os("ANEW").is_some() {
         index.rebuild();
     }

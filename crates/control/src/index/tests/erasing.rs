@@ -1,3 +1,4 @@
+use crate::Words;
 use rusqlite::Connection;
 
 use super::*;
@@ -22,7 +23,8 @@ fn words_of_erased_payloads_are_nowhere() {
     assert!((0..CALLS).all(|number| before.contains(&secret(1, number))));
 
     erase(&folder.log, &gone);
-    let mut projection = Projection::open(&path, &Reader::open(data).unwrap()).unwrap();
+    let mut projection =
+        Projection::open(&path, &Reader::open(data).unwrap(), Words::WithPayloads).unwrap();
     assert_eq!(projection.step().unwrap(), Step::End);
     // The words themselves are gone at once.
     assert!(file::truncate(&Connection::open(&path).unwrap()).unwrap());

@@ -1,5 +1,6 @@
 //! The file: made, refused, made anew.
 
+use crate::Words;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -152,12 +153,14 @@ fn it_is_made_anew_without_a_gateway() {
     for number in 0..600 {
         folder.call(&run, "tickets", &format!("SELECT {number}"), true);
     }
-    let error = reindex(folder.data(), None).unwrap_err().to_string();
+    let error = reindex(folder.data(), None, Words::WithPayloads)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("in use by a gateway"), "{error}");
     folder.log.close();
     let path = Index::path(folder.data());
     fs::write(&path, "anything").unwrap();
-    let done = reindex(folder.data(), None).unwrap();
+    let done = reindex(folder.data(), None, Words::WithPayloads).unwrap();
     assert_eq!((done.records, done.payloads_unread), (601, 0));
     let (_dir, fresh) = fresh(folder.data());
     assert!(content(&path) == content(&fresh));
@@ -168,9 +171,9 @@ fn it_is_made_anew_without_a_gateway() {
     append(&log, &run, closed(), None);
     erase(&log, &run);
     log.close();
-    let done = reindex(folder.data(), None).unwrap();
+    let done = reindex(folder.data(), None, Words::WithPayloads).unwrap();
     assert_eq!((done.records, done.payloads_unread), (603, 600));
-    assert!(reindex(&folder.data().join("nowhere"), None).is_err());
+    assert!(reindex(&folder.data().join("nowhere"), None, Words::WithPayloads).is_err());
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn logs_that_were_rotated_away_are_searched_with_the_one_that_goes_on() {
     assert!(!bytes(&path).contains(&secret(1, 1)));
     // Nothing is found any more of a log that somebody took away.
     std::fs::remove_dir_all(folder.data().join("archive/0001")).unwrap();
-    let opened = Projection::open(&path, &log.reader());
+    let opened = Projection::open(&path, &log.reader(), Words::WithPayloads);
     assert!(opened.is_err_and(|error| error.is_damage()));
     let (_dir, fresh) = fresh(folder.data());
     assert!(!content(&fresh).is_empty());

@@ -1,3 +1,4 @@
+use crate::Words;
 use std::fs;
 
 use bailiwick_audit::{Draft, Event, Subject};
@@ -22,7 +23,7 @@ fn the_rate_of_indexing() {
     };
     for number in 0..CALLS / 100 {
         let run = run(number, "triage-tickets");
-        let mut last = append(&run, opened(&run), None);
+        drop(append(&run, opened(&run), None));
         for call in 0..100 {
             let text = format!(
                 "SELECT t.id, t.subject, t.priority FROM public.tickets t JOIN public.comments c \
@@ -31,9 +32,9 @@ fn the_rate_of_indexing() {
                 secret(number, call),
             );
             let decided = append(&run, decided("tickets", true), Some(text));
-            last = append(&run, finished(decided.seq()), None);
+            drop(append(&run, finished(decided.seq()), None));
         }
-        last.wait().unwrap();
+        append(&run, closed(), None).wait().unwrap();
     }
     folder.log.close();
     let usage = || {
@@ -41,7 +42,7 @@ fn the_rate_of_indexing() {
         spent.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     let before = usage();
-    let done = reindex(folder.data(), None).unwrap();
+    let done = reindex(folder.data(), None, Words::WithPayloads).unwrap();
     let processor = usage() - before;
     let rate = |seconds: f64| done.records as f64 / seconds;
     let size = fs::metadata(Index::path(folder.data())).unwrap().len();
