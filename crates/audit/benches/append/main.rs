@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bailiwick_action::{Action, Decision, Denial, Resource, Verb};
 use bailiwick_audit::{AppendError, Draft, Event, Log};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use bare::Batch;
@@ -53,6 +54,7 @@ fn main() {
         options.time,
         options.dir.display()
     );
+    let mut folders = Vec::new();
     for payload in [false, true] {
         let with = if payload { "with" } else { "without" };
         println!("\n{with} payload");
@@ -60,13 +62,19 @@ fn main() {
             "writers   records/s   p50 ms   p99 ms  p99.9 ms   per batch   cpu us    bare/s   ratio (of rounds)"
         );
         for writers in &options.writers {
-            measure(&runtime, &options, *writers, payload);
+            measure(&runtime, &options, *writers, payload, &mut folders);
         }
     }
 }
 
 /// Ours and bare in turns, and one line about them.
-fn measure(runtime: &Runtime, options: &Options, writers: usize, payload: bool) {
+fn measure(
+    runtime: &Runtime,
+    options: &Options,
+    writers: usize,
+    payload: bool,
+    folders: &mut Vec<TempDir>,
+) {
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         let dir = tempfile::tempdir_in(&options.dir).unwrap();
@@ -76,6 +84,9 @@ fn measure(runtime: &Runtime, options: &Options, writers: usize, payload: bool) 
         bare::settle(dir.path());
         let bare = bare::run(dir.path(), &ours.batches, options.time);
         rounds.push((ours, bare));
+        // ext4 looks for new inodes among those that were just freed, one by one: a folder removed
+        // between two rounds would slow the tree of the next.
+        folders.push(dir);
     }
     let of = |value: &dyn Fn(&(Ours, f64)) -> f64| median(rounds.iter().map(value).collect());
     let latency = |part: f64| of(&|(ours, _)| ours.latency(part).as_secs_f64() * 1000.0);
