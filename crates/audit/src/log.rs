@@ -274,7 +274,8 @@ impl Log {
                 subject: Subject::Gateway,
                 payload: None,
             };
-            log.append(draft).wait().map_err(OpenError::Continues)?;
+            // It is first in the queue: whatever becomes durable comes after it.
+            log.note(draft).map_err(OpenError::Continues)?;
         }
         Ok((log, recovered))
     }
