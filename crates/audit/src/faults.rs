@@ -13,6 +13,7 @@ use bailiwick_action::{Decision, Denial, Fingerprint, FingerprintKey};
 use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
 
 use crate::disk::{Disk, FileSystem};
+use crate::limits;
 use crate::queue::lock;
 use crate::{
     AppendError, Config, DirSource, Draft, Event, Log, OpenError, Outcome, Receipt, Recovered,
@@ -27,6 +28,8 @@ const SEGMENT: u64 = 64 * 1024;
 struct Faulty {
     /// No new segment fits.
     full: AtomicBool,
+    /// No payload fits.
+    full_of_payloads: AtomicBool,
     /// Writes to the write-ahead log do nothing and say they did.
     lose: AtomicBool,
     /// What fails, and how.
@@ -112,6 +115,10 @@ impl Disk for Faulty {
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.lose.load(Ordering::SeqCst) {
             return Ok(());
+        }
+        let full = self.full_of_payloads.load(Ordering::SeqCst);
+        if full && path_of(file).to_string_lossy().contains("/payloads/") {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.call(Call::Write, &path_of(file), || {
             FileSystem.write(file, bytes, offset)
@@ -713,6 +720,45 @@ fn a_full_disk_refuses_what_is_new_takes_what_closes_and_goes_on_by_itself() {
         log.append(login(first)).wait().unwrap().seq(),
         back.seq() + 1
     );
+}
+
+#[test]
+fn no_segment_takes_the_room_that_the_tree_needs() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let wal = bench.dir.path().join("wal");
+    let count = |part: &str| {
+        let names = std::fs::read_dir(&wal).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains(part))
+            .count()
+    };
+    let soon = |what: &str, holds: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    soon("reserve and spare", &|| count("prepared-") == 2);
+    bench.disk.full_of_payloads.store(true, Ordering::SeqCst);
+    log.append(opened(&run(1))).wait().unwrap();
+    log.append(decided(&run(1), 0)).wait().unwrap();
+    assert_eq!(log.checkpoint_now(), Err(AppendError::DiskFull));
+    let mut number = 0;
+    while count(".wal") < 2 {
+        number += 1;
+        log.append(decided(&run(1), number)).wait().unwrap();
+    }
+    std::thread::sleep(limits::RETRY_AFTER);
+    assert_eq!(count("prepared-"), 1, "one was prepared ahead");
+    bench.disk.full_of_payloads.store(false, Ordering::SeqCst);
+    soon("it goes on", &|| {
+        log.checkpoint_now().is_ok() && count("prepared-") == 2
+    });
+    log.close();
+    assert_eq!(bench.verify().records, number + 2);
 }
 
 #[test]

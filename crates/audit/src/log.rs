@@ -287,6 +287,7 @@ impl Inner {
                 segments: VecDeque::new(),
                 spare: opened.spare,
                 reserve: Some(opened.reserve),
+                short: false,
                 closing: false,
                 written: false,
                 stopped: None,
