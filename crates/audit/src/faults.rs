@@ -257,11 +257,21 @@ fn finished(run: &Run) -> Draft {
         micros: 0,
     };
     let event = Event::CallFinished {
-        of: 1,
+        of: 2,
         target: "t".to_owned(),
         outcome,
     };
     draft(run, event)
+}
+
+fn allowed(run: &Run) -> Draft {
+    let mut draft = decided(run, 0);
+    if let Event::CallDecided { decision, .. } = &mut draft.event {
+        *decision = Decision::Allow {
+            policies: Vec::new(),
+        };
+    }
+    draft
 }
 
 fn closed(run: &Run) -> Draft {
@@ -672,12 +682,27 @@ fn what_nobody_waits_for_is_durable_soon_and_what_is_waited_for_at_once() {
 }
 
 #[test]
+fn a_call_has_one_outcome() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    log.append(opened(&run(1))).wait().unwrap();
+    let undecided = log.append(finished(&run(1))).wait();
+    assert!(matches!(undecided, Err(AppendError::Unrecordable(_))));
+    log.append(allowed(&run(1))).wait().unwrap();
+    log.note(finished(&run(1))).unwrap();
+    let again = log.append(finished(&run(1))).wait();
+    assert!(matches!(again, Err(AppendError::Unrecordable(_))));
+    assert_eq!(log.append(closed(&run(1))).wait().unwrap().seq(), 4);
+}
+
+#[test]
 fn a_full_disk_refuses_what_is_new_takes_what_closes_and_goes_on_by_itself() {
     let bench = Bench::new();
     let (log, _) = bench.open();
     let runs: Vec<_> = (0..10).map(run).collect();
     for run in &runs {
         log.append(opened(run)).wait().unwrap();
+        log.append(allowed(run)).wait().unwrap();
     }
     let (first, rest) = runs.split_first().unwrap();
     bench.disk.full.store(true, Ordering::SeqCst);

@@ -437,6 +437,13 @@ impl Inner {
         if opens && chain.links.seq > 0 {
             return Err(AppendError::AlreadyOpen(id.to_string()));
         }
+        // Who gives up on a call and who still ends it may both record its outcome: the first counts.
+        if let Event::CallFinished { of, .. } = event
+            && !chain.links.unfinished.contains(of)
+        {
+            let why = format!("call {of} of {id} was not allowed, or has its outcome already");
+            return Err(AppendError::Unrecordable(why.into()));
+        }
         let place = Place {
             chain: id,
             seq: chain.links.seq + 1,
