@@ -125,11 +125,12 @@ impl<'g> Live<'g> {
             self.record_end(cut, State::Cut, &End::default());
         }
         if let Some(asking) = self.asking.take()
-            && let Ok(receipt) = asking.pending.await
             && asking.decided.is_ok()
+            && asking.pending.seq() > 0
         {
-            // Allowed, recorded, and never sent: the session ended in between.
-            let unsent = Running::new(receipt.seq());
+            // Allowed, and never sent: the session ended while its record was on its way. The
+            // outcome follows it there; nobody has to wait for the disk.
+            let unsent = Running::new(asking.pending.seq());
             self.record_end(unsent, State::Skipped, &End::default());
         }
     }
