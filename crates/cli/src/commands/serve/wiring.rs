@@ -68,7 +68,8 @@ pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
         payload_key: config.payload_key()?,
     };
     let (log, recovered) = Log::open(settings).map_err(|error| match error {
-        OpenError::InUse(_)
+        OpenError::DiskFull { .. }
+        | OpenError::InUse(_)
         | OpenError::TwoKeys(_)
         | OpenError::Signer { .. }
         | OpenError::SignerRefuses { .. } => Failure::new(error),
