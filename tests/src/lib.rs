@@ -6,13 +6,21 @@
 
 mod agent;
 mod certificate;
+mod disk;
+mod load;
 mod programs;
+mod random;
+mod small_disk;
 mod store;
 mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
 pub use certificate::{Certified, certificate};
+pub use disk::Disk;
+pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
+pub use random::Random;
+pub use small_disk::SmallDisk;
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
 
