@@ -6,15 +6,23 @@
 
 mod agent;
 mod certificate;
+mod disk;
 mod lasting;
+mod load;
 mod programs;
+mod random;
+mod small_disk;
 mod store;
 mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
 pub use certificate::{Certified, certificate};
+pub use disk::Disk;
 pub use lasting::Lasting;
+pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
+pub use random::Random;
+pub use small_disk::SmallDisk;
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::programs::{Finished, bailiwick, command, finish};
 use crate::store::{SERVICE, SERVICE_PASSWORD, Store};
 
@@ -55,6 +56,7 @@ pub struct Builder {
     data: Option<PathBuf>,
     settings: Vec<String>,
     log: String,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Builder {
@@ -95,9 +97,23 @@ impl Builder {
         self
     }
 
+    /// Puts this disk under the gateway's record.
+    pub fn disk(mut self, disk: &Disk) -> Self {
+        self.environment.extend(disk.environment());
+        self
+    }
+
     /// Writes the files and starts the gateway.
     #[track_caller]
-    pub fn start(mut self) -> World {
+    pub fn start(self) -> World {
+        let mut world = self.prepare();
+        world.serve();
+        world
+    }
+
+    /// Writes the files.
+    #[track_caller]
+    pub fn prepare(mut self) -> World {
         let database = match self.targets.iter().any(|(name, _)| name == "tickets") {
             true => String::new(),
             false => {
@@ -135,15 +151,14 @@ impl Builder {
         for (name, text) in &self.guardrails {
             fs::write(gateway.join(format!("policies/{name}.cedar")), text).expect("a guardrail");
         }
-        let mut world = World {
+        World {
             gateway: None,
             folder,
             data,
             database,
             port: 0,
-        };
-        world.serve();
-        world
+            environment: self.environment,
+        }
     }
 }
 
@@ -154,6 +169,7 @@ pub struct World {
     data: PathBuf,
     database: String,
     port: u16,
+    environment: Vec<(String, PathBuf)>,
 }
 
 /// A run, opened by hand.
@@ -181,6 +197,13 @@ impl Run {
     pub fn url_of(&self, target: &str) -> String {
         let (rest, _) = self.url().rsplit_once('/').expect("a URL with a path");
         format!("{rest}/{target}")
+    }
+
+    /// Its `DATABASE_URL` at another address, where the gateway listens after a restart.
+    pub fn url_at(&self, address: &str) -> String {
+        let (head, rest) = self.url().split_once('@').expect("a URL with a login");
+        let (_, path) = rest.split_once('/').expect("a URL with a path");
+        format!("{head}@{address}/{path}")
     }
 
     /// Its `DATABASE_URL` with another password.
@@ -215,6 +238,7 @@ impl World {
             data: None,
             settings: Vec::new(),
             log: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -226,22 +250,41 @@ impl World {
         )
     }
 
-    /// Starts the gateway, and waits until it says that it listens.
+    /// Starts the gateway, and kills it after so long, wherever in its start that is.
     #[track_caller]
-    pub fn serve(&mut self) {
+    pub fn serve_for(&mut self, time: Duration) {
+        self.gateway = Some(self.spawn());
+        std::thread::sleep(time);
+        self.kill();
+    }
+
+    fn spawn(&self) -> Child {
         assert!(self.gateway.is_none(), "it runs");
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log_file());
-        let mut gateway = self
-            .command(&["serve"])
+        self.command(&["serve"])
             .env(PASSWORD_VARIABLE, SERVICE_PASSWORD)
             .env("BAILIWICK_LOG", "debug")
+            .envs(self.environment.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log file"))
             .spawn()
-            .expect("bailiwick serve");
+            .expect("bailiwick serve")
+    }
+
+    /// Starts the gateway, and waits until it says that it listens.
+    #[track_caller]
+    pub fn serve(&mut self) {
+        if let Err(said) = self.try_serve() {
+            panic!("the gateway did not start: {said}:\n{}", self.said());
+        }
+    }
+
+    /// Tries to; otherwise gives what it said last.
+    pub fn try_serve(&mut self) -> Result<(), String> {
+        let mut gateway = self.spawn();
         let stdout = BufReader::new(gateway.stdout.take().expect("its output"));
         self.gateway = Some(gateway);
         let (found, port) = std::sync::mpsc::channel();
@@ -257,8 +300,16 @@ impl World {
             }
         });
         match port.recv_timeout(READY_WITHIN) {
-            Ok(Some(port)) => self.port = port,
-            other => panic!("the gateway did not start ({other:?}):\n{}", self.said()),
+            Ok(Some(port)) => {
+                self.port = port;
+                Ok(())
+            }
+            _ => {
+                self.kill();
+                let said = self.said();
+                let last = said.lines().rev().take(3).collect::<Vec<_>>();
+                Err(last.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            }
         }
     }
 

@@ -1,17 +1,14 @@
 //! What goes wrong ends in a clear error for the one who can act on it, a record, and no hang.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bailiwick_tests::{
-    Agent, Report, Run, SERVICE, SERVICE_PASSWORD, Store, TRIAGE, World, certificate, eventually,
-    finish, frontend, mark, psql, skipped, task,
+    Agent, Report, SERVICE, SERVICE_PASSWORD, Store, TRIAGE, World, certificate, eventually,
+    finish, frontend, mark, psql, task,
 };
 use bytes::BufMut;
-use tempfile::TempDir;
 
 /// Takes until it is cancelled, in the target.
 const LONG: &str = "SELECT count(*) FROM tickets a, generate_series(1, 2000000000) b";
@@ -599,145 +596,4 @@ fn tls_towards_a_target_is_what_sslmode_says() {
     let store = Store::shared();
     let plain = World::url(store, &store.database()).replace("disable", "require");
     cannot_be_opened(&in_front_of(&plain), &["TLS"]);
-}
-
-/// A small file system of its own, where this user may make one.
-struct Disk {
-    folder: TempDir,
-}
-
-impl Disk {
-    fn new(megabytes: u32) -> Result<Self, String> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mounted = Command::new("mount")
-            .args([
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={megabytes}m,mode=0700"),
-                "tmpfs",
-            ])
-            .arg(folder.path())
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self { folder }),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Writes until nothing more fits.
-    fn fill(&self) -> PathBuf {
-        use std::io::Write;
-        let ballast = self.path().join("ballast");
-        let mut file = fs::File::create(&ballast).expect("a file");
-        while file.write_all(&[0; 4096]).is_ok() {}
-        ballast
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.path())
-            .status();
-    }
-}
-
-#[test]
-fn a_full_disk() {
-    let disk = match Disk::new(160) {
-        Ok(disk) => disk,
-        Err(why) => {
-            let takes = "it takes a file system of its own, which this user cannot make";
-            skipped(&format!("{takes} ({why})"));
-            return;
-        }
-    };
-    let mut world = World::builder()
-        .task(task("triage", TRIAGE))
-        .data(&disk.path().join("data"))
-        .start();
-    let run = world.open("triage");
-    let mut agent = Agent::connect(&run);
-    agent
-        .query("UPDATE tickets SET priority = 1 WHERE id = 1")
-        .ok();
-    let ballast = disk.fill();
-    // Large values fill what room the log has kept for itself.
-    let value = "x".repeat(1_000);
-    let values = [&*value; 250];
-    let uses: String = (1..=values.len())
-        .map(|n| format!(" AND ${n}::text <> ''"))
-        .collect();
-    let mut refused = None;
-    let start = Instant::now();
-    for number in 0..2_000 {
-        let sql = format!("UPDATE tickets SET priority = {number} WHERE id = 2 {uses}");
-        let answer = agent.execute(&sql, &values, false);
-        if let Some(error) = answer.error() {
-            refused = Some((number, error));
-            break;
-        }
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "the disk does not fill"
-        );
-    }
-    let (number, error) = refused.expect("an error once the disk is full");
-    assert_eq!(error.code, "58030", "{error:#?}");
-    assert!(
-        !error.detail.is_empty() && !error.hint.is_empty(),
-        "{error:#?}"
-    );
-    let done = world.sql("SELECT priority FROM tickets WHERE id = 2");
-    assert_eq!(done, (number - 1).to_string(), "an effect without a record");
-    // Nor is anything read, once not even the record of that fits, and nobody waits.
-    let start = Instant::now();
-    let read = (0..1_000)
-        .map(|_| agent.query("SELECT subject FROM tickets WHERE id = 1"))
-        .find(|answer| answer.error().is_some())
-        .expect("an error once the disk is full");
-    assert_eq!(read.error().expect("an error").code, "58030", "{read:#?}");
-    assert!(read.rows().is_empty() && start.elapsed() < AT_ONCE);
-    // A run can still be closed, and its record with it.
-    world.bailiwick(&["close", &run.id]).ok();
-    fs::remove_file(ballast).expect("a file");
-    eventually(
-        "it works again once there is room",
-        Duration::from_secs(10),
-        || {
-            let run = world.bailiwick(&["open", "--task", "triage"]);
-            run.status.success().then_some(())
-        },
-    );
-    assert_closed(&world, &run);
-    is_well(&world);
-    eventually(
-        "the list of runs catches up without a restart",
-        Duration::from_secs(5),
-        || (world.summary(&run.id)["state"] == "ended").then_some(()),
-    );
-    world.stop();
-    world.serve();
-    assert_closed(&world, &run);
-    is_well(&world);
-    let after = world.summary(&run.id);
-    assert_eq!(
-        (&after["state"], &after["ending"]),
-        (&"ended".into(), &"closed".into()),
-        "{after:#}"
-    );
-}
-
-#[track_caller]
-fn assert_closed(world: &World, run: &Run) {
-    let verdict = world.bailiwick(&["verify", "--run", &run.id, "--json"]);
-    let verdict: serde_json::Value = serde_json::from_str(verdict.ok()).expect("JSON");
-    assert_eq!(verdict["run"]["state"], "closed", "{verdict:#}");
 }

@@ -4,17 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick_tests::{
-    Agent, Finished, Run, TRIAGE, World, actions, bailiwick, command, eventually, finish, frontend,
-    mark, task,
+    Agent, Finished, Run, TRIAGE, World, actions, bailiwick, command, eventually, finish, task,
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 
 fn of_type<'t>(trail: &'t [Value], kind: &str) -> Vec<&'t Value> {
     let records = trail.iter().map(|entry| &entry["record"]);
@@ -746,142 +742,4 @@ fn a_log_that_is_put_back_to_what_it_was_is_found() {
     finish(command("cp").arg("-a").arg(before.log()).arg(&log)).ok();
     let rolled_back = copy_of(world.data());
     rolled_back.broken("an older log", &["checkpoint", "record"]);
-}
-
-/// What the clients of [`kill_nine_under_load_loses_no_record`] did and saw.
-#[derive(Default)]
-struct Seen {
-    /// Texts whose INSERT was confirmed to a client.
-    written: Vec<String>,
-    /// Texts by which a client searched, and got an answer.
-    read: Vec<String>,
-}
-
-#[test]
-fn kill_nine_under_load_loses_no_record() {
-    let mut world = World::triage();
-    for round in 0..2 {
-        let run = world.open("triage");
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut long = Agent::connect(&run);
-        let running = format!(
-            "SELECT count(*) FROM tickets, generate_series(1, 1000000000) {}",
-            mark()
-        );
-        long.send(|out| frontend::query(&running, out).expect("a query"));
-        let clients: Vec<_> = (0..4)
-            .map(|client| {
-                let (seen, stop, url) =
-                    (Arc::clone(&seen), Arc::clone(&stop), run.url().to_owned());
-                std::thread::spawn(move || {
-                    load(&url, &format!("load-{round}-{client}"), &seen, &stop)
-                })
-            })
-            .collect();
-        eventually("there is load", Duration::from_secs(20), || {
-            let seen = seen.lock().expect("what was seen");
-            (seen.written.len() > 100 && seen.read.len() > 100).then_some(())
-        });
-        world.kill();
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.join().expect("a client");
-        }
-        let seen = std::mem::take(&mut *seen.lock().expect("what was seen"));
-        world.serve();
-
-        let trail = world.trail(&run.id);
-        let decided: BTreeSet<&str> = trail
-            .iter()
-            .filter(|entry| entry["record"]["decision"]["effect"] == "allow")
-            .filter_map(|entry| entry["payload"]["values"][0].as_str())
-            .collect();
-        let effects = world.sql(&format!(
-            "SELECT text FROM comments WHERE author = 'load-{round}'"
-        ));
-        assert!(
-            effects.lines().count() >= seen.written.len(),
-            "an insert that was confirmed is gone"
-        );
-        for text in effects.lines() {
-            assert!(decided.contains(text), "an effect without a record: {text}");
-        }
-        for text in seen.written.iter().chain(&seen.read) {
-            assert!(
-                decided.contains(&**text),
-                "a result without a record: {text}"
-            );
-        }
-        // Each that was let through has an outcome, and what nobody knows is called so.
-        let outcomes: BTreeSet<u64> = trail
-            .iter()
-            .filter_map(|entry| entry["record"]["of"].as_u64())
-            .collect();
-        for record in of_type(&trail, "call.decided") {
-            let seq = record["seq"].as_u64().expect("a number");
-            assert!(
-                record["decision"]["effect"] == "deny" || outcomes.contains(&seq),
-                "no outcome of {record:#}"
-            );
-        }
-        let unfinished = trail
-            .iter()
-            .find(|entry| entry["payload"]["text"] == running.as_str());
-        let unfinished = &unfinished.expect("the long statement")["record"]["seq"];
-        let outcome = trail
-            .iter()
-            .find(|entry| entry["record"]["of"] == *unfinished)
-            .expect("its outcome");
-        assert_eq!(
-            outcome["record"]["outcome"]["state"], "indeterminate",
-            "{outcome:#}"
-        );
-        let closed = &trail.last().expect("records")["record"];
-        assert_eq!(
-            (&closed["type"], &closed["ending"]),
-            (&"run.closed".into(), &"gateway-stopped".into())
-        );
-        assert_eq!(closed["count"], trail.len());
-        assert!(
-            Agent::try_connect(&run).is_err(),
-            "the run lives on after the gateway's death"
-        );
-        world.verify();
-    }
-}
-
-/// Writes and reads as fast as it can, until it cannot any more.
-fn load(url: &str, name: &str, seen: &Mutex<Seen>, stop: &AtomicBool) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, NoTls)
-            .await
-            .expect("a connection");
-        let driving = tokio::spawn(connection);
-        let author = name.rsplit_once('-').expect("a name").0;
-        let insert = format!("INSERT INTO comments (text, author) VALUES ($1, '{author}')");
-        let insert = client.prepare(&insert).await.expect("a statement");
-        let select = "SELECT count(*) FROM comments WHERE text = $1";
-        let select = client.prepare(select).await.expect("a statement");
-        for number in 0.. {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let (write, read) = (format!("{name}-{number}-w"), format!("{name}-{number}-r"));
-            if client.execute(&insert, &[&write]).await.is_err() {
-                break;
-            }
-            seen.lock().expect("what was seen").written.push(write);
-            if client.query(&select, &[&read]).await.is_err() {
-                break;
-            }
-            seen.lock().expect("what was seen").read.push(read);
-        }
-        drop(client);
-        let _ = driving.await;
-    });
 }

@@ -13,6 +13,7 @@ use bailiwick_action::{Decision, Denial, Fingerprint, FingerprintKey};
 use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
 
 use crate::disk::{Disk, FileSystem};
+use crate::limits;
 use crate::queue::lock;
 use crate::{
     AppendError, Config, DirSource, Draft, Event, Log, OpenError, Outcome, Receipt, Recovered,
@@ -27,6 +28,8 @@ const SEGMENT: u64 = 64 * 1024;
 struct Faulty {
     /// No new segment fits.
     full: AtomicBool,
+    /// No payload fits.
+    full_of_payloads: AtomicBool,
     /// Writes to the write-ahead log do nothing and say they did.
     lose: AtomicBool,
     /// What fails, and how.
@@ -112,6 +115,10 @@ impl Disk for Faulty {
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.lose.load(Ordering::SeqCst) {
             return Ok(());
+        }
+        let full = self.full_of_payloads.load(Ordering::SeqCst);
+        if full && path_of(file).to_string_lossy().contains("/payloads/") {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.call(Call::Write, &path_of(file), || {
             FileSystem.write(file, bytes, offset)
@@ -250,11 +257,21 @@ fn finished(run: &Run) -> Draft {
         micros: 0,
     };
     let event = Event::CallFinished {
-        of: 1,
+        of: 2,
         target: "t".to_owned(),
         outcome,
     };
     draft(run, event)
+}
+
+fn allowed(run: &Run) -> Draft {
+    let mut draft = decided(run, 0);
+    if let Event::CallDecided { decision, .. } = &mut draft.event {
+        *decision = Decision::Allow {
+            policies: Vec::new(),
+        };
+    }
+    draft
 }
 
 fn closed(run: &Run) -> Draft {
@@ -665,12 +682,27 @@ fn what_nobody_waits_for_is_durable_soon_and_what_is_waited_for_at_once() {
 }
 
 #[test]
+fn a_call_has_one_outcome() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    log.append(opened(&run(1))).wait().unwrap();
+    let undecided = log.append(finished(&run(1))).wait();
+    assert!(matches!(undecided, Err(AppendError::Unrecordable(_))));
+    log.append(allowed(&run(1))).wait().unwrap();
+    log.note(finished(&run(1))).unwrap();
+    let again = log.append(finished(&run(1))).wait();
+    assert!(matches!(again, Err(AppendError::Unrecordable(_))));
+    assert_eq!(log.append(closed(&run(1))).wait().unwrap().seq(), 4);
+}
+
+#[test]
 fn a_full_disk_refuses_what_is_new_takes_what_closes_and_goes_on_by_itself() {
     let bench = Bench::new();
     let (log, _) = bench.open();
     let runs: Vec<_> = (0..10).map(run).collect();
     for run in &runs {
         log.append(opened(run)).wait().unwrap();
+        log.append(allowed(run)).wait().unwrap();
     }
     let (first, rest) = runs.split_first().unwrap();
     bench.disk.full.store(true, Ordering::SeqCst);
@@ -713,6 +745,45 @@ fn a_full_disk_refuses_what_is_new_takes_what_closes_and_goes_on_by_itself() {
         log.append(login(first)).wait().unwrap().seq(),
         back.seq() + 1
     );
+}
+
+#[test]
+fn no_segment_takes_the_room_that_the_tree_needs() {
+    let bench = Bench::new();
+    let (log, _) = bench.open();
+    let wal = bench.dir.path().join("wal");
+    let count = |part: &str| {
+        let names = std::fs::read_dir(&wal).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains(part))
+            .count()
+    };
+    let soon = |what: &str, holds: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    soon("reserve and spare", &|| count("prepared-") == 2);
+    bench.disk.full_of_payloads.store(true, Ordering::SeqCst);
+    log.append(opened(&run(1))).wait().unwrap();
+    log.append(decided(&run(1), 0)).wait().unwrap();
+    assert_eq!(log.checkpoint_now(), Err(AppendError::DiskFull));
+    let mut number = 0;
+    while count(".wal") < 2 {
+        number += 1;
+        log.append(decided(&run(1), number)).wait().unwrap();
+    }
+    std::thread::sleep(limits::RETRY_AFTER);
+    assert_eq!(count("prepared-"), 1, "one was prepared ahead");
+    bench.disk.full_of_payloads.store(false, Ordering::SeqCst);
+    soon("it goes on", &|| {
+        log.checkpoint_now().is_ok() && count("prepared-") == 2
+    });
+    log.close();
+    assert_eq!(bench.verify().records, number + 2);
 }
 
 #[test]

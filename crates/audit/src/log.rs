@@ -300,6 +300,7 @@ impl Inner {
                 segments: VecDeque::new(),
                 spare: opened.spare,
                 reserve: Some(opened.reserve),
+                short: false,
                 closing: false,
                 written: false,
                 stopped: None,
@@ -451,6 +452,13 @@ impl Inner {
         }
         if opens && chain.links.seq > 0 {
             return Err(AppendError::AlreadyOpen(id.to_string()));
+        }
+        // Who gives up on a call and who still ends it may both record its outcome: the first counts.
+        if let Event::CallFinished { of, .. } = event
+            && !chain.links.unfinished.contains(of)
+        {
+            let why = format!("call {of} of {id} was not allowed, or has its outcome already");
+            return Err(AppendError::Unrecordable(why.into()));
         }
         let place = Place {
             chain: id,

@@ -149,6 +149,18 @@ pub enum OpenError {
         /// Why not.
         reason: String,
     },
+    /// There is no room for the reserve, without which closing records could not be sure of theirs.
+    #[error(
+        "the disk of the data folder {} is full, and the log needs {} MiB more to start; make room, \
+         and start it again",
+        dir.display(), needs >> 20
+    )]
+    DiskFull {
+        /// The folder.
+        dir: PathBuf,
+        /// How many bytes it needs.
+        needs: u64,
+    },
     /// A file or folder could not be read or written.
     #[error("cannot use {}: {error}", path.display())]
     Io {
@@ -301,7 +313,14 @@ pub(crate) fn open(
         ..unfinished(&chains)
     };
     let payload_keys = payload_keys(layout, &keys.payload, &chains, wrapped_keys)?;
-    let (reserve, spare, prepared) = prepared(layout, disk.as_ref(), segment_size)?;
+    let (reserve, spare, prepared) =
+        prepared(layout, disk.as_ref(), segment_size).map_err(|error| match error {
+            OpenError::Io { error, .. } if disk::is_full(&error) => OpenError::DiskFull {
+                dir: layout.dir(),
+                needs: segment_size,
+            },
+            error => error,
+        })?;
     Ok(Opened {
         lock,
         keys,

@@ -53,6 +53,8 @@ pub(crate) struct Queue {
     pub(crate) segments: VecDeque<PathBuf>,
     pub(crate) spare: Option<PathBuf>,
     pub(crate) reserve: Option<PathBuf>,
+    /// The tree cannot be written on a full disk.
+    pub(crate) short: bool,
     /// No more records are taken.
     pub(crate) closing: bool,
     /// The writer has ended; so may the preparer.
@@ -83,6 +85,14 @@ pub(crate) struct DurableQueue {
 }
 
 impl Shared {
+    /// Whether the tree is short of room: as long as it is, no segment is prepared ahead.
+    pub(crate) fn short(&self, short: bool) {
+        let mut queue = lock(&self.queue);
+        if std::mem::replace(&mut queue.short, short) && !short {
+            self.preparer.notify_all();
+        }
+    }
+
     /// Nothing can be written any more: tells everybody who waits, and everybody who comes. Returns
     /// what they are told.
     pub(crate) fn stop(&self, what: &str, error: &dyn Display) -> AppendError {

@@ -241,9 +241,11 @@ impl Preparer {
             if queue.written || queue.stopped.is_some() {
                 return None;
             }
+            // Nothing is prepared for a log that is closing, nor is the room taken that the tree needs
+            // before it can free what it has; unless a segment is waited for.
+            let idle = queue.closing || queue.short;
             match queue.room.wanted() {
-                // Nothing is prepared for a log that is closing, unless it is waited for.
-                Some(wanted) if !queue.closing || queue.room.is_waiting() => return Some(wanted),
+                Some(wanted) if !idle || queue.room.is_waiting() => return Some(wanted),
                 _ => queue = wait(&self.shared.preparer, queue),
             }
         }
@@ -331,6 +333,7 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator, mut unsigne
             // What to sign next is no longer known; the next start finds out.
             Err(error) => Err(shared.stop("cannot write the tree", &error)),
         };
+        shared.short(matches!(answer, Err(AppendError::DiskFull)));
         for request in requests {
             // Whoever asked may have gone.
             drop(request.send(answer.clone()));

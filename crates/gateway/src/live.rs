@@ -110,9 +110,12 @@ impl<'g> Live<'g> {
         let _ = timeout(FAREWELL_TIME_MAX, self.release_all()).await;
         self.back.drop_held();
         if let Over::Refused(refused) = &over {
+            // A fault leaves steps that were not taken, perhaps with a result that was to be held:
+            // from here on there are only the last words.
+            while self.session.next().is_some() {}
             self.session.refuse(refused);
+            let _ = self.steps();
         }
-        let _ = self.steps();
         if !matches!(over, Over::AgentGone) {
             let words = self.back.write(&mut self.to_agent);
             let _ = timeout(FAREWELL_TIME_MAX, words).await;
@@ -122,11 +125,12 @@ impl<'g> Live<'g> {
             self.record_end(cut, State::Cut, &End::default());
         }
         if let Some(asking) = self.asking.take()
-            && let Ok(receipt) = asking.pending.await
             && asking.decided.is_ok()
+            && asking.pending.seq() > 0
         {
-            // Allowed, recorded, and never sent: the session ended in between.
-            let unsent = Running::new(receipt.seq());
+            // Allowed, and never sent: the session ended while its record was on its way. The
+            // outcome follows it there; nobody has to wait for the disk.
+            let unsent = Running::new(asking.pending.seq());
             self.record_end(unsent, State::Skipped, &End::default());
         }
     }
@@ -165,7 +169,12 @@ impl<'g> Live<'g> {
                 }
                 released = next_released(&mut self.ahead) => match released {
                     Ok(recorded) => self.back.release(recorded),
-                    Err(error) => return Over::Refused(self.unrecorded(&error)),
+                    Err(error) => {
+                        // Nor may what comes after it be shown, recorded or not.
+                        self.ahead.clear();
+                        self.back.drop_held();
+                        return Over::Refused(self.unrecorded(&error));
+                    }
                 },
                 () = cancellable.wake.notified() => self.cancel(),
                 _ = refresh.tick() => self.session.refresh(),

@@ -72,6 +72,9 @@ impl AgentTls {
         if !certificate.exists() || !key.exists() {
             let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
             let made = rcgen::generate_simple_self_signed(names)?;
+            // The certificate is what counts, and comes last: a start that is killed leaves none
+            // that does not fit the key.
+            remove(&certificate).map_err(|error| in_file(&certificate, &error))?;
             write_private(&key, &made.signing_key.serialize_pem())
                 .map_err(|error| in_file(&key, &error))?;
             write_private(&certificate, &made.cert.pem())
@@ -97,16 +100,28 @@ impl AgentTls {
     }
 }
 
+/// Written beside and moved into place, so that the file is never there in part.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
+    let beside = path.with_extension("new");
+    remove(&beside)?;
+    let mut file = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)?
-        .write_all(text.as_bytes())
+        .open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
+}
+
+/// Removes a file; that there is none is as good.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn in_file(path: &Path, error: &dyn std::fmt::Display) -> TlsError {
@@ -236,5 +251,26 @@ impl ServerCertVerifier for DangerousUnlessFull {
         ring::default_provider()
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_certificate_stays_the_same_and_is_made_whatever_a_killed_start_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
+        let fingerprint = || AgentTls::generated(dir.path()).unwrap().fingerprint;
+        let first = fingerprint();
+        assert_eq!(fingerprint(), first);
+        for gone in [&certificate, &key] {
+            std::fs::remove_file(gone).unwrap();
+            std::fs::write(dir.path().join("tls.new"), "half a").unwrap();
+            let made = fingerprint();
+            assert_eq!(fingerprint(), made);
+        }
+        assert_ne!(fingerprint(), first);
     }
 }

@@ -75,7 +75,8 @@ pub(in crate::commands) fn log_settings(
 pub(super) fn open_log(config: &Config) -> Result<(Log, Recovered), Failure> {
     let opened = Log::open(log_settings(config)?);
     let (log, recovered) = opened.map_err(|error| match error {
-        OpenError::InUse(_)
+        OpenError::DiskFull { .. }
+        | OpenError::InUse(_)
         | OpenError::TwoKeys(_)
         | OpenError::Signer { .. }
         | OpenError::SignerRefuses { .. } => Failure::new(error),
