@@ -169,12 +169,12 @@ impl<'g> Live<'g> {
                 },
                 () = cancellable.wake.notified() => self.cancel(),
                 _ = refresh.tick() => self.session.refresh(),
-                written = self.back.write(&mut self.to_agent), if self.back.free() > 0 => {
+                written = self.back.write(&mut self.to_agent), if self.back.wants_write() => {
                     if written.is_err() {
                         return Over::AgentGone;
                     }
                 }
-                written = self.way.write(), if self.way.waiting() > 0 => {
+                written = self.way.write(), if self.way.wants_write() => {
                     if let Err(error) = written {
                         return Over::Refused(self.target_gone(&error.to_string()));
                     }
