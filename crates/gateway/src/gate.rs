@@ -84,7 +84,7 @@
 
 use std::collections::VecDeque;
 
-use bailiwick_action::{Class, Fingerprint, FingerprintKey, Held};
+use bailiwick_action::{Fingerprint, FingerprintKey, Held};
 use bailiwick_audit::{Receipt, Submitted, Written};
 use bailiwick_policy::Allow;
 use bailiwick_wire::Plumbing;
@@ -127,14 +127,14 @@ impl Permit {
     /// it comes from the [`WayBack`], which from then on holds what the read brings.
     ///
     /// # Errors
-    /// If the call is anything but a read, or the record is not that of this very call.
+    /// If the call does anything but read, or the record is not that of this very call.
     pub fn for_read(
         _allow: Allow,
         submitted: Submitted,
         held: Held,
         key: &FingerprintKey,
     ) -> Result<ReadAhead, NoPermit> {
-        if held.call.class() != Class::Read {
+        if !held.call.only_reads() {
             return Err(NoPermit::Effect);
         }
         Self::recorded_as(submitted.fingerprint(), held, key).map(ReadAhead)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bailiwick_action::{Class, Decision, Denial, Fingerprint, Held};
+use bailiwick_action::{Decision, Denial, Fingerprint, Held};
 use bailiwick_audit::{AppendError, Draft, Event, Pending, Receipt, State, Subject, Written};
 use bailiwick_policy::Allow;
 use bailiwick_run::Ending;
@@ -236,8 +236,8 @@ impl<'g> Live<'g> {
         Ok(false)
     }
 
-    /// Decides a call and submits the decision to the record. A read that is allowed need not wait for
-    /// the disk; everything else does.
+    /// Decides a call and submits the decision to the record. What does nothing but read, and is
+    /// allowed, need not wait for the disk; everything else does.
     fn ask(&mut self, ticket: Ticket, held: Held) -> Result<(), Fault> {
         let scope = &self.admission.scope;
         let decided = scope.decide(&self.target.name, &held.call);
@@ -259,7 +259,7 @@ impl<'g> Live<'g> {
             payload: Some(payload(&held.call)),
         };
         let decided = match decided {
-            Ok(allow) if held.call.class() == Class::Read => {
+            Ok(allow) if held.call.only_reads() => {
                 return self.read_ahead(ticket, held, allow, draft);
             }
             decided => decided,
