@@ -102,6 +102,9 @@ impl<'g> Live<'g> {
     /// Serves the session to its end, and leaves an outcome on record for every call.
     pub(crate) async fn serve(mut self, cancellable: &Cancellable) {
         let over = self.run(cancellable).await;
+        // What a session had taken in before it failed goes the way of all before it: what reads have
+        // brought is held with the rest, and a call is on record.
+        while self.steps().is_err() {}
         if !self.running.is_empty() {
             // Whatever the target is still doing for this session, nobody waits for it any more.
             self.cancel();
