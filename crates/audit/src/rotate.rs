@@ -199,8 +199,16 @@ fn archive(layout: &Layout, disk: &dyn Disk) -> io::Result<PathBuf> {
         destroy(disk, &old)?;
         move_to(disk, &new, &old)?;
     }
-    let number = archives(layout)?.len() + 1;
-    let archive = layout.archive().join(format!("{number:04}"));
+    // Older ones may have been moved away, and the newest still has its number.
+    let number = |archived: &Layout| archived.dir().file_name()?.to_str()?.parse().ok();
+    let last: u64 = archives(layout)?
+        .iter()
+        .filter_map(number)
+        .max()
+        .unwrap_or(0);
+    let archive = layout
+        .archive()
+        .join(format!("{:04}", last.saturating_add(1)));
     disk.rename(&next, &archive)?;
     Ok(archive)
 }

@@ -211,13 +211,15 @@ impl Verification<'_> {
         } = walk;
 
         let covered = trails.records_of(options.run);
+        // Bundles go only once a checkpoint covers the record that says so: what stands in the
+        // write-ahead log is not signed, and whoever can write there has no leave to give.
+        let pruned = trails.said.pruned;
         let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
-        if trails.first > trails.said.pruned.max(start) {
+        if trails.first > pruned.max(start) {
             return Err(Broken::Missing {
-                file: tile_path("entries", trails.said.pruned / TILE as u64),
+                file: tile_path("entries", pruned / TILE as u64),
                 expected: format!(
-                    "the log says itself that records before {} were pruned, and no others",
-                    trails.said.pruned
+                    "the log says itself that records before {pruned} were pruned, and no others"
                 ),
             });
         }

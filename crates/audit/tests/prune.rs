@@ -11,7 +11,7 @@ mod kit;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bailiwick_audit::{Broken, Log, Reader, RunState};
+use bailiwick_audit::{Broken, Draft, Event, Log, Reader, RunState, Subject};
 use bailiwick_run::{Run, RunId, Time};
 use kit::*;
 
@@ -166,6 +166,32 @@ fn only_what_the_log_says_is_pruned_may_be_missing() {
     log.close();
     std::fs::remove_file(bundle(dir.path(), 2)).unwrap();
     assert_eq!(missing(dir.path()), "tile/entries/002");
+}
+
+/// Whoever can write the folder and has no key can write into the write-ahead log.
+#[test]
+fn what_no_checkpoint_covers_gives_no_leave_to_remove_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, ..) = filled(dir.path());
+    let taken = tempfile::tempdir().unwrap();
+    for name in ["log", "keys"] {
+        copy(&dir.path().join(name), &taken.path().join(name));
+    }
+    std::fs::copy(dir.path().join("log.vkey"), taken.path().join("log.vkey")).unwrap();
+    let said = Draft {
+        event: Event::LogPruned {
+            before: 256,
+            by: by(),
+        },
+        subject: Subject::Gateway,
+        payload: None,
+    };
+    append(&log, said);
+    copy(&dir.path().join("wal"), &taken.path().join("wal"));
+    assert_eq!(check(taken.path()).unwrap().tail, 1);
+    std::fs::remove_file(bundle(taken.path(), 0)).unwrap();
+    let found = check(taken.path()).unwrap_err();
+    assert!(matches!(found, Broken::Missing { .. }), "{found}");
 }
 
 #[test]

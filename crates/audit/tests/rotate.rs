@@ -178,3 +178,38 @@ fn a_log_that_does_not_end_where_the_next_begins_is_found() {
     std::fs::write(rotated.archive.join("log.vkey"), &rotated.continues.vkey).unwrap();
     assert!(check_all(dir.path()).is_err());
 }
+
+#[test]
+fn an_old_log_that_was_moved_away_is_not_in_the_way_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    let names = ["2027", "2028", "2029"].map(|year| format!("{ORIGIN}/{year}"));
+    for (number, name) in (1..).zip(names) {
+        let config = Config::new(dir.path(), name);
+        let rotated = rotate(&config).unwrap();
+        let expected = dir.path().join(format!("archive/{number:04}"));
+        assert_eq!(rotated.archive, expected);
+        let (log, _) = Log::open(config).unwrap();
+        log.close();
+        if number == 2 {
+            std::fs::remove_dir_all(dir.path().join("archive/0001")).unwrap();
+        }
+    }
+    assert_eq!(check_all(dir.path()).unwrap().1.len(), 2);
+}
+
+#[test]
+fn logs_that_come_before_each_other_in_a_circle_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    let rotated = rotate(&next(dir.path())).unwrap();
+    goes_on(dir.path(), &rotated);
+    let (mut report, _) = check_all(dir.path()).unwrap();
+    let here = vkey(dir.path());
+    if let Some(continues) = &mut report.continues {
+        continues.vkey = here.trim_end().to_owned();
+    }
+    let found = verify_predecessors(dir.path(), &report, &here).unwrap_err();
+    let said = found.to_string();
+    assert!(said.contains("came before it"), "{said}");
+}

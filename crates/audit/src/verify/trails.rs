@@ -154,7 +154,7 @@ impl Trails {
         trail.seq = seq;
         trail.last = Sha256::digest(bytes).into();
         if whose == Whose::Gateway {
-            self.said.read(&kind, bytes, not_a_record)?;
+            self.said.read(index, &kind, bytes, not_a_record)?;
         }
         Ok(time)
     }
