@@ -11,8 +11,8 @@ mod kit;
 use std::path::Path;
 
 use bailiwick_audit::{
-    Broken, Config, DirSource, Log, OpenError, Reader, Report, RotateError, Rotated, VerifyOptions,
-    rotate, verify, verify_predecessors,
+    Broken, Config, DirSource, Log, OpenError, Policy, Reader, Report, RotateError, Rotated,
+    VerifyOptions, rotate, verify, verify_predecessors, verify_receipt,
 };
 use kit::*;
 
@@ -73,6 +73,16 @@ fn each_names_the_other_and_nothing_is_lost() {
     assert!(reader.payload(&trail[1]).unwrap().is_some());
     let one = reader.record(&format!("{}/2", run.id)).unwrap().unwrap();
     assert_eq!(one.bytes, trail[1].bytes);
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    for number in 3..10 {
+        whole_run(&log, number, 1);
+    }
+    log.close();
+    // Proved by the log that it is in, though the new one has a record at that place, too.
+    let receipt = reader.prove(&one).unwrap().unwrap();
+    let trusted = Policy::of_log(old_vkey.trim_end()).unwrap();
+    let proven = verify_receipt(receipt.text.as_bytes(), &trusted).unwrap();
+    assert_eq!(proven.entry.bytes, one.bytes);
 
     // And once more.
     let third = Config::new(dir.path(), "test.example/bailiwick/2028");
@@ -212,4 +222,38 @@ fn logs_that_come_before_each_other_in_a_circle_are_found() {
     let found = verify_predecessors(dir.path(), &report, &here).unwrap_err();
     let said = found.to_string();
     assert!(said.contains("came before it"), "{said}");
+}
+
+#[test]
+fn the_first_start_after_a_rotation_may_be_inside_an_async_runtime() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    rotate(&next(dir.path())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (log, _) = (runtime.unwrap())
+        .block_on(async { Log::open(next(dir.path())) })
+        .unwrap();
+    assert!(
+        log.reader().gateway().unwrap()[0]
+            .record
+            .continues
+            .is_some()
+    );
+    log.close();
+    check_all(dir.path()).unwrap();
+}
+
+#[test]
+fn a_rotated_log_goes_on_under_no_other_name() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    rotate(&next(dir.path())).unwrap();
+    let mistyped = Config::new(dir.path(), "test.example/bailiwick/2072");
+    let refused = Log::open(mistyped.clone()).err().unwrap();
+    assert!(matches!(refused, OpenError::OtherName { .. }), "{refused}");
+    let again = rotate(&mistyped).unwrap_err();
+    assert!(matches!(again, RotateError::NotStarted(_)), "{again}");
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    log.close();
+    check_all(dir.path()).unwrap();
 }
