@@ -313,15 +313,17 @@ impl Verification<'_> {
 
 /// The key that has signed a log's checkpoint: the policy's only one, or that of the log it names.
 fn log_key<'p>(policy: &'p Policy, note: &[u8]) -> Result<&'p LogKey, Broken> {
-    if let [only] = policy.logs() {
-        return Ok(&only.key);
-    }
     let invalid = |reason: String| Broken::Checkpoint {
         file: CHECKPOINT.to_owned(),
         reason,
     };
     let note = Note::parse(note).map_err(|why| invalid(why.to_string()))?;
     let head = Head::parse(note.text()).map_err(|why| invalid(why.to_string()))?;
+    if let [only] = policy.logs()
+        && only.name() == head.origin
+    {
+        return Ok(&only.key);
+    }
     let mut logs = policy.logs().iter();
     logs.find(|log| log.name() == head.origin && note.names(&log.key))
         .map(|log| &log.key)

@@ -99,7 +99,18 @@ fn what_is_pruned_is_gone_and_the_rest_is_proved() {
     let left = old.iter().filter(|run| payloads_of(dir.path(), &run.id));
     assert_eq!(left.count() as u64 + 30, report.runs_closed);
 
+    // Of a run whose beginning is gone, only what is there counts.
     let reader = log.reader();
+    let trails = old.iter().map(|run| reader.run(&run.id).unwrap());
+    let trail = trails
+        .into_iter()
+        .find(|trail| (1..10).contains(&trail.len()))
+        .unwrap();
+    let id = trail[0].record.run.parse().unwrap();
+    let partly = check_run(dir.path(), Some(id)).unwrap().run.unwrap();
+    assert_eq!(partly.records, trail.len() as u64);
+    assert_eq!((partly.first, partly.tail), (trail[0].record.seq, 0));
+
     assert!(reader.run(&old[0].id).unwrap().is_empty());
     assert_eq!(reader.run(&kept[0].id).unwrap().len(), 10);
     assert_eq!(reader.newest(usize::MAX).unwrap().len(), 1302 - 768);
@@ -126,7 +137,21 @@ fn what_is_pruned_is_gone_and_the_rest_is_proved() {
     let last = kept.last().unwrap().id;
     let report = check_run(dir.path(), Some(last)).unwrap().run.unwrap();
     assert_eq!((report.state, report.records), (RunState::Closed, 10));
-    assert!(!report.begins_before);
+    assert_eq!(report.first, 1);
+}
+
+#[test]
+fn the_newest_run_is_known_when_its_beginning_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path());
+    let long = run(7);
+    append(&log, opened(&long));
+    for _ in 0..300 {
+        append(&log, decided(&long, false));
+    }
+    append(&log, closed(&long));
+    assert_eq!(prune(&log, dir.path(), now()), 256);
+    assert_eq!(log.reader().newest_run().unwrap(), Some(long.id));
 }
 
 #[test]
