@@ -74,6 +74,9 @@ pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// the write-ahead log.
 pub(crate) const VERIFIED_FILE: u64 = (17 * MIB) as u64;
 
+/// How often a log is verified again that was being pruned meanwhile.
+pub(crate) const VERIFIED_AGAIN: u32 = 2;
+
 /// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
 pub(crate) const NOTE: usize = 256 * KIB;
 

@@ -51,6 +51,7 @@ use self::tree::TILE;
 use self::wal::read_wal;
 use self::walk::Walk;
 use self::witnesses::{Asked, ask};
+use crate::limits;
 use crate::transport::Transport;
 
 /// What to check besides the published files.
@@ -122,11 +123,32 @@ pub fn verify(source: &dyn Source, vkey: &str, options: &VerifyOptions) -> Resul
 
 impl Verification<'_> {
     /// Does what [`verify`] does, and holds the log against its witnesses.
+    ///
+    /// # Errors
+    /// The first broken thing.
     pub fn run(&self) -> Result<Report, Broken> {
+        let mut tries = 0;
+        loop {
+            let first = self.checkpoint_note()?;
+            match self.run_from(&first) {
+                // A gateway may be pruning: what goes meanwhile goes under a newer checkpoint, whose
+                // log says so.
+                Err(Broken::Missing { file, .. })
+                    if file.starts_with("tile/entries/")
+                        && tries < limits::VERIFIED_AGAIN
+                        && self.checkpoint_note()? != first =>
+                {
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn run_from(&self, first: &[u8]) -> Result<Report, Broken> {
         let (source, options) = (self.source, self.options);
         // In this order, a running gateway can only make what is read later larger.
-        let first = self.checkpoint_note()?;
-        let key = log_key(self.policy, &first)?;
+        let key = log_key(self.policy, first)?;
         let asked = match self.transport {
             Some(transport) => ask(self.policy, key, transport),
             None => Asked::default(),

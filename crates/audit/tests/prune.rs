@@ -8,10 +8,13 @@
 
 mod kit;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bailiwick_audit::{Broken, Draft, Event, Log, Reader, RunState, Subject};
+use bailiwick_audit::{
+    Broken, DirSource, Draft, Event, Log, Reader, RunState, Source, Subject, VerifyOptions, verify,
+};
 use bailiwick_run::{Run, RunId, Time};
 use kit::*;
 
@@ -217,6 +220,43 @@ fn what_no_checkpoint_covers_gives_no_leave_to_remove_anything() {
     std::fs::remove_file(bundle(taken.path(), 0)).unwrap();
     let found = check(taken.path()).unwrap_err();
     assert!(matches!(found, Broken::Missing { .. }), "{found}");
+}
+
+/// A log that is pruned after some of it was read.
+struct Pruned {
+    before: DirSource,
+    after: DirSource,
+    left: Cell<u32>,
+}
+
+impl Source for Pruned {
+    fn get(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        match left {
+            0 => self.after.get(path),
+            _ => self.before.get(path),
+        }
+    }
+}
+
+#[test]
+fn pruning_while_somebody_verifies_breaks_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, _, between) = filled(dir.path());
+    let before = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("log"), before.path());
+    prune(&log, dir.path(), between);
+    log.close();
+    for left in 1..16 {
+        let source = Pruned {
+            before: DirSource::new(before.path()),
+            after: DirSource::new(dir.path().join("log")),
+            left: Cell::new(left),
+        };
+        let report = verify(&source, &vkey(dir.path()), &VerifyOptions::default());
+        assert_eq!(report.unwrap().origin, ORIGIN, "{left}");
+    }
 }
 
 #[test]
