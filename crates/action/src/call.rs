@@ -29,6 +29,13 @@ impl Call {
             .max()
             .unwrap_or(Class::Admin)
     }
+
+    /// Whether it looks at data and does nothing besides. Housekeeping is more than that: a `COMMIT`
+    /// makes lasting what was written before it.
+    pub fn only_reads(&self) -> bool {
+        let mut classes = self.actions.iter().map(|action| action.class);
+        self.class() == Class::Read && classes.all(|class| class == Class::Read)
+    }
 }
 
 /// What the agent wrote. Kept encrypted and apart from the record, because it may hold personal data.
@@ -47,4 +54,34 @@ pub struct Held {
     pub call: Call,
     /// The bytes for the target, should the call be permitted.
     pub bytes: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_also_commits_does_more_than_read() {
+        let action = |class| Action {
+            class,
+            ..Action::session()
+        };
+        let call = |classes: &[Class], refusal: Option<&str>| Call {
+            protocol: "postgres",
+            verb: "SELECT".to_owned(),
+            actions: classes.iter().map(|class| action(*class)).collect(),
+            refusal: refusal.map(str::to_owned),
+            payload: Payload::default(),
+        };
+        assert!(call(&[Class::Read, Class::Read], None).only_reads());
+        for more in [
+            &[Class::Read, Class::Session][..],
+            &[Class::Read, Class::Write],
+            &[Class::Session],
+            &[],
+        ] {
+            assert!(!call(more, None).only_reads(), "{more:?}");
+        }
+        assert!(!call(&[Class::Read], Some("not understood")).only_reads());
+    }
 }

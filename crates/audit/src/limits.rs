@@ -69,6 +69,14 @@ pub(crate) const PRUNED_AT_ONCE: u64 = 16;
 /// How far the clock may have gone back before records of a time are passed over when the log is
 /// looked through by time.
 pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest file that is read to verify a log: a bundle of 256 entries of 64 KiB, or a segment of
+/// the write-ahead log.
+pub(crate) const VERIFIED_FILE: u64 = (17 * MIB) as u64;
+
+/// How often a log is verified again that was being pruned meanwhile.
+pub(crate) const VERIFIED_AGAIN: u32 = 2;
+
 /// The longest signed note. Signatures of sixteen post-quantum keys fit it, at 5 kB each.
 pub(crate) const NOTE: usize = 256 * KIB;
 

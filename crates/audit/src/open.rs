@@ -110,6 +110,17 @@ pub enum OpenError {
     /// The first record of a log that continues another cannot be made.
     #[error("the log cannot say which one it continues: {0}")]
     Continues(AppendError),
+    /// The log before it says that another one continues it.
+    #[error(
+        "the log before this one was rotated to go on as {said}, and {name} is not that: give `name` \
+         in bailiwick.toml that value"
+    )]
+    OtherName {
+        /// The name that it is to have.
+        said: String,
+        /// The name that was given.
+        name: String,
+    },
     /// A rotation was begun.
     #[error(
         "the log in {} is being rotated, and that was not finished: run `bailiwick rotate` again",
@@ -235,6 +246,12 @@ pub(crate) fn open(
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.is_new();
     let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
+    if new
+        && let Some(said) = at(layout.archive(), |_| rotate::successor(layout))?
+        && said != origin
+    {
+        return Err(OpenError::OtherName { said, name: origin });
+    }
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
     let found = if new {

@@ -35,8 +35,29 @@ struct Published {
 
 impl Reader {
     /// A receipt for a record, under the newest checkpoint that enough witnesses have seen, or if
-    /// that does not cover it yet, under the newest; nothing if no checkpoint covers it yet.
+    /// that does not cover it yet, under the newest; nothing if no checkpoint covers it yet. A record of
+    /// a log that was rotated away is proved by that log.
+    ///
+    /// # Errors
+    /// If a log cannot be read or does not prove it.
     pub fn prove(&self, entry: &Entry) -> Result<Option<ProofFile>, ReadError> {
+        if !self.has(entry)? {
+            for archived in self.archived()? {
+                if archived.has(entry)? {
+                    return archived.prove_here(entry);
+                }
+            }
+        }
+        self.prove_here(entry)
+    }
+
+    /// Whether this very record is in this log, at its place.
+    fn has(&self, entry: &Entry) -> Result<bool, ReadError> {
+        let there = self.from(entry.index).next()?;
+        Ok(there.is_some_and(|there| there.index == entry.index && there.bytes == entry.bytes))
+    }
+
+    fn prove_here(&self, entry: &Entry) -> Result<Option<ProofFile>, ReadError> {
         let witnessed = self.published(self.layout().witnessed(), true)?;
         let covers = |published: &Published| published.head.size > entry.index;
         if let Some(published) = witnessed.filter(covers) {

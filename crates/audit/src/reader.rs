@@ -33,7 +33,8 @@ pub use forward::Forward;
 pub enum ReadError {
     /// There is no log in the folder.
     #[error(
-        "{} is not a data folder with a log; give the folder that `data` names in bailiwick.toml",
+        "{} is not a data folder with a log; give the folder that `data` names in bailiwick.toml. \
+         After a rotation, the next `bailiwick serve` begins the new log",
         .0.display()
     )]
     NoLog(PathBuf),
@@ -144,8 +145,7 @@ impl Reader {
     }
 
     /// The records of a run, in order; none if there is no such run. Also those of a log that was
-    /// rotated away. Reads back from the newest
-    /// record of the log until it has met the run's first.
+    /// rotated away. Reads back from the newest record of the log until it has met the run's first.
     pub fn run(&self, run: &RunId) -> Result<Vec<Entry>, ReadError> {
         self.newest_with(
             |reader| reader.chain(ChainId::Run(*run)),
@@ -212,13 +212,25 @@ impl Reader {
         })
     }
 
-    /// The run that was opened last; nothing if none was yet.
+    /// The run that was opened last, as far as records are left; nothing if none was yet. Also one of a
+    /// log that was rotated away.
     pub fn newest_run(&self) -> Result<Option<RunId>, ReadError> {
+        self.newest_with(Self::newest_run_here, Option::is_some)
+    }
+
+    fn newest_run_here(&self) -> Result<Option<RunId>, ReadError> {
         let opening = self.last(|_, bytes| {
             contains(bytes, b"\"type\":\"run.opened\"")
                 && Record::parse(bytes).is_ok_and(|record| record.r#type == "run.opened")
         })?;
-        Ok(opening.and_then(|entry| entry.record.run.parse().ok()))
+        let newest = match opening {
+            Some(opening) => Some(opening),
+            // Its opening may be pruned, and the rest not.
+            None => self.last(|_, bytes| {
+                Record::parse(bytes).is_ok_and(|record| record.run.parse::<RunId>().is_ok())
+            })?,
+        };
+        Ok(newest.and_then(|entry| entry.record.run.parse().ok()))
     }
 
     /// The newest records of the log, oldest of them first, at most `count`.

@@ -6,7 +6,8 @@
 //! 2. The old log records that it is continued, signs a last checkpoint and closes.
 //! 3. Everything of it moves to `archive/next`; its signing key is destroyed; the new key takes its
 //!    place; `archive/next` gets its number.
-//! 4. The next start finds a new log and an archive, and records first what it continues.
+//! 4. The next start finds a new log and an archive, and records first what it continues. It has to be
+//!    under the name that the old log says.
 //!
 //! A crash between any two of these is brought to the same end by rotating again.
 
@@ -61,6 +62,12 @@ pub enum RotateError {
          `name` that value and rotate again"
     )]
     OtherName(String),
+    /// It was rotated, and the new log has not begun.
+    #[error(
+        "the log was rotated already, to go on as {0}: start the gateway under that name, which \
+         begins it"
+    )]
+    NotStarted(String),
     /// The old log cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -108,6 +115,17 @@ pub fn rotate(config: &Config) -> Result<Rotated, RotateError> {
     }
     let layout = Layout::new(config.dir.clone());
     if !layout.archive_next().exists() {
+        let here = layout.checkpoint().exists();
+        let said = match here {
+            true => None,
+            false => successor(&layout).map_err(|error| RotateError::Io {
+                path: layout.archive(),
+                error,
+            })?,
+        };
+        if let Some(said) = said {
+            return Err(RotateError::NotStarted(said));
+        }
         end(&layout, config)?;
     }
     let lock = open::take_lock(&layout)?;
@@ -199,8 +217,16 @@ fn archive(layout: &Layout, disk: &dyn Disk) -> io::Result<PathBuf> {
         disk::destroy(&old)?;
         move_to(disk, &new, &old)?;
     }
-    let number = archives(layout)?.len() + 1;
-    let archive = layout.archive().join(format!("{number:04}"));
+    // Older ones may have been moved away, and the newest still has its number.
+    let number = |archived: &Layout| archived.dir().file_name()?.to_str()?.parse().ok();
+    let last: u64 = archives(layout)?
+        .iter()
+        .filter_map(number)
+        .max()
+        .unwrap_or(0);
+    let archive = layout
+        .archive()
+        .join(format!("{:04}", last.saturating_add(1)));
     disk.rename(&next, &archive)?;
     Ok(archive)
 }
@@ -238,6 +264,19 @@ pub(crate) fn archives(layout: &Layout) -> io::Result<Vec<Layout>> {
 /// What a new log of this data folder continues, if it continues one.
 pub(crate) fn predecessor(layout: &Layout) -> io::Result<Option<Continues>> {
     archives(layout)?.last().map(continues).transpose()
+}
+
+/// The name under which the last archived log of this data folder is continued, as its last record has
+/// it.
+pub(crate) fn successor(layout: &Layout) -> io::Result<Option<String>> {
+    let Some(archived) = archives(layout)?.pop() else {
+        return Ok(None);
+    };
+    let last = Reader::new(archived, None).newest(1);
+    let last = last.map_err(io::Error::other)?.pop();
+    Ok(last
+        .and_then(|last| last.record.continued_by)
+        .map(|by| by.origin))
 }
 
 /// Where an archived log ended.

@@ -8,10 +8,13 @@
 
 mod kit;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bailiwick_audit::{Broken, Log, Reader, RunState};
+use bailiwick_audit::{
+    Broken, DirSource, Draft, Event, Log, Reader, RunState, Source, Subject, VerifyOptions, verify,
+};
 use bailiwick_run::{Run, RunId, Time};
 use kit::*;
 
@@ -99,7 +102,18 @@ fn what_is_pruned_is_gone_and_the_rest_is_proved() {
     let left = old.iter().filter(|run| payloads_of(dir.path(), &run.id));
     assert_eq!(left.count() as u64 + 30, report.runs_closed);
 
+    // Of a run whose beginning is gone, only what is there counts.
     let reader = log.reader();
+    let trails = old.iter().map(|run| reader.run(&run.id).unwrap());
+    let trail = trails
+        .into_iter()
+        .find(|trail| (1..10).contains(&trail.len()))
+        .unwrap();
+    let id = trail[0].record.run.parse().unwrap();
+    let partly = check_run(dir.path(), Some(id)).unwrap().run.unwrap();
+    assert_eq!(partly.records, trail.len() as u64);
+    assert_eq!((partly.first, partly.tail), (trail[0].record.seq, 0));
+
     assert!(reader.run(&old[0].id).unwrap().is_empty());
     assert_eq!(reader.run(&kept[0].id).unwrap().len(), 10);
     assert_eq!(reader.newest(usize::MAX).unwrap().len(), 1302 - 768);
@@ -126,7 +140,21 @@ fn what_is_pruned_is_gone_and_the_rest_is_proved() {
     let last = kept.last().unwrap().id;
     let report = check_run(dir.path(), Some(last)).unwrap().run.unwrap();
     assert_eq!((report.state, report.records), (RunState::Closed, 10));
-    assert!(!report.begins_before);
+    assert_eq!(report.first, 1);
+}
+
+#[test]
+fn the_newest_run_is_known_when_its_beginning_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path());
+    let long = run(7);
+    append(&log, opened(&long));
+    for _ in 0..300 {
+        append(&log, decided(&long, false));
+    }
+    append(&log, closed(&long));
+    assert_eq!(prune(&log, dir.path(), now()), 256);
+    assert_eq!(log.reader().newest_run().unwrap(), Some(long.id));
 }
 
 #[test]
@@ -166,6 +194,69 @@ fn only_what_the_log_says_is_pruned_may_be_missing() {
     log.close();
     std::fs::remove_file(bundle(dir.path(), 2)).unwrap();
     assert_eq!(missing(dir.path()), "tile/entries/002");
+}
+
+/// Whoever can write the folder and has no key can write into the write-ahead log.
+#[test]
+fn what_no_checkpoint_covers_gives_no_leave_to_remove_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, ..) = filled(dir.path());
+    let taken = tempfile::tempdir().unwrap();
+    for name in ["log", "keys"] {
+        copy(&dir.path().join(name), &taken.path().join(name));
+    }
+    std::fs::copy(dir.path().join("log.vkey"), taken.path().join("log.vkey")).unwrap();
+    let said = Draft {
+        event: Event::LogPruned {
+            before: 256,
+            by: by(),
+        },
+        subject: Subject::Gateway,
+        payload: None,
+    };
+    append(&log, said);
+    copy(&dir.path().join("wal"), &taken.path().join("wal"));
+    assert_eq!(check(taken.path()).unwrap().tail, 1);
+    std::fs::remove_file(bundle(taken.path(), 0)).unwrap();
+    let found = check(taken.path()).unwrap_err();
+    assert!(matches!(found, Broken::Missing { .. }), "{found}");
+}
+
+/// A log that is pruned after some of it was read.
+struct Pruned {
+    before: DirSource,
+    after: DirSource,
+    left: Cell<u32>,
+}
+
+impl Source for Pruned {
+    fn get(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        match left {
+            0 => self.after.get(path),
+            _ => self.before.get(path),
+        }
+    }
+}
+
+#[test]
+fn pruning_while_somebody_verifies_breaks_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, _, between) = filled(dir.path());
+    let before = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("log"), before.path());
+    prune(&log, dir.path(), between);
+    log.close();
+    for left in 1..16 {
+        let source = Pruned {
+            before: DirSource::new(before.path()),
+            after: DirSource::new(dir.path().join("log")),
+            left: Cell::new(left),
+        };
+        let report = verify(&source, &vkey(dir.path()), &VerifyOptions::default());
+        assert_eq!(report.unwrap().origin, ORIGIN, "{left}");
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ mod kit;
 use std::path::Path;
 
 use bailiwick_audit::{
-    Broken, Config, DirSource, Log, OpenError, Reader, Report, RotateError, Rotated, VerifyOptions,
-    rotate, verify, verify_predecessors,
+    Broken, Config, DirSource, Log, OpenError, Policy, Reader, Report, RotateError, Rotated,
+    VerifyOptions, rotate, verify, verify_predecessors, verify_receipt,
 };
 use kit::*;
 
@@ -73,6 +73,16 @@ fn each_names_the_other_and_nothing_is_lost() {
     assert!(reader.payload(&trail[1]).unwrap().is_some());
     let one = reader.record(&format!("{}/2", run.id)).unwrap().unwrap();
     assert_eq!(one.bytes, trail[1].bytes);
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    for number in 3..10 {
+        whole_run(&log, number, 1);
+    }
+    log.close();
+    // Proved by the log that it is in, though the new one has a record at that place, too.
+    let receipt = reader.prove(&one).unwrap().unwrap();
+    let trusted = Policy::of_log(old_vkey.trim_end()).unwrap();
+    let proven = verify_receipt(receipt.text.as_bytes(), &trusted).unwrap();
+    assert_eq!(proven.entry.bytes, one.bytes);
 
     // And once more.
     let third = Config::new(dir.path(), "test.example/bailiwick/2028");
@@ -177,4 +187,73 @@ fn a_log_that_does_not_end_where_the_next_begins_is_found() {
     assert!(before.is_empty());
     std::fs::write(rotated.archive.join("log.vkey"), &rotated.continues.vkey).unwrap();
     assert!(check_all(dir.path()).is_err());
+}
+
+#[test]
+fn an_old_log_that_was_moved_away_is_not_in_the_way_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    let names = ["2027", "2028", "2029"].map(|year| format!("{ORIGIN}/{year}"));
+    for (number, name) in (1..).zip(names) {
+        let config = Config::new(dir.path(), name);
+        let rotated = rotate(&config).unwrap();
+        let expected = dir.path().join(format!("archive/{number:04}"));
+        assert_eq!(rotated.archive, expected);
+        let (log, _) = Log::open(config).unwrap();
+        log.close();
+        if number == 2 {
+            std::fs::remove_dir_all(dir.path().join("archive/0001")).unwrap();
+        }
+    }
+    assert_eq!(check_all(dir.path()).unwrap().1.len(), 2);
+}
+
+#[test]
+fn logs_that_come_before_each_other_in_a_circle_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    let rotated = rotate(&next(dir.path())).unwrap();
+    goes_on(dir.path(), &rotated);
+    let (mut report, _) = check_all(dir.path()).unwrap();
+    let here = vkey(dir.path());
+    if let Some(continues) = &mut report.continues {
+        continues.vkey = here.trim_end().to_owned();
+    }
+    let found = verify_predecessors(dir.path(), &report, &here).unwrap_err();
+    let said = found.to_string();
+    assert!(said.contains("came before it"), "{said}");
+}
+
+#[test]
+fn the_first_start_after_a_rotation_may_be_inside_an_async_runtime() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    rotate(&next(dir.path())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (log, _) = (runtime.unwrap())
+        .block_on(async { Log::open(next(dir.path())) })
+        .unwrap();
+    assert!(
+        log.reader().gateway().unwrap()[0]
+            .record
+            .continues
+            .is_some()
+    );
+    log.close();
+    check_all(dir.path()).unwrap();
+}
+
+#[test]
+fn a_rotated_log_goes_on_under_no_other_name() {
+    let dir = tempfile::tempdir().unwrap();
+    old(dir.path());
+    rotate(&next(dir.path())).unwrap();
+    let mistyped = Config::new(dir.path(), "test.example/bailiwick/2072");
+    let refused = Log::open(mistyped.clone()).err().unwrap();
+    assert!(matches!(refused, OpenError::OtherName { .. }), "{refused}");
+    let again = rotate(&mistyped).unwrap_err();
+    assert!(matches!(again, RotateError::NotStarted(_)), "{again}");
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    log.close();
+    check_all(dir.path()).unwrap();
 }

@@ -59,7 +59,12 @@ impl House {
     }
 
     pub(crate) async fn start(&self) -> Running {
-        let (log, recovered) = Log::open(Config::new(self.data(), "test.example/log")).unwrap();
+        self.start_as("test.example/log").await
+    }
+
+    /// With a log of this name.
+    pub(crate) async fn start_as(&self, name: &str) -> Running {
+        let (log, recovered) = Log::open(Config::new(self.data(), name)).unwrap();
         let targets = [TargetName {
             name: "tickets".into(),
             kind: "postgres".into(),

@@ -84,7 +84,7 @@
 
 use std::collections::VecDeque;
 
-use bailiwick_action::{Class, Fingerprint, FingerprintKey, Held};
+use bailiwick_action::{Fingerprint, FingerprintKey, Held};
 use bailiwick_audit::{Receipt, Submitted, Written};
 use bailiwick_policy::Allow;
 use bailiwick_wire::Plumbing;
@@ -127,14 +127,14 @@ impl Permit {
     /// it comes from the [`WayBack`], which from then on holds what the read brings.
     ///
     /// # Errors
-    /// If the call is anything but a read, or the record is not that of this very call.
+    /// If the call does anything but read, or the record is not that of this very call.
     pub fn for_read(
         _allow: Allow,
         submitted: Submitted,
         held: Held,
         key: &FingerprintKey,
     ) -> Result<ReadAhead, NoPermit> {
-        if held.call.class() != Class::Read {
+        if !held.call.only_reads() {
             return Err(NoPermit::Effect);
         }
         Self::recorded_as(submitted.fingerprint(), held, key).map(ReadAhead)
@@ -170,6 +170,8 @@ pub enum Recorded {
 #[derive(Debug, Default)]
 pub struct WayBack {
     waiting: BytesMut,
+    /// What was written may still be in the connection's own buffer, as TLS has one.
+    unflushed: bool,
     /// How many bytes have been written.
     written: u64,
     /// Where the results of reads begin that ran ahead, counted from the first byte ever; the first
@@ -219,6 +221,11 @@ impl WayBack {
         })
     }
 
+    /// Whether there is something for [`write`](Self::write) to do.
+    pub fn wants_write(&self) -> bool {
+        self.unflushed || self.free() > 0
+    }
+
     /// Writes what may go. Cancel safe.
     ///
     /// # Errors
@@ -227,8 +234,11 @@ impl WayBack {
         loop {
             let free = self.waiting.get(..self.free()).unwrap_or_default();
             if free.is_empty() {
-                return to.flush().await;
+                to.flush().await?;
+                self.unflushed = false;
+                return Ok(());
             }
+            self.unflushed = true;
             let written = to.write(free).await?;
             if written == 0 {
                 return Err(std::io::ErrorKind::WriteZero.into());
@@ -244,6 +254,8 @@ impl WayBack {
 pub struct Way<W> {
     target: W,
     waiting: BytesMut,
+    /// What was written may still be in the connection's own buffer, as TLS has one.
+    unflushed: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Way<W> {
@@ -252,6 +264,7 @@ impl<W: AsyncWrite + Unpin> Way<W> {
         Self {
             target,
             waiting: BytesMut::new(),
+            unflushed: false,
         }
     }
 
@@ -270,17 +283,25 @@ impl<W: AsyncWrite + Unpin> Way<W> {
         self.waiting.len()
     }
 
-    /// Writes some of what waits. Cancel safe.
+    /// Whether there is something for [`write`](Self::write) to do.
+    pub fn wants_write(&self) -> bool {
+        self.unflushed || self.waiting.has_remaining()
+    }
+
+    /// Writes what waits. Cancel safe.
     ///
     /// # Errors
     /// If the target's connection fails.
     pub async fn write(&mut self) -> std::io::Result<()> {
         while self.waiting.has_remaining() {
+            self.unflushed = true;
             if self.target.write_buf(&mut self.waiting).await? == 0 {
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
         }
-        self.target.flush().await
+        self.target.flush().await?;
+        self.unflushed = false;
+        Ok(())
     }
 
     /// Gives the connection back, to start TLS on it.
@@ -337,6 +358,76 @@ mod tests {
         assert_eq!(way.free(), 0);
         way.release(proof().await);
         assert_eq!(written(&mut way).await, "two more ");
+    }
+
+    /// A connection with a buffer of its own, which empties only when there is room below.
+    #[derive(Default)]
+    struct Buffered {
+        buffer: Vec<u8>,
+        room: bool,
+        sent: Vec<u8>,
+    }
+
+    impl AsyncWrite for Buffered {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            self.buffer.extend_from_slice(bytes);
+            std::task::Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            if !self.room {
+                return std::task::Poll::Pending;
+            }
+            let buffer = std::mem::take(&mut self.buffer);
+            self.sent.extend(buffer);
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(
+            self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            self.poll_flush(context)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_a_connections_own_buffer_is_not_forgotten_there() {
+        // Something else happens while the buffer is being emptied, so that the write is broken off.
+        async fn broken_off(write: impl Future<Output = std::io::Result<()>>) {
+            tokio::select! {
+                biased;
+                _ = write => panic!("there was no room"),
+                () = std::future::ready(()) => {}
+            }
+        }
+        let mut way = WayBack::default();
+        let mut agent = Buffered::default();
+        way.push(b"the end of a result");
+        broken_off(way.write(&mut agent)).await;
+        assert_eq!((way.free(), way.wants_write()), (0, true));
+        agent.room = true;
+        way.write(&mut agent).await.unwrap();
+        assert_eq!(agent.sent, b"the end of a result");
+        assert!(!way.wants_write());
+
+        let mut way = Way::new(Buffered::default());
+        way.send(Permit {
+            bytes: b"select 1".to_vec(),
+        });
+        broken_off(way.write()).await;
+        assert_eq!((way.waiting(), way.wants_write()), (0, true));
+        way.get_mut().room = true;
+        way.write().await.unwrap();
+        assert_eq!(way.get_mut().sent, b"select 1");
+        assert!(!way.wants_write());
     }
 
     #[tokio::test]

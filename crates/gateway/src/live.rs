@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bailiwick_action::{Class, Decision, Denial, Fingerprint, Held};
+use bailiwick_action::{Decision, Denial, Fingerprint, Held};
 use bailiwick_audit::{AppendError, Draft, Event, Pending, Receipt, State, Subject, Written};
 use bailiwick_policy::Allow;
 use bailiwick_run::Ending;
@@ -102,6 +102,9 @@ impl<'g> Live<'g> {
     /// Serves the session to its end, and leaves an outcome on record for every call.
     pub(crate) async fn serve(mut self, cancellable: &Cancellable) {
         let over = self.run(cancellable).await;
+        // What a session had taken in before it failed goes the way of all before it: what reads have
+        // brought is held with the rest, and a call is on record.
+        while self.steps().is_err() {}
         if !self.running.is_empty() {
             // Whatever the target is still doing for this session, nobody waits for it any more.
             self.cancel();
@@ -178,12 +181,12 @@ impl<'g> Live<'g> {
                 },
                 () = cancellable.wake.notified() => self.cancel(),
                 _ = refresh.tick() => self.session.refresh(),
-                written = self.back.write(&mut self.to_agent), if self.back.free() > 0 => {
+                written = self.back.write(&mut self.to_agent), if self.back.wants_write() => {
                     if written.is_err() {
                         return Over::AgentGone;
                     }
                 }
-                written = self.way.write(), if self.way.waiting() > 0 => {
+                written = self.way.write(), if self.way.wants_write() => {
                     if let Err(error) = written {
                         return Over::Refused(self.target_gone(&error.to_string()));
                     }
@@ -245,8 +248,8 @@ impl<'g> Live<'g> {
         Ok(false)
     }
 
-    /// Decides a call and submits the decision to the record. A read that is allowed need not wait for
-    /// the disk; everything else does.
+    /// Decides a call and submits the decision to the record. What does nothing but read, and is
+    /// allowed, need not wait for the disk; everything else does.
     fn ask(&mut self, ticket: Ticket, held: Held) -> Result<(), Fault> {
         let scope = &self.admission.scope;
         let decided = scope.decide(&self.target.name, &held.call);
@@ -268,7 +271,7 @@ impl<'g> Live<'g> {
             payload: Some(payload(&held.call)),
         };
         let decided = match decided {
-            Ok(allow) if held.call.class() == Class::Read => {
+            Ok(allow) if held.call.only_reads() => {
                 return self.read_ahead(ticket, held, allow, draft);
             }
             decided => decided,

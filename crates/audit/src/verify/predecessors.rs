@@ -1,5 +1,6 @@
 //! The logs that a log continues, as far as they are kept beside it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::broken::Broken;
@@ -21,7 +22,14 @@ pub fn verify_predecessors(
     let mut found = Vec::new();
     let mut wanted = report.continues.clone();
     let mut successor = vkey.trim_end().to_owned();
+    let mut met = BTreeSet::from([successor.clone()]);
     while let Some(log) = wanted {
+        if !met.insert(log.vkey.clone()) {
+            return Err(Broken::Succession {
+                log: log.origin,
+                what: "it is named as what comes before a log that came before it".to_owned(),
+            });
+        }
         let Some(folder) = find(data, &log)? else {
             break;
         };

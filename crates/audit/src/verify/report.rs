@@ -96,7 +96,7 @@ pub struct Resumed {
 pub struct RunReport {
     /// Its id.
     pub run: String,
-    /// How many records it has, gapless from 1.
+    /// How many records of it were read, gapless from the first of them.
     pub records: u64,
     /// How many of them no checkpoint covers yet.
     pub tail: u64,
@@ -104,8 +104,8 @@ pub struct RunReport {
     pub state: RunState,
     /// Allowed calls of which no outcome is recorded.
     pub without_outcome: u64,
-    /// Its first records are pruned: it is followed from the first that is there.
-    pub begins_before: bool,
+    /// The number of the first of them: 1, unless those before it are pruned or were verified before.
+    pub first: u64,
 }
 
 /// Whether a run is over.

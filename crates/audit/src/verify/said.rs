@@ -1,5 +1,7 @@
 //! What the log says about itself, in records of the gateway's chain.
 
+use std::collections::BTreeSet;
+
 use bailiwick_run::RunId;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ use super::broken::Broken;
 pub(super) struct Said {
     /// The runs whose payloads were erased, in that order, each once.
     pub(super) erased: Vec<RunId>,
+    /// The same, to find one among many.
+    known_erased: BTreeSet<RunId>,
     /// Records before this index may be missing, by the last `log.pruned`.
     pub(super) pruned: u64,
     /// The log that this one continues.
@@ -62,6 +66,7 @@ impl Said {
     /// Reads a record of the gateway's chain, if it is of a type that is about the log itself.
     pub(super) fn read(
         &mut self,
+        index: u64,
         kind: &str,
         bytes: &[u8],
         not_a_record: impl Fn(&str) -> Broken,
@@ -79,17 +84,48 @@ impl Said {
             "payloads.erased" => {
                 let run = record.erased.and_then(|erased| erased.run.parse().ok());
                 let run = run.ok_or_else(missing)?;
-                if !self.erased.contains(&run) {
+                if self.known_erased.insert(run) {
                     self.erased.push(run);
                 }
             }
             "log.pruned" => {
                 let before = record.pruned.ok_or_else(missing)?.before;
+                // Or it would be leave to remove what nobody had seen when it was given.
+                if before > index {
+                    return Err(not_a_record(
+                        "it says that records were pruned which come after it",
+                    ));
+                }
                 self.pruned = self.pruned.max(before);
             }
             "log.continues" => self.continues = Some(record.continues.ok_or_else(missing)?),
             _ => self.continued_by = Some(record.continued_by.ok_or_else(missing)?),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_came_before_the_record_of_it_can_be_pruned() {
+        let read = |index, before: u64| {
+            let mut said = Said::default();
+            let record =
+                format!(r#"{{"pruned":{{"before":{before},"by":"human:alice@acme.com"}}}}"#);
+            let not_a_record = |reason: &str| Broken::NotARecord {
+                index,
+                file: "tile/entries/002".to_owned(),
+                reason: reason.to_owned(),
+            };
+            let done = said.read(index, "log.pruned", record.as_bytes(), not_a_record);
+            done.map(|()| said.pruned)
+        };
+        assert_eq!(read(600, 512).unwrap(), 512);
+        assert_eq!(read(512, 512).unwrap(), 512);
+        assert!(read(511, 512).is_err());
+        assert!(read(600, u64::MAX).is_err());
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Trail {
     pub(super) unfinished: BTreeSet<u64>,
     /// It began before the first record that was there to look at.
     pub(super) cut: bool,
+    /// Its records before the first that was there.
+    pub(super) before: u64,
 }
 
 impl Trails {
@@ -93,6 +95,7 @@ impl Trails {
         let trail = self.chains.entry(whose).or_default();
         if !seen && self.first > 0 && seq > 1 {
             trail.cut = true;
+            trail.before = seq - 1;
             trail.seq = seq - 1;
             trail.last =
                 super::from_hex(&prev).ok_or_else(|| not_a_record("its `prev` is not a digest"))?;
@@ -154,7 +157,7 @@ impl Trails {
         trail.seq = seq;
         trail.last = Sha256::digest(bytes).into();
         if whose == Whose::Gateway {
-            self.said.read(&kind, bytes, not_a_record)?;
+            self.said.read(index, &kind, bytes, not_a_record)?;
         }
         Ok(time)
     }
@@ -181,15 +184,15 @@ impl Trails {
         let trail = self.chains.get(&Whose::Run(run))?;
         Some(RunReport {
             run: run.to_string(),
-            records: trail.seq,
-            tail: trail.seq.saturating_sub(covered),
+            records: trail.seq - trail.before,
+            tail: trail.seq - covered.clamp(trail.before, trail.seq),
             state: if trail.closed {
                 RunState::Closed
             } else {
                 RunState::Open
             },
             without_outcome: trail.unfinished.len() as u64,
-            begins_before: trail.cut,
+            first: trail.before + 1,
         })
     }
 

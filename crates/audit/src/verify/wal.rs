@@ -1,11 +1,12 @@
 //! The write-ahead log, as far as a verifier needs it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use super::broken::Broken;
-use super::is_absence;
+use super::{is_absence, read_if_there};
 
 /// What the write-ahead log holds.
 pub(super) struct Wal {
@@ -79,7 +80,9 @@ pub(super) fn read_wal_once(dir: &Path) -> Result<Wal, Broken> {
                 format!("records {next} to {} are missing", base - 1),
             ));
         }
-        let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
+        let gone = || unreadable(&path, ErrorKind::NotFound.into());
+        let bytes = read_if_there(&path).map_err(|error| unreadable(&path, error))?;
+        let bytes = bytes.ok_or_else(gone)?;
         let size = bytes
             .get(SEGMENT_MAGIC.len()..SEGMENT_HEAD)
             .unwrap_or_default();

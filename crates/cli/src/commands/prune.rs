@@ -39,7 +39,7 @@ impl Prune {
             render::print_json(&pruned)?;
         } else {
             render::print(&format!(
-                "the log begins with record {}; {} left the list\n",
+                "the log begins with record {} now; {} left the list of runs\n",
                 pruned.before,
                 count(pruned.runs, "run")
             ))?;

@@ -26,8 +26,10 @@ const PATH_BYTES_MAX: usize = 107;
 /// recording, and publishes when it is back.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
-    bailiwick signer --new --key log.key --name acme.example/bailiwick --listen /run/bailiwick/signer.sock\n  \
-    bailiwick signer --key log.key --name acme.example/bailiwick --listen /run/bailiwick/signer.sock --group")]
+    bailiwick signer --new --key log.key --name acme.example/bailiwick \\\n      \
+    --listen /run/bailiwick/signer.sock\n  \
+    bailiwick signer --key log.key --name acme.example/bailiwick \\\n      \
+    --listen /run/bailiwick/signer.sock --group")]
 pub(crate) struct Signer {
     /// The file with the key: 32 bytes, as data/keys/log.key is
     #[arg(long, value_name = "FILE")]

@@ -92,8 +92,9 @@ impl Trail {
     async fn print_whole(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
         let mut story = Story::default();
         let mut lines = Vec::new();
-        for record in chain.records(client).await? {
-            lines.extend(story.add(&record)?);
+        let records = chain.records(client).await?;
+        for record in &records {
+            lines.extend(story.add(record)?);
         }
         lines.extend(story.unfinished());
         lines.sort_by_key(|line| line.seq);
@@ -107,6 +108,15 @@ impl Trail {
         }
         if let Chain::Run(run) = chain {
             render::print(&heading(run))?;
+            let first = records.first().map_or(1, |record| record.seq);
+            if first > 1 {
+                let pruned = match first - 1 {
+                    1 => "its first record is pruned".to_owned(),
+                    more => format!("its first {more} records are pruned"),
+                };
+                let dim = style::DIM;
+                render::print(&format!("{dim}{pruned}{dim:#}\n"))?;
+            }
         }
         let mut table = Table::new(4);
         for line in &lines {

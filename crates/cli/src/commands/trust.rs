@@ -40,8 +40,9 @@ impl TrustArgs {
     pub(crate) fn required(&self) -> Result<Policy, Failure> {
         let known = self.given()?.filter(|policy| !policy.logs().is_empty());
         known.ok_or_else(|| {
-            Failure::new("no log's key is known to check it with")
-                .help("--key names the log's verifier key, or --policy a file that has it")
+            Failure::new("no log's key is known to check it with").help(
+                "give the log's verifier key, --key NAME+ID+KEY, or --policy FILE, which has it",
+            )
         })
     }
 }
@@ -73,6 +74,6 @@ pub(crate) fn accept(policy: Option<Policy>, key: &str) -> Result<Policy, Failur
     };
     accepted.map_err(|error| {
         Failure::new(format!("`{key}`: {error}"))
-            .help("a log's key is one line, NAME+ID+KEY, as in `log.vkey`")
+            .help("a log's key is one line, NAME+ID+KEY: from a file, --key \"$(cat log.vkey)\"")
     })
 }

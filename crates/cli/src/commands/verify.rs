@@ -77,8 +77,10 @@ impl Verify {
         let run: Option<RunId> = match self.run.as_deref() {
             None => None,
             Some(run) => Some(
-                run.parse()
-                    .map_err(|error| Failure::new(format!("`{run}` is {error}")))?,
+                run.parse().map_err(|error| {
+                    Failure::new(format!("`{run}` is {error}"))
+                        .help("verifying asks no gateway, so it wants the full id; `bailiwick runs` lists them")
+                })?,
             ),
         };
         let (checked, own_key) = match &self.url {
@@ -187,7 +189,13 @@ impl Verify {
         own_key: bool,
     ) -> Result<ExitCode, Failure> {
         if let (Some(run), None) = (run, &report.run) {
-            return Err(Failure::new(format!("the log has no run {run}")));
+            let failure = Failure::new(format!("the log has no run {run}"));
+            return Err(match report.continues {
+                None => failure,
+                Some(_) => failure.help(
+                    "it may be in a log that was rotated away: --data data/archive/0001, and so on",
+                ),
+            });
         }
         if self.json {
             render::print_json(&Verdict::Whole(report))?;

@@ -29,10 +29,14 @@ impl Registry {
     pub async fn prune(&self, until: Time, by: Launcher) -> Result<Pruned, PruneRunsError> {
         let (log, wanted) = (self.0.log.clone(), until);
         let before = blocking(move || log.prune(wanted, by)).await?;
-        // A run's first record tells whether it is gone: the list goes by that time.
+        // A run's first record tells whether it is gone: the list goes by that time. Those of logs that
+        // were rotated away are still there, and so are the payloads of their runs.
         let reader = self.0.log.reader();
-        let first = blocking(move || reader.from(before).next()).await;
-        let first = first.map_err(PruneError::Read)?;
+        let first = blocking(move || match reader.archived()?.into_iter().next() {
+            Some(oldest) => oldest.from(0).next(),
+            None => reader.from(before).next(),
+        });
+        let first = first.await.map_err(PruneError::Read)?;
         let since = first.and_then(|entry| crate::clock::read(&entry.record.time));
         let runs = self
             .0

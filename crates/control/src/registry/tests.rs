@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use bailiwick_run::{Confinement, Ending, RunId, Time};
+use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
 use serde_json::Value;
 
-use super::{AttachError, EndError, OpenRunError, Opening};
+use super::{AttachError, EndError, EraseError, OpenRunError, Opening, blocking};
 use crate::api::{Counts, RunState, Which};
 use crate::live::{Attach, lock};
 use crate::testing::{House, LAUNCHER, mode, opening, soon};
@@ -386,4 +386,54 @@ async fn a_run_that_wants_a_launcher_attached_ends_without_one() {
         registry.attach(&free),
         Err(AttachError::NotWanted(_))
     ));
+}
+
+#[tokio::test]
+async fn what_is_not_listed_any_more_can_be_erased_still() {
+    let house = House::new();
+    let running = house.start().await;
+    let opened = running.registry.open_run(opening("triage")).await.unwrap();
+    let run = opened.run.id;
+    let by: Launcher = LAUNCHER.parse().unwrap();
+    let ended = running
+        .registry
+        .end_by(&run, Ending::Closed, Some(by.clone()));
+    ended.await.unwrap();
+    running
+        .registry
+        .0
+        .store
+        .forget(Time::from_millis(u64::MAX >> 1))
+        .await
+        .unwrap();
+    assert!(running.registry.summary(&run).await.unwrap().is_none());
+    let erased = running.registry.erase(&run, by.clone()).await.unwrap();
+    assert_eq!(erased.run, run);
+    let never = RunId::new(Time::from_millis(1), [7; 10]);
+    let refused = running.registry.erase(&never, by).await.unwrap_err();
+    assert!(matches!(refused, EraseError::NoRun(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn runs_of_a_log_that_was_rotated_away_stay_listed() {
+    let house = House::new();
+    let by: Launcher = LAUNCHER.parse().unwrap();
+    let running = house.start().await;
+    let opened = running.registry.open_run(opening("triage")).await.unwrap();
+    let run = opened.run.id;
+    let ended = running
+        .registry
+        .end_by(&run, Ending::Closed, Some(by.clone()));
+    ended.await.unwrap();
+    running.log.close();
+    drop(running);
+    let next = bailiwick_audit::Config::new(house.data(), "test.example/log/2");
+    let rotated = blocking(move || bailiwick_audit::rotate(&next)).await;
+    rotated.unwrap();
+    let running = house.start_as("test.example/log/2").await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let now = crate::clock::now();
+    let pruned = running.registry.prune(now, by).await.unwrap();
+    assert_eq!((pruned.before, pruned.runs), (0, 0));
+    assert!(running.registry.summary(&run).await.unwrap().is_some());
 }

@@ -65,9 +65,11 @@ pub(super) fn whole(report: &Report, own_key: bool) -> String {
             "{}: {state}, {} without a gap{}",
             clean(&run.run),
             count(run.records, "record"),
-            match run.begins_before {
-                true => ", from the first that was not pruned",
-                false => "",
+            match run.first {
+                1 => String::new(),
+                first => format!(
+                    ", from its number {first} on: what was before is pruned, or was not read again"
+                ),
             }
         ));
     }
