@@ -79,7 +79,7 @@ fn recovers(world: &World) {
 
 #[test]
 fn a_kill_and_a_start_on_a_full_disk() {
-    for (megabytes, used_up) in [(160, false), (96, true)] {
+    for (megabytes, used_up) in [(160, false), (112, true)] {
         let Some(disk) = small_disk(megabytes) else {
             return;
         };
@@ -112,7 +112,7 @@ fn a_kill_and_a_start_on_a_full_disk() {
 
 #[test]
 fn room_goes_to_the_tree_before_it_goes_to_new_segments() {
-    let Some(disk) = small_disk(96) else { return };
+    let Some(disk) = small_disk(112) else { return };
     let world = world_on(&disk);
     let run = world.open("triage");
     let mut agent = Agent::connect(&run);

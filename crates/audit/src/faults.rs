@@ -28,8 +28,8 @@ const SEGMENT: u64 = 64 * 1024;
 struct Faulty {
     /// No new segment fits.
     full: AtomicBool,
-    /// No payload fits.
-    full_of_payloads: AtomicBool,
+    /// No tile fits.
+    full_of_tiles: AtomicBool,
     /// Writes to the write-ahead log do nothing and say they did.
     lose: AtomicBool,
     /// What fails, and how.
@@ -116,10 +116,6 @@ impl Disk for Faulty {
         if self.lose.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let full = self.full_of_payloads.load(Ordering::SeqCst);
-        if full && path_of(file).to_string_lossy().contains("/payloads/") {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
         self.call(Call::Write, &path_of(file), || {
             FileSystem.write(file, bytes, offset)
         })
@@ -130,6 +126,9 @@ impl Disk for Faulty {
     }
 
     fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        if self.full_of_tiles.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.call(Call::Put, path, || FileSystem.put(path, bytes, mode))
     }
 
@@ -767,7 +766,7 @@ fn no_segment_takes_the_room_that_the_tree_needs() {
         }
     };
     soon("reserve and spare", &|| count("prepared-") == 2);
-    bench.disk.full_of_payloads.store(true, Ordering::SeqCst);
+    bench.disk.full_of_tiles.store(true, Ordering::SeqCst);
     log.append(opened(&run(1))).wait().unwrap();
     log.append(decided(&run(1), 0)).wait().unwrap();
     assert_eq!(log.checkpoint_now(), Err(AppendError::DiskFull));
@@ -778,7 +777,7 @@ fn no_segment_takes_the_room_that_the_tree_needs() {
     }
     std::thread::sleep(limits::RETRY_AFTER);
     assert_eq!(count("prepared-"), 1, "one was prepared ahead");
-    bench.disk.full_of_payloads.store(false, Ordering::SeqCst);
+    bench.disk.full_of_tiles.store(false, Ordering::SeqCst);
     soon("it goes on", &|| {
         log.checkpoint_now().is_ok() && count("prepared-") == 2
     });

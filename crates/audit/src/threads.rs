@@ -333,7 +333,12 @@ pub(crate) fn integrate(shared: &Shared, mut integrator: Integrator, mut unsigne
             // What to sign next is no longer known; the next start finds out.
             Err(error) => Err(shared.stop("cannot write the tree", &error)),
         };
-        shared.short(matches!(answer, Err(AppendError::DiskFull)));
+        match &answer {
+            Err(AppendError::DiskFull) => shared.short(true),
+            // Until then nothing is freed.
+            Ok(()) if publishes => shared.short(false),
+            _ => {}
+        }
         for request in requests {
             // Whoever asked may have gone.
             drop(request.send(answer.clone()));
