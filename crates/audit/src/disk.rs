@@ -1,12 +1,14 @@
 //! What makes a write durable: the order of the system calls, in one place.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::limits;
 
 /// Only the gateway's own user reads it.
 pub(crate) const PRIVATE: u32 = 0o600;
@@ -92,6 +94,22 @@ impl Disk for FileSystem {
 
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+/// Takes a lock for this process; false if another has it. Waits for one that is just ending: until it
+/// has started another program, a process that was forked holds what its parent held.
+pub(crate) fn lock(file: &File) -> io::Result<bool> {
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if since.elapsed() >= limits::LOCK_WAIT => {
+                return Ok(false);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(limits::LOCK_WAIT / 20),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
 pub use prune::PruneError;
 pub use published::{Next, Place, Published};
-pub use reader::{Forward, ReadError, Reader};
+pub use reader::{Forward, InOrder, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
 pub use rotate::{RotateError, Rotated, rotate};

@@ -53,6 +53,9 @@ pub(crate) const INTEGRATE_EVERY: Duration = Duration::from_millis(100);
 /// How long a changed tree goes without a signed checkpoint.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a start waits for another process that has the folder, and may be ending.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_millis(200);
+
 /// How long after a full disk the next try comes.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 

@@ -274,8 +274,12 @@ impl Log {
                 subject: Subject::Gateway,
                 payload: None,
             };
-            // It is first in the queue: whatever becomes durable comes after it.
-            log.note(draft).map_err(OpenError::Continues)?;
+            let pending = log.append(draft);
+            // On a thread of its own: whoever opens a log may be in an async runtime, whose threads
+            // must not be blocked.
+            let waited = std::thread::scope(|scope| scope.spawn(|| pending.wait()).join());
+            let gone = |_| Err(AppendError::Closed);
+            waited.unwrap_or_else(gone).map_err(OpenError::Continues)?;
         }
         Ok((log, recovered))
     }

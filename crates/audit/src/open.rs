@@ -4,7 +4,7 @@
 mod key;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -394,13 +394,9 @@ pub(crate) fn take_lock(layout: &Layout) -> Result<File, OpenError> {
             .mode(disk::PRIVATE);
         options.open(path)
     })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(layout.dir())),
-        Err(TryLockError::Error(error)) => Err(OpenError::Io {
-            path: layout.lock(),
-            error,
-        }),
+    match at(layout.lock(), |_| disk::lock(&lock))? {
+        true => Ok(lock),
+        false => Err(OpenError::InUse(layout.dir())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Looking at what has been recorded, while a gateway runs or after.
 
 mod forward;
+mod in_order;
 mod payloads;
 mod tail;
 
@@ -26,6 +27,7 @@ use crate::wal::frame::Frame;
 use crate::wal::scan::{self, WalError};
 
 pub use forward::Forward;
+pub use in_order::InOrder;
 
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -244,6 +246,14 @@ impl Reader {
         })?;
         entries.reverse();
         Ok(entries)
+    }
+
+    /// Reads the payloads of many records, in the order of the log.
+    ///
+    /// # Errors
+    /// If there is no log.
+    pub fn payloads(&self) -> Result<InOrder, ReadError> {
+        InOrder::new(self)
     }
 
     /// The payload that goes with a record, decrypted; nothing if it has none.

@@ -108,7 +108,7 @@ impl Running {
     pub(crate) fn last(&self, run: RunId) -> TrailRecord {
         let reader = self.log.reader();
         let entries = reader.run(&run).unwrap();
-        crate::trail::show(&reader, entries.last().unwrap())
+        crate::trail::show(&mut reader.payloads().unwrap(), entries.last().unwrap())
             .unwrap()
             .0
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use bailiwick_audit::{Entry, ReadError, Reader};
+use bailiwick_audit::{Entry, InOrder, ReadError, Reader};
 use serde_json::value::RawValue;
 
 use crate::api::{Counts, Trail, TrailRecord};
@@ -18,12 +18,13 @@ pub(crate) fn page(reader: &Reader, entries: &[Entry], after: u64) -> Result<Tra
         .iter()
         .filter(|entry| entry.record.seq > after)
         .peekable();
+    let mut payloads = reader.payloads()?;
     while records.len() < TRAIL_RECORDS_MAX
         && bytes < TRAIL_BYTES_MAX
         && begun.elapsed() < TRAIL_TIME_MAX
     {
         let Some(entry) = entries.next() else { break };
-        let (record, size) = show(reader, entry)?;
+        let (record, size) = show(&mut payloads, entry)?;
         records.push(record);
         bytes += size;
     }
@@ -34,7 +35,10 @@ pub(crate) fn page(reader: &Reader, entries: &[Entry], after: u64) -> Result<Tra
 }
 
 /// One record with its payload, and how large they are.
-pub(crate) fn show(reader: &Reader, entry: &Entry) -> Result<(TrailRecord, usize), ReadError> {
+pub(crate) fn show(
+    payloads: &mut InOrder,
+    entry: &Entry,
+) -> Result<(TrailRecord, usize), ReadError> {
     let unreadable = |reason: &str| ReadError::Record {
         index: entry.index,
         reason: reason.to_owned(),
@@ -43,7 +47,7 @@ pub(crate) fn show(reader: &Reader, entry: &Entry) -> Result<(TrailRecord, usize
     let record =
         RawValue::from_string(text.to_owned()).map_err(|_| unreadable("it is not JSON"))?;
     let mut size = entry.bytes.len();
-    let (payload, payload_missing) = match reader.payload(entry) {
+    let (payload, payload_missing) = match payloads.payload(entry) {
         Ok(Some(payload)) => {
             size += payload.len();
             match serde_json::from_slice(&payload) {

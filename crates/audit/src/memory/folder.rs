@@ -1,4 +1,4 @@
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -26,13 +26,12 @@ impl Folder {
             options.write(true).create(true).truncate(false);
             options.mode(disk::PRIVATE).open(path)
         })?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
+        match at(&path, |_| disk::lock(&lock))? {
+            true => Ok(Self {
                 dir: dir.to_owned(),
                 _lock: lock,
             }),
-            Err(TryLockError::WouldBlock) => Err(MemoryError::InUse(dir.to_owned())),
-            Err(TryLockError::Error(error)) => Err(MemoryError::Io { path, error }),
+            false => Err(MemoryError::InUse(dir.to_owned())),
         }
     }
 

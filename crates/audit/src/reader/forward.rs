@@ -106,7 +106,10 @@ impl Forward {
             return self.reader.payload(entry);
         };
         let sealed = match self.carried.take() {
-            Some((index, sealed)) if index == entry.index => Some(sealed),
+            // A record of the same index may be of a log that was rotated away.
+            Some((index, sealed)) if index == entry.index && sealed.id() == reference.id => {
+                Some(sealed)
+            }
             _ => self.payloads.sealed(chain, &reference.id)?,
         };
         let (Some(sealed), Some(key)) = (sealed, self.payloads.key(chain)?) else {

@@ -57,7 +57,12 @@ fn logged(drafts: Vec<Draft>) -> Entry {
 
 fn in_run(event: Event) -> Entry {
     let run = run(1);
-    logged(vec![opened(&run), draft(&run, event)])
+    let mut drafts = vec![opened(&run)];
+    if matches!(event, Event::CallFinished { .. }) {
+        drafts.push(decided(&run, true));
+    }
+    drafts.push(draft(&run, event));
+    logged(drafts)
 }
 
 fn decision(actions: Vec<Action>, decision: Decision) -> Event {

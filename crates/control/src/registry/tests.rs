@@ -112,7 +112,8 @@ async fn a_refused_launcher_is_on_the_record() {
     assert!(matches!(error, OpenRunError::Denied(_)), "{error}");
     let reader = running.log.reader();
     let gateway = reader.gateway().unwrap();
-    let (record, _) = crate::trail::show(&reader, gateway.last().unwrap()).unwrap();
+    let (record, _) =
+        crate::trail::show(&mut reader.payloads().unwrap(), gateway.last().unwrap()).unwrap();
     for part in ["human:mallory@elsewhere", "triage"] {
         assert!(record.record.get().contains(part), "{record:?}");
     }

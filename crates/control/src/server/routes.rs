@@ -158,7 +158,7 @@ fn reason(reader: &Reader, run: RunId) -> Result<Option<String>, ReadError> {
     let Some(opened) = reader.record(&format!("{run}/1"))? else {
         return Ok(None);
     };
-    let (opened, _) = trail::show(reader, &opened)?;
+    let (opened, _) = trail::show(&mut reader.payloads()?, &opened)?;
     let reason = opened
         .payload
         .as_ref()
@@ -244,7 +244,10 @@ async fn show_record(
     let record = {
         let id = id.clone();
         blocking(move || match reader.record(&id)? {
-            Some(entry) => trail::show(&reader, &entry).map(|(record, _)| Some(record)),
+            Some(entry) => {
+                let (record, _) = trail::show(&mut reader.payloads()?, &entry)?;
+                Ok(Some(record))
+            }
             None => Ok(None),
         })
     };
