@@ -25,6 +25,7 @@ use crate::note::{self, Checkpoint, Public};
 use crate::payload::{self, MasterKey, PayloadKey};
 use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
+use crate::reader::Reader;
 use crate::record::Continues;
 use crate::rotate;
 use crate::sign::{SignError, Unsigned};
@@ -110,6 +111,20 @@ pub enum OpenError {
     /// The first record of a log that continues another cannot be made.
     #[error("the log cannot say which one it continues: {0}")]
     Continues(AppendError),
+    /// The note of how far the log is pruned is not what the log says.
+    #[error(
+        "{} has records before {noted} taken for pruned, but the log says that those before {said} \
+         are; restore the file, or write {said} into it",
+        path.display()
+    )]
+    Pruned {
+        /// The note.
+        path: PathBuf,
+        /// What it says.
+        noted: u64,
+        /// What the log says.
+        said: u64,
+    },
     /// The log before it says that another one continues it.
     #[error(
         "the log before this one was rotated to go on as {said}, and {name} is not that: give `name` \
@@ -287,6 +302,7 @@ pub(crate) fn open(
     let pruner = at(layout.pruned(), |_| {
         Pruner::new(Arc::clone(disk), layout.clone())
     })?;
+    check_pruned(layout, &pruner)?;
     let mut integrator = Integrator::new(
         layout.clone(),
         Arc::clone(disk),
@@ -360,6 +376,28 @@ pub(crate) fn open(
         spare,
         prepared,
     })
+}
+
+/// What is still to be removed, by the note of it, must be what the log says itself: nothing is removed
+/// because of a damaged note.
+fn check_pruned(layout: &Layout, pruner: &Pruner) -> Result<(), OpenError> {
+    if !pruner.is_behind() {
+        return Ok(());
+    }
+    let path = layout.pruned();
+    let said = Reader::new(layout.clone(), None).last_pruned();
+    let said = said.map_err(|error| OpenError::Io {
+        path: path.clone(),
+        error: io::Error::other(error),
+    })?;
+    match pruner.before() <= said {
+        true => Ok(()),
+        false => Err(OpenError::Pruned {
+            path,
+            noted: pruner.before(),
+            said,
+        }),
+    }
 }
 
 /// The segment in which to go on.

@@ -220,6 +220,16 @@ impl Reader {
         self.newest_with(Self::newest_run_here, Option::is_some)
     }
 
+    /// Before which record the log says itself that it was pruned; zero where it does not.
+    pub(crate) fn last_pruned(&self) -> Result<u64, ReadError> {
+        let said = self.last(|_, bytes| {
+            contains(bytes, b"\"type\":\"log.pruned\"")
+                && Record::parse(bytes).is_ok_and(|record| record.pruned.is_some())
+        })?;
+        let said = said.and_then(|said| said.record.pruned);
+        Ok(said.map_or(0, |pruned| pruned.before))
+    }
+
     fn newest_run_here(&self) -> Result<Option<RunId>, ReadError> {
         let opening = self.last(|_, bytes| {
             contains(bytes, b"\"type\":\"run.opened\"")

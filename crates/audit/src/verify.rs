@@ -48,7 +48,7 @@ use self::source::{is_absence, read_if_there};
 use self::tile::{CHECKPOINT, WITNESSED, get, tile_path};
 use self::trails::Trails;
 use self::tree::TILE;
-use self::wal::read_wal;
+use self::wal::{read_pruned, read_wal};
 use self::walk::Walk;
 use self::witnesses::{Asked, ask};
 use crate::limits;
@@ -153,6 +153,11 @@ impl Verification<'_> {
             Some(transport) => ask(self.policy, key, transport),
             None => Asked::default(),
         };
+        // The note comes after the record of it, so it is read before.
+        let noted = match &options.wal_dir {
+            Some(dir) => read_pruned(dir)?,
+            None => 0,
+        };
         let wal = match &options.wal_dir {
             Some(dir) => Some(read_wal(dir)?),
             None => None,
@@ -237,6 +242,17 @@ impl Verification<'_> {
         // write-ahead log is not signed, and whoever can write there has no leave to give.
         let pruned = trails.said.pruned;
         let tail = trails.follow_tail(wal.as_ref(), checkpoint.size)?;
+        if noted > trails.said.pruned && start == 0 {
+            let dir = options.wal_dir.as_deref().unwrap_or(Path::new(""));
+            return Err(Broken::PrunedNote {
+                file: dir.join("pruned").display().to_string(),
+                what: format!(
+                    "has records before {noted} taken for pruned, and the log says that those before {} \
+                     are",
+                    trails.said.pruned
+                ),
+            });
+        }
         if trails.first > pruned.max(start) {
             return Err(Broken::Missing {
                 file: tile_path("entries", pruned / TILE as u64),

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bailiwick_audit::{
-    Broken, DirSource, Draft, Event, Log, Reader, RunState, Source, Subject, VerifyOptions, verify,
+    Broken, DirSource, Draft, Event, Log, OpenError, Reader, RunState, Source, Subject,
+    VerifyOptions, verify,
 };
 use bailiwick_run::{Run, RunId, Time};
 use kit::*;
@@ -275,4 +276,36 @@ fn what_a_crash_left_behind_is_removed_by_the_next_start() {
     assert_eq!(check(dir.path()).unwrap().pruned, 768);
     let reader = Reader::open(dir.path()).unwrap();
     assert_eq!(reader.from(0).next().unwrap().unwrap().index, 768);
+}
+
+/// Whoever can write the folder could hide the log's beginning from all who read it, or have the gateway
+/// itself remove it.
+#[test]
+fn a_note_of_pruning_that_the_log_does_not_bear_out_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, _, between) = filled(dir.path());
+    let bundles = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("log"), bundles.path());
+    log.close();
+    let note = dir.path().join("wal/pruned");
+    let refused = |said: u64| {
+        let broken = check(dir.path()).unwrap_err();
+        assert!(matches!(broken, Broken::PrunedNote { .. }), "{broken}");
+        match Log::open(config(dir.path())).err().unwrap() {
+            OpenError::Pruned { said: found, .. } => assert_eq!(found, said),
+            other => panic!("{other}"),
+        }
+        assert!(bundle(dir.path(), 3).exists());
+    };
+    std::fs::write(&note, "512\n").unwrap();
+    refused(0);
+    std::fs::remove_file(&note).unwrap();
+    let (log, _) = open(dir.path());
+    assert_eq!(prune(&log, dir.path(), between), 768);
+    log.close();
+    std::fs::write(&note, "1024\n").unwrap();
+    refused(768);
+    std::fs::write(&note, "768\n").unwrap();
+    assert_eq!(check(dir.path()).unwrap().pruned, 768);
+    open(dir.path()).0.close();
 }

@@ -240,6 +240,14 @@ pub enum Broken {
         /// The bundle it is in.
         file: String,
     },
+    /// The note of how far the log is pruned is not what the log says.
+    #[error("{file} {what}. Whoever reads the log would not be shown what is before. {ADVICE}")]
+    PrunedNote {
+        /// The note.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The write-ahead log is damaged where it cannot be by a crash.
     #[error("the write-ahead log is damaged: {file} at record {index}: {reason}. {ADVICE}")]
     Wal {

@@ -23,6 +23,24 @@ pub(super) const SEGMENT_HEAD: usize = 16;
 pub(super) const FRAME_HEAD: usize = 8;
 pub(super) const FRAME_FIXED: usize = 17;
 
+/// Before which record a reader takes the log to be pruned, by the note beside the write-ahead log.
+pub(super) fn read_pruned(dir: &Path) -> Result<u64, Broken> {
+    let path = dir.join("pruned");
+    let unreadable = |error| Broken::Unreadable {
+        file: path.display().to_string(),
+        error,
+    };
+    let Some(note) = read_if_there(&path).map_err(unreadable)? else {
+        return Ok(0);
+    };
+    let text = std::str::from_utf8(&note).ok();
+    let before = text.and_then(|text| text.trim_end().parse().ok());
+    before.ok_or_else(|| Broken::PrunedNote {
+        file: path.display().to_string(),
+        what: "is not the index of a record".to_owned(),
+    })
+}
+
 /// A gateway may be writing it: what looks broken or gone may be so only for a moment.
 pub(super) fn read_wal(dir: &Path) -> Result<Wal, Broken> {
     let mut tries = 0;
