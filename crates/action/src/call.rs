@@ -1,4 +1,4 @@
-use crate::{Action, Class};
+use crate::{Action, Class, Verb};
 
 /// One command as the agent sent it, and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +31,12 @@ impl Call {
     }
 
     /// Whether it looks at data and does nothing besides. Housekeeping is more than that: a `COMMIT`
-    /// makes lasting what was written before it.
+    /// makes lasting what was written before it. So is a function that needs a grant: what it says of
+    /// itself does not bind what it calls.
     pub fn only_reads(&self) -> bool {
-        let mut classes = self.actions.iter().map(|action| action.class);
-        self.class() == Class::Read && classes.all(|class| class == Class::Read)
+        let mut actions = self.actions.iter();
+        self.class() == Class::Read
+            && actions.all(|action| action.class == Class::Read && action.verb == Verb::Select)
     }
 }
 
@@ -64,6 +66,7 @@ mod tests {
     fn what_also_commits_does_more_than_read() {
         let action = |class| Action {
             class,
+            verb: Verb::Select,
             ..Action::session()
         };
         let call = |classes: &[Class], refusal: Option<&str>| Call {
@@ -83,5 +86,8 @@ mod tests {
             assert!(!call(more, None).only_reads(), "{more:?}");
         }
         assert!(!call(&[Class::Read], Some("not understood")).only_reads());
+        let mut calls_a_function = call(&[Class::Read, Class::Read], None);
+        calls_a_function.actions[1].verb = Verb::Execute;
+        assert!(!calls_a_function.only_reads());
     }
 }
