@@ -246,7 +246,7 @@ async fn show_record(
         blocking(move || match reader.record(&id)? {
             Some(entry) => {
                 let (record, _) = trail::show(&mut reader.payloads()?, &entry)?;
-                Ok(Some(record))
+                Ok::<_, ReadError>(Some(record))
             }
             None => Ok(None),
         })
