@@ -251,6 +251,9 @@ pub struct RecordedErased {
 pub struct RecordedPruned {
     /// The index of the first record that stays.
     pub before: u64,
+    /// The logs that this one continued and that are removed whole.
+    #[serde(default)]
+    pub logs: Vec<String>,
     /// Who wanted it.
     pub by: String,
 }

@@ -151,7 +151,8 @@ impl Log {
 
     /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
     /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
-    /// every receipt is still proved; the log says itself what is gone. Returns the index of the
+    /// every receipt is still proved; the log says itself what is gone. Logs that were rotated away and
+    /// end before that moment go whole. Returns the index of the
     /// first record that stays. Waits for the disk, though not until everything is removed: that goes
     /// on in the background, and with the next start if this one ends.
     ///
@@ -164,16 +165,23 @@ impl Log {
         };
         self.checkpoint_now()?;
         let (pruned, before) = prune::boundary(&self.reader(), until, &open)?;
-        if before <= pruned {
+        prune::sweep(&self.inner.layout)?;
+        let old = prune::old_logs(&self.inner.layout, until)?;
+        if before <= pruned && old.is_empty() {
             return Ok(pruned);
         }
+        let before = before.max(pruned);
+        let logs = old.iter().map(|(_, name)| name.clone()).collect();
         let draft = Draft {
-            event: Event::LogPruned { before, by },
+            event: Event::LogPruned { before, logs, by },
             subject: Subject::Gateway,
             payload: None,
         };
         self.append(draft).wait()?;
         self.checkpoint_now()?;
+        for (archived, _) in &old {
+            prune::remove_log(&self.inner.disk, archived)?;
+        }
         Ok(before)
     }
 

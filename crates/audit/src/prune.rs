@@ -15,6 +15,7 @@ use crate::limits;
 use crate::merkle::TILE;
 use crate::payload::PayloadFiles;
 use crate::reader::{ReadError, Reader};
+use crate::rotate;
 use crate::tiles::{self, Kind};
 
 /// Why the log was not pruned.
@@ -51,6 +52,59 @@ pub(crate) fn boundary(
     // Only what a checkpoint covers is in a bundle, and only whole bundles go.
     let before = before.min(reader.covered()?);
     Ok((pruned, before - before % TILE as u64))
+}
+
+/// The logs that were rotated away and end before a moment, the oldest first, with their names.
+pub(crate) fn old_logs(layout: &Layout, until: Time) -> Result<Vec<(Layout, String)>, ReadError> {
+    let archives = at(layout.archive(), rotate::archives(layout))?;
+    let mut old = Vec::new();
+    for archived in archives {
+        let last = Reader::new(archived.clone(), None).newest(1)?.pop();
+        if last.is_none_or(|last| last.record.time >= until.to_string()) {
+            break;
+        }
+        let name = at(archived.vkey(), rotate::name(&archived))?;
+        old.push((archived, name));
+    }
+    Ok(old)
+}
+
+/// Removes a log that was rotated away, after the payloads of the runs that were closed in it.
+pub(crate) fn remove_log(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<(), ReadError> {
+    let mut payloads = PayloadFiles::new(Arc::clone(disk), layout.payloads());
+    let mut records = Reader::new(layout.clone(), None).from(0);
+    while let Some(entry) = records.next()? {
+        if let Some(run) = closed(&entry.bytes) {
+            at(layout.payloads(), payloads.remove(ChainId::Run(run)))?;
+        }
+    }
+    at(layout.payloads(), payloads.sync())?;
+    // Under this name it is no log any more, however much of it a crash leaves.
+    let gone = layout.dir().with_extension(GONE);
+    at(layout.dir(), disk.rename(&layout.dir(), &gone))?;
+    at(gone.clone(), std::fs::remove_dir_all(gone))
+}
+
+/// Removes what a crash has left of logs that were removed.
+pub(crate) fn sweep(layout: &Layout) -> Result<(), ReadError> {
+    let listed = match std::fs::read_dir(layout.archive()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => at(layout.archive(), listed)?,
+    };
+    for entry in listed {
+        let path = at(layout.archive(), entry)?.path();
+        if path.extension().is_some_and(|extension| extension == GONE) {
+            at(path.clone(), std::fs::remove_dir_all(path))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the folder of a log is called while it is being removed.
+const GONE: &str = "gone";
+
+fn at<T>(path: PathBuf, done: io::Result<T>) -> Result<T, ReadError> {
+    done.map_err(|error| ReadError::Io { path, error })
 }
 
 /// Before which record the log is pruned, by the note of it; zero where there is none.

@@ -261,6 +261,11 @@ pub(crate) fn archives(layout: &Layout) -> io::Result<Vec<Layout>> {
     Ok(found.into_iter().map(archived).collect())
 }
 
+/// The name of an archived log.
+pub(crate) fn name(archived: &Layout) -> io::Result<String> {
+    Ok(public(archived)?.name().to_owned())
+}
+
 /// What a new log of this data folder continues, if it continues one.
 pub(crate) fn predecessor(layout: &Layout) -> io::Result<Option<Continues>> {
     archives(layout)?.last().map(continues).transpose()

@@ -209,6 +209,7 @@ fn what_no_checkpoint_covers_gives_no_leave_to_remove_anything() {
     std::fs::copy(dir.path().join("log.vkey"), taken.path().join("log.vkey")).unwrap();
     let said = Draft {
         event: Event::LogPruned {
+            logs: Vec::new(),
             before: 256,
             by: by(),
         },

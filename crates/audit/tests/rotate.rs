@@ -257,3 +257,39 @@ fn a_rotated_log_goes_on_under_no_other_name() {
     log.close();
     check_all(dir.path()).unwrap();
 }
+
+#[test]
+fn a_log_that_was_rotated_away_is_pruned_whole_with_its_payloads() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = old(dir.path());
+    let rotated = rotate(&next(dir.path())).unwrap();
+    goes_on(dir.path(), &rotated);
+    let key = dir.path().join(format!("payloads/{}.key", run.id));
+    assert!(key.exists());
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    // What a crash left of another is swept away.
+    let gone = dir.path().join("archive/0000.gone");
+    std::fs::create_dir(&gone).unwrap();
+    // Nothing is old enough.
+    let ago = bailiwick_run::Time::from_millis(1);
+    assert_eq!(log.prune(ago, run.launcher.clone()).unwrap(), 0);
+    assert!(rotated.archive.exists() && !gone.exists());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = bailiwick_run::Time::from_millis(now.unwrap().as_millis() as u64 + 1000);
+    assert_eq!(log.prune(now, run.launcher.clone()).unwrap(), 0);
+    assert!(!rotated.archive.exists() && !key.exists());
+    let said = log.reader().gateway().unwrap();
+    let pruned = said.last().unwrap().record.pruned.clone().unwrap();
+    assert_eq!((pruned.before, pruned.logs), (0, vec![ORIGIN.to_owned()]));
+    assert!(log.reader().run(&run.id).unwrap().is_empty());
+    log.close();
+    // And not again.
+    let (log, _) = Log::open(next(dir.path())).unwrap();
+    let records = log.reader().count().unwrap();
+    log.prune(now, run.launcher).unwrap();
+    assert_eq!(log.reader().count().unwrap(), records);
+    log.close();
+    let (report, before) = check_all(dir.path()).unwrap();
+    assert!(before.is_empty());
+    assert_eq!(report.continues.unwrap().origin, ORIGIN);
+}

@@ -67,6 +67,9 @@ impl Page {
                 "pruned",
                 &format!("everything before record {}", pruned.before),
             );
+            for log in &pruned.logs {
+                self.line("and the log", log);
+            }
             self.line("for", &pruned.by);
         }
         if let Some(log) = &record.continues {

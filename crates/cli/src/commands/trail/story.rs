@@ -230,8 +230,12 @@ fn erased(record: &Record) -> String {
 fn pruned(record: &Record) -> String {
     let pruned = record.pruned.as_ref();
     pruned.map_or_else(String::new, |pruned| {
+        let logs = match pruned.logs.is_empty() {
+            true => String::new(),
+            false => format!(", and the logs {}", pruned.logs.join(", ")),
+        };
         format!(
-            "everything before record {}, for {}",
+            "everything before record {}{logs}, for {}",
             pruned.before, pruned.by
         )
     })
