@@ -125,7 +125,12 @@ impl Registry {
         if let Some(slot) = self.slot(id) {
             return Ok(Some(slot.summary()));
         }
-        Ok(self.0.store.find(*id).await?.map(|stored| stored.summary()))
+        if let Some(stored) = self.0.store.find(*id).await? {
+            return Ok(Some(stored.summary()));
+        }
+        // The list can be lost, and the record not.
+        let recorded = leftover::recorded(&self.0.log, *id).await;
+        Ok(recorded.map(|recorded| recorded.summary()))
     }
 
     /// Runs, the newest first.

@@ -1,4 +1,4 @@
-use bailiwick_audit::{AppendError, ReadError};
+use bailiwick_audit::AppendError;
 use bailiwick_run::{Launcher, RunId};
 
 use super::{Registry, blocking};
@@ -26,9 +26,6 @@ pub enum EraseError {
         /// What happened.
         error: AppendError,
     },
-    /// It is not listed, and the record cannot be read for it.
-    #[error("nothing was erased: {0}")]
-    Read(#[from] ReadError),
     /// The registry cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -42,20 +39,9 @@ impl Registry {
     /// If there is no such run, it has not ended, or the record cannot be read or written.
     pub async fn erase(&self, run: &RunId, by: Launcher) -> Result<Erased, EraseError> {
         let run = *run;
-        match self.summary(&run).await? {
-            Some(summary) if summary.state != RunState::Ended => {
-                return Err(EraseError::StillOpen(run));
-            }
-            Some(_) => {}
-            // The list of runs can have been lost, or left behind when the log was restored. What is on
-            // record can be erased all the same; a run that is not listed does not act.
-            None => {
-                let reader = self.0.log.reader();
-                let records = blocking(move || reader.run(&run)).await?;
-                if records.is_empty() {
-                    return Err(EraseError::NoRun(run));
-                }
-            }
+        let summary = self.summary(&run).await?.ok_or(EraseError::NoRun(run))?;
+        if summary.state != RunState::Ended {
+            return Err(EraseError::StillOpen(run));
         }
         let log = self.0.log.clone();
         let erased = blocking(move || log.erase(run, by)).await;

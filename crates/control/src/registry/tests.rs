@@ -390,7 +390,7 @@ async fn a_run_that_wants_a_launcher_attached_ends_without_one() {
 }
 
 #[tokio::test]
-async fn what_is_not_listed_any_more_can_be_erased_still() {
+async fn what_is_not_listed_any_more_is_found_in_the_record_and_can_be_erased() {
     let house = House::new();
     let running = house.start().await;
     let opened = running.registry.open_run(opening("triage")).await.unwrap();
@@ -407,7 +407,11 @@ async fn what_is_not_listed_any_more_can_be_erased_still() {
         .forget(Time::from_millis(u64::MAX >> 1))
         .await
         .unwrap();
-    assert!(running.registry.summary(&run).await.unwrap().is_none());
+    let found = running.registry.summary(&run).await.unwrap().unwrap();
+    assert_eq!(
+        (found.state, found.ending, found.task.as_str()),
+        (RunState::Ended, Some(Ending::Closed), "triage")
+    );
     let erased = running.registry.erase(&run, by.clone()).await.unwrap();
     assert_eq!(erased.run, run);
     let never = RunId::new(Time::from_millis(1), [7; 10]);
@@ -416,7 +420,7 @@ async fn what_is_not_listed_any_more_can_be_erased_still() {
 }
 
 #[tokio::test]
-async fn runs_of_a_log_that_was_rotated_away_stay_listed() {
+async fn runs_of_a_log_that_was_rotated_away_stay_listed_until_it_is_pruned() {
     let house = House::new();
     let by: Launcher = LAUNCHER.parse().unwrap();
     let running = house.start().await;
@@ -433,8 +437,12 @@ async fn runs_of_a_log_that_was_rotated_away_stay_listed() {
     rotated.unwrap();
     let running = house.start_as("test.example/log/2").await;
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let now = crate::clock::now();
-    let pruned = running.registry.prune(now, by).await.unwrap();
+    let long_ago = Time::from_millis(1);
+    let pruned = running.registry.prune(long_ago, by.clone()).await.unwrap();
     assert_eq!((pruned.before, pruned.runs), (0, 0));
     assert!(running.registry.summary(&run).await.unwrap().is_some());
+    let now = crate::clock::now();
+    let pruned = running.registry.prune(now, by).await.unwrap();
+    assert_eq!((pruned.before, pruned.runs), (0, 1));
+    assert!(running.registry.summary(&run).await.unwrap().is_none());
 }

@@ -107,9 +107,7 @@ impl From<EraseError> for Refusal {
             EraseError::NoRun(_) => (StatusCode::NOT_FOUND, "no-such-run"),
             EraseError::StillOpen(_) => (StatusCode::CONFLICT, "still-open"),
             EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
-            EraseError::Record { .. } | EraseError::Read(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "record")
-            }
+            EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
             EraseError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
         };
         Self::new(status, kind, error.to_string())
