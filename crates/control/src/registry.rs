@@ -23,6 +23,7 @@ mod attach;
 mod end;
 mod erase;
 mod leftover;
+mod lookup;
 mod open;
 mod prune;
 
@@ -30,6 +31,7 @@ pub use attach::{AttachError, Attachment};
 pub use end::EndError;
 pub use erase::EraseError;
 pub use leftover::StartError;
+pub use lookup::LookupError;
 pub use open::{OpenRunError, Opened, Opening};
 pub use prune::PruneRunsError;
 
@@ -115,22 +117,6 @@ impl Registry {
         let slot = self.slot(id)?;
         let live = slot.ending().is_none() && slot.is_due(clock::now()).is_none();
         live.then(|| slot.live.clone())
-    }
-
-    /// A run at a glance, however long ago it ended; nothing if there never was one of this id.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn summary(&self, id: &RunId) -> Result<Option<Summary>, StoreError> {
-        if let Some(slot) = self.slot(id) {
-            return Ok(Some(slot.summary()));
-        }
-        if let Some(stored) = self.0.store.find(*id).await? {
-            return Ok(Some(stored.summary()));
-        }
-        // The list can be lost, and the record not.
-        let recorded = leftover::recorded(&self.0.log, *id).await;
-        Ok(recorded.map(|recorded| recorded.summary()))
     }
 
     /// Runs, the newest first.

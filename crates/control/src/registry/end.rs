@@ -5,12 +5,11 @@ use bailiwick_audit::{AppendError, Draft, Event, Outcome, State, Subject};
 use bailiwick_run::{Ending, Launcher, Run, RunId};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Registry, blocking};
+use super::{LookupError, Registry, blocking};
 use crate::api::{RunState, Summary};
 use crate::clock;
 use crate::limits::{CLOSE_RETRY_AFTER, END_TIME_MAX, SESSIONS_END_TIME_MAX};
 use crate::live::{Slot, lock};
-use crate::store::StoreError;
 use crate::trail;
 
 /// How often the sessions of a run that was cut are counted.
@@ -40,9 +39,9 @@ pub enum EndError {
         /// What happened.
         error: AppendError,
     },
-    /// The registry cannot be read.
+    /// It is not known whether there is such a run.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Lookup(#[from] LookupError),
 }
 
 impl Registry {
@@ -66,10 +65,7 @@ impl Registry {
         by: Option<Launcher>,
     ) -> Result<Summary, EndError> {
         let Some(slot) = self.slot(id) else {
-            let stored = self.0.store.find(*id).await?;
-            return stored
-                .map(|stored| stored.summary())
-                .ok_or(EndError::NoRun(*id));
+            return self.summary(id).await?.ok_or(EndError::NoRun(*id));
         };
         self.cut(&slot, ending, by);
         self.wait_closed(&slot, Instant::now() + END_TIME_MAX).await

@@ -1,9 +1,8 @@
 use bailiwick_audit::AppendError;
 use bailiwick_run::{Launcher, RunId};
 
-use super::{Registry, blocking};
+use super::{LookupError, Registry, blocking};
 use crate::api::{Erased, RunState};
-use crate::store::StoreError;
 
 /// Why a run's payloads were not erased.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +25,9 @@ pub enum EraseError {
         /// What happened.
         error: AppendError,
     },
-    /// The registry cannot be read.
+    /// It is not known whether there is such a run.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Lookup(#[from] LookupError),
 }
 
 impl Registry {

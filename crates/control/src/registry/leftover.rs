@@ -108,32 +108,14 @@ async fn close_one(
     Ok(())
 }
 
-async fn entries(log: &Log, id: RunId) -> Result<Vec<Entry>, ReadError> {
+/// The records of a run, in order; none if there is no such run.
+pub(super) async fn entries(log: &Log, id: RunId) -> Result<Vec<Entry>, ReadError> {
     let reader = log.reader();
     blocking(move || reader.run(&id)).await
 }
 
-/// A run that is closed, as the record has it, where the registry has lost it.
-pub(super) async fn recorded(log: &Log, id: RunId) -> Option<Stored> {
-    let entries = match entries(log, id).await {
-        Ok(entries) => entries,
-        Err(error) => {
-            tracing::error!(run = %id, %error, "a run that is not in the list cannot be looked up");
-            return None;
-        }
-    };
-    let last = &entries.last()?.record;
-    let ending = names::ending(last.ending.as_deref()?)?;
-    Some(Stored {
-        run: from_record(id, &entries)?,
-        ended: Some((ending, clock::read(&last.time)?)),
-        closed: true,
-        counts: trail::counts(&entries),
-    })
-}
-
 /// The run as its first record has it, where the registry has lost it.
-fn from_record(id: RunId, entries: &[Entry]) -> Option<Run> {
+pub(super) fn from_record(id: RunId, entries: &[Entry]) -> Option<Run> {
     let opened = &entries.first()?.record;
     Some(Run {
         id,

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
 use serde_json::Value;
 
-use super::{AttachError, EndError, EraseError, OpenRunError, Opening, blocking};
+use super::{AttachError, EndError, EraseError, LookupError, OpenRunError, Opening, blocking};
 use crate::api::{Counts, RunState, Which};
 use crate::live::{Attach, lock};
 use crate::testing::{House, LAUNCHER, mode, opening, soon};
@@ -412,11 +412,32 @@ async fn what_is_not_listed_any_more_is_found_in_the_record_and_can_be_erased() 
         (found.state, found.ending, found.task.as_str()),
         (RunState::Ended, Some(Ending::Closed), "triage")
     );
+    let again = running.registry.end(&run, Ending::Revoked).await.unwrap();
+    assert_eq!(again, found);
     let erased = running.registry.erase(&run, by.clone()).await.unwrap();
     assert_eq!(erased.run, run);
     let never = RunId::new(Time::from_millis(1), [7; 10]);
     let refused = running.registry.erase(&never, by).await.unwrap_err();
     assert!(matches!(refused, EraseError::NoRun(_)), "{refused}");
+}
+
+/// That it cannot be found is not that it is not there.
+#[tokio::test]
+async fn where_neither_the_list_nor_the_record_can_tell_nobody_says_that_there_is_no_such_run() {
+    let house = House::new();
+    let running = house.start().await;
+    let by: Launcher = LAUNCHER.parse().unwrap();
+    let (log, away) = (house.data().join("log"), house.data().join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    let run = RunId::new(Time::from_millis(1), [7; 10]);
+    let unknown = running.registry.summary(&run).await.unwrap_err();
+    assert!(matches!(unknown, LookupError::Read { .. }), "{unknown}");
+    let unknown = running.registry.erase(&run, by).await.unwrap_err();
+    assert!(matches!(unknown, EraseError::Lookup(_)), "{unknown}");
+    let unknown = running.registry.end(&run, Ending::Revoked).await;
+    assert!(matches!(unknown, Err(EndError::Lookup(_))), "{unknown:?}");
+    std::fs::rename(&away, &log).unwrap();
+    assert_eq!(running.registry.summary(&run).await.unwrap(), None);
 }
 
 #[tokio::test]

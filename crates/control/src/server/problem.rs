@@ -7,7 +7,9 @@ use bailiwick_audit::ReadError;
 
 use crate::api::Problem;
 use crate::index::SearchError;
-use crate::registry::{AttachError, EndError, EraseError, OpenRunError, PruneRunsError};
+use crate::registry::{
+    AttachError, EndError, EraseError, LookupError, OpenRunError, PruneRunsError,
+};
 use crate::store::StoreError;
 
 /// An answer that refuses.
@@ -95,7 +97,7 @@ impl From<EndError> for Refusal {
             EndError::NotYet(_) | EndError::Record { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "record")
             }
-            EndError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+            EndError::Lookup(error) => lookup(error),
         };
         Self::new(status, kind, error.to_string())
     }
@@ -108,7 +110,7 @@ impl From<EraseError> for Refusal {
             EraseError::StillOpen(_) => (StatusCode::CONFLICT, "still-open"),
             EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
             EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
-            EraseError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry"),
+            EraseError::Lookup(error) => lookup(error),
         };
         Self::new(status, kind, error.to_string())
     }
@@ -129,6 +131,21 @@ impl From<AttachError> for Refusal {
     fn from(error: AttachError) -> Self {
         Self::new(StatusCode::CONFLICT, "attach", error.to_string())
     }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        let (status, kind) = lookup(&error);
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+fn lookup(error: &LookupError) -> (StatusCode, &'static str) {
+    let kind = match error {
+        LookupError::Store(_) => "registry",
+        LookupError::Read { .. } => "record",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, kind)
 }
 
 impl From<StoreError> for Refusal {
