@@ -152,9 +152,9 @@ impl Log {
     /// Removes the records of before a moment, and the payloads of runs that ended before it: whole
     /// bundles of 256, and none of a run that is open. Their hashes stay, so every later record and
     /// every receipt is still proved; the log says itself what is gone. Logs that were rotated away and
-    /// end before that moment go whole. Returns the index of the
-    /// first record that stays. Waits for the disk, though not until everything is removed: that goes
-    /// on in the background, and with the next start if this one ends.
+    /// end before that moment go whole. Returns the index of the first record that stays. Waits for the
+    /// disk, though not until everything is removed: that goes on in the background, and with the next
+    /// start if this one ends.
     ///
     /// # Errors
     /// If the log cannot be read, or the record cannot be made.

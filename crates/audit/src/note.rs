@@ -202,6 +202,10 @@ impl Checkpoint {
     }
 }
 
+/// What [`is_name`] asks for, in the words of an error.
+pub(crate) const NAME_RULE: &str =
+    "it needs 1 to 255 bytes without spaces, control characters or `+`";
+
 /// Whether this can be a log's name.
 pub(crate) fn is_name(name: &str) -> bool {
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '+';

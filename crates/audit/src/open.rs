@@ -41,10 +41,7 @@ use key::Key;
 #[non_exhaustive]
 pub enum OpenError {
     /// The log's name cannot be one.
-    #[error(
-        "`{0}` cannot name a log: it needs 1 to 255 bytes without spaces, control characters or \
-         `+`, such as `acme.example/bailiwick`"
-    )]
+    #[error("`{0}` cannot name a log: {rule}, such as `acme.example/bailiwick`", rule = note::NAME_RULE)]
     Origin(String),
     /// Another gateway has the folder.
     #[error(

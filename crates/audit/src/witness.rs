@@ -38,10 +38,7 @@ pub struct WitnessConfig {
 #[non_exhaustive]
 pub enum WitnessError {
     /// Its name cannot be one.
-    #[error(
-        "`{0}` cannot name a witness: it needs 1 to 255 bytes without spaces, control characters or \
-         `+`, such as `witness.example/w1`"
-    )]
+    #[error("`{0}` cannot name a witness: {rule}, such as `witness.example/w1`", rule = note::NAME_RULE)]
     Name(String),
     /// It has no name yet.
     #[error("a new witness needs a name, such as `witness.example/w1`")]

@@ -92,20 +92,14 @@ pub(super) fn finished(source: Source<'_>) -> Option<Mapped<'_>> {
         _ => (Severity::UNKNOWN, Status::other(state)),
     };
     let decision = format!("{}/{}", record.run, record.of?);
+    let body = datastore(source, target, Database::of_unknown_type(target))?;
     Some(Mapped {
-        activity: Activity::other("Finish"),
-        body: Body::Datastore(Box::new(datastore(
-            source,
-            target,
-            Database::of_unknown_type(target),
-        )?)),
-        control: None,
         message: format!("the call {decision} on {target} ended: {state}"),
         correlation: Some(decision),
-        is_truncated: false,
         placed: &["launcher", "of", "outcome.error", "target", "task"],
         severity,
         status: status.code(outcome.error.as_deref()),
+        ..Mapped::new(Activity::other("Finish"), Body::Datastore(Box::new(body)))
     })
 }
 

@@ -15,22 +15,18 @@ pub(super) fn disagreed(source: Source<'_>) -> Option<Mapped<'_>> {
             "the tree of {ours} records did not grow from the one of {size} that {name} has signed"
         ),
     };
+    let body = Finding {
+        finding_info: FindingInfo {
+            desc: message.clone(),
+            title: "A witness has signed another history of the log",
+            uid: format!("{}#{}/{}", source.origin, record.run, record.seq),
+        },
+        is_alert: true,
+    };
     Some(Mapped {
-        activity: Activity::CREATE_FINDING,
-        body: Body::Finding(Finding {
-            finding_info: FindingInfo {
-                desc: message.clone(),
-                title: "A witness has signed another history of the log",
-                uid: format!("{}#{}/{}", source.origin, record.run, record.seq),
-            },
-            is_alert: true,
-        }),
-        control: None,
-        correlation: None,
-        is_truncated: false,
         message,
-        placed: &[],
         severity: Severity::CRITICAL,
         status: Status::NEW,
+        ..Mapped::new(Activity::CREATE_FINDING, Body::Finding(body))
     })
 }

@@ -1,6 +1,6 @@
 //! The gateway's own coming and going.
 
-use super::class::{Activity, Body, Lifecycle, Severity, Status};
+use super::class::{Activity, Body, Lifecycle};
 use super::objects::Product;
 use super::{Mapped, NAME, Source};
 
@@ -27,22 +27,11 @@ fn lifecycle<'e>(
     activity: Activity<'e>,
     version: Option<&'e str>,
 ) -> Mapped<'e> {
-    Mapped {
-        activity,
-        body: Body::Lifecycle(Lifecycle {
-            app: Product {
-                name: NAME,
-                uid: Some(source.origin),
-                vendor_name: NAME,
-                version,
-            },
-        }),
-        control: None,
-        correlation: None,
-        is_truncated: false,
-        message: String::new(),
-        placed: &[],
-        severity: Severity::INFORMATIONAL,
-        status: Status::SUCCESS,
-    }
+    let app = Product {
+        name: NAME,
+        uid: Some(source.origin),
+        vendor_name: NAME,
+        version,
+    };
+    Mapped::new(activity, Body::Lifecycle(Lifecycle { app }))
 }

@@ -1,6 +1,6 @@
 //! What was done to the log itself.
 
-use super::class::{Activity, Body, EventLog, Severity, Status};
+use super::class::{Activity, Body, EventLog, Severity};
 use super::objects::{Actor, User};
 use super::{Mapped, Source};
 
@@ -45,21 +45,12 @@ pub(super) fn continues(source: Source<'_>) -> Option<Mapped<'_>> {
 }
 
 fn activity<'e>(source: Source<'e>, activity: Activity<'e>, by: Option<&'e str>) -> Mapped<'e> {
-    Mapped {
-        activity,
-        body: Body::EventLog(EventLog {
-            actor: by.map(|by| Actor {
-                session: None,
-                user: User::launcher(by),
-            }),
-            log_name: source.origin,
+    let body = EventLog {
+        actor: by.map(|by| Actor {
+            session: None,
+            user: User::launcher(by),
         }),
-        control: None,
-        correlation: None,
-        is_truncated: false,
-        message: String::new(),
-        placed: &[],
-        severity: Severity::INFORMATIONAL,
-        status: Status::SUCCESS,
-    }
+        log_name: source.origin,
+    };
+    Mapped::new(activity, Body::EventLog(body))
 }

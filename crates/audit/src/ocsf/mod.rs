@@ -161,6 +161,23 @@ struct Mapped<'e> {
     status: Status<'e>,
 }
 
+impl<'e> Mapped<'e> {
+    /// What went as it should, with nothing more to it.
+    fn new(activity: Activity<'e>, body: Body<'e>) -> Self {
+        Self {
+            activity,
+            body,
+            control: None,
+            correlation: None,
+            is_truncated: false,
+            message: String::new(),
+            placed: &[],
+            severity: Severity::INFORMATIONAL,
+            status: Status::SUCCESS,
+        }
+    }
+}
+
 /// The fields that have a place in every event.
 const COMMON: &[&str] = &["prev", "run", "time", "type", "v"];
 
@@ -187,15 +204,10 @@ impl<'e> Source<'e> {
     /// A record of a type that is not known here, or without what its type has.
     fn unknown(self) -> Mapped<'e> {
         Mapped {
-            activity: Activity::other(&self.record.r#type),
-            body: Body::Base {},
-            control: None,
-            correlation: None,
-            is_truncated: false,
             message: self.record.r#type.clone(),
-            placed: &[],
             severity: Severity::UNKNOWN,
             status: Status::UNKNOWN,
+            ..Mapped::new(Activity::other(&self.record.r#type), Body::Base {})
         }
     }
 

@@ -11,35 +11,30 @@ use super::{Mapped, NAME, Source};
 pub(super) fn opened(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let agent = source.agent()?;
+    let task = agent.name;
     let expires: Option<Time> = record.expires.as_deref().and_then(|time| time.parse().ok());
+    let body = AuthorizeSession {
+        actor: source.actor()?,
+        iam_roles: [Role {
+            name: task,
+            uid: record.scope_digest.as_deref(),
+        }],
+        ai_agent: agent,
+        session: Session {
+            created_time: Some(source.time.millis()),
+            expiration_time: expires.map(Time::millis),
+            ..source.session()
+        },
+        user: source.user()?,
+    };
     Some(Mapped {
-        activity: Activity::ASSIGN_ROLES,
-        control: None,
-        correlation: None,
-        is_truncated: false,
         message: format!(
-            "{} opened {} for the task {}",
+            "{} opened {} for the task {task}",
             record.launcher.as_deref()?,
-            record.run,
-            agent.name
+            record.run
         ),
         placed: &["expires", "launcher", "scope_digest", "task"],
-        severity: Severity::INFORMATIONAL,
-        status: Status::SUCCESS,
-        body: Body::AuthorizeSession(AuthorizeSession {
-            actor: source.actor()?,
-            iam_roles: [Role {
-                name: agent.name,
-                uid: record.scope_digest.as_deref(),
-            }],
-            ai_agent: agent,
-            session: Session {
-                created_time: Some(source.time.millis()),
-                expiration_time: expires.map(Time::millis),
-                ..source.session()
-            },
-            user: source.user()?,
-        }),
+        ..Mapped::new(Activity::ASSIGN_ROLES, Body::AuthorizeSession(body))
     })
 }
 
@@ -48,27 +43,23 @@ pub(super) fn opened(source: Source<'_>) -> Option<Mapped<'_>> {
 pub(super) fn closed(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let agent = source.agent()?;
+    let task = agent.name;
     let ending = record.ending.as_deref()?;
-    Some(Mapped {
-        activity: Activity::LOGOFF,
-        control: None,
-        correlation: None,
-        is_truncated: false,
-        message: format!("{} for the task {} ended: {ending}", record.run, agent.name),
-        placed: &["ending", "last", "launcher", "task"],
-        severity: Severity::INFORMATIONAL,
-        status: Status::SUCCESS,
-        body: Body::Authentication(Authentication {
-            actor: source.actor(),
-            ai_agent: Some(agent),
-            dst_endpoint: None,
-            service: service(source),
-            session: Some(Session {
-                expiration_reason: Some(ending),
-                ..source.session()
-            }),
-            user: source.user()?,
+    let body = Authentication {
+        actor: source.actor(),
+        ai_agent: Some(agent),
+        dst_endpoint: None,
+        service: service(source),
+        session: Some(Session {
+            expiration_reason: Some(ending),
+            ..source.session()
         }),
+        user: source.user()?,
+    };
+    Some(Mapped {
+        message: format!("{} for the task {task} ended: {ending}", record.run),
+        placed: &["ending", "last", "launcher", "task"],
+        ..Mapped::new(Activity::LOGOFF, Body::Authentication(body))
     })
 }
 
@@ -81,27 +72,25 @@ pub(super) fn login_denied(source: Source<'_>) -> Option<Mapped<'_>> {
         "gateway" => login.run.as_deref(),
         run => Some(run),
     };
+    let body = Authentication {
+        actor: None,
+        ai_agent: None,
+        dst_endpoint: record.target.as_deref().map(Endpoint::Name),
+        service: service(source),
+        session: run.map(|run| Session {
+            issuer: source.origin,
+            uid: run,
+            ..Session::default()
+        }),
+        user: run.map_or_else(User::unknown, User::run),
+    };
     Some(Mapped {
-        activity: Activity::LOGON,
         control: Some(Control::denied(Vec::new())),
-        correlation: None,
-        is_truncated: false,
         message: format!("a login was denied: {}", login.reason),
         placed: &["login.reason", "login.run", "target"],
         severity: Severity::MEDIUM,
         status: Status::FAILURE.detail(login.reason.as_str()),
-        body: Body::Authentication(Authentication {
-            actor: None,
-            ai_agent: None,
-            dst_endpoint: record.target.as_deref().map(Endpoint::Name),
-            service: service(source),
-            session: run.map(|run| Session {
-                issuer: source.origin,
-                uid: run,
-                ..Session::default()
-            }),
-            user: run.map_or_else(User::unknown, User::run),
-        }),
+        ..Mapped::new(Activity::LOGON, Body::Authentication(body))
     })
 }
 

@@ -27,10 +27,7 @@ pub struct SignerConfig {
 #[non_exhaustive]
 pub enum SignerError {
     /// A log's name cannot be one.
-    #[error(
-        "`{0}` cannot name a log: it needs 1 to 255 bytes without spaces, control characters or \
-         `+`, such as `acme.example/bailiwick`"
-    )]
+    #[error("`{0}` cannot name a log: {rule}, such as `acme.example/bailiwick`", rule = note::NAME_RULE)]
     Name(String),
     /// The key cannot be had.
     #[error(transparent)]
