@@ -1,5 +1,6 @@
 //! What happens when the disk fails: each durable write both ways it can fail, and a full disk.
 
+mod beside;
 mod forgetting;
 mod full;
 
@@ -37,8 +38,14 @@ struct Faulty {
     lose: AtomicBool,
     /// What fails, and how.
     fault: Mutex<Option<Fault>>,
+    /// It fails once.
+    once: AtomicBool,
     /// How far the clock was set back, in seconds.
     back: AtomicU64,
+    /// No sync of the write-ahead log ends.
+    stuck: AtomicBool,
+    /// How many are waiting for their end.
+    waiting: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +99,9 @@ impl Faulty {
         match fault.filter(|fault| fault.call == call && text.contains(fault.path)) {
             None => work(),
             Some(fault) => {
+                if self.once.load(Ordering::SeqCst) {
+                    self.mend();
+                }
                 if fault.kept == Kept::Yes {
                     work()?;
                 } else if call == Call::SyncPath && path.is_file() {
@@ -125,6 +135,11 @@ impl Disk for Faulty {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        while self.stuck.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.call(Call::Sync, &path_of(file), || FileSystem.sync(file))
     }
 

@@ -47,6 +47,7 @@ mod record;
 mod rotate;
 mod sign;
 mod signer;
+mod syncer;
 mod tell;
 mod threads;
 mod tiles;
@@ -55,6 +56,7 @@ mod verify;
 mod wal;
 mod witness;
 mod witnesses;
+mod writer;
 
 pub use digest::Digest;
 pub use entry::{

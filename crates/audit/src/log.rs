@@ -28,13 +28,15 @@ use crate::queue::{Chain, DurableQueue, Queue, Queued, Shared, lock};
 use crate::reader::Reader;
 use crate::receipt::{Pending, Receipt, Waiter, Written};
 use crate::record::{self, Draft, Event, Place, Subject};
+use crate::syncer::Syncer;
 use crate::tell;
-use crate::threads::{self, Preparer, Writer};
+use crate::threads::{self, Preparer};
 use crate::transport::Transport;
 use crate::verify::Policy;
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
 use crate::witnesses::Witnesses;
+use crate::writer::Writer;
 
 /// Where the log is and what it is called.
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ struct Inner {
 /// What a closed log has no longer.
 struct Running {
     writer: JoinHandle<()>,
+    syncer: JoinHandle<()>,
     teller: JoinHandle<()>,
     preparer: JoinHandle<()>,
     integrator: JoinHandle<()>,
@@ -308,6 +311,8 @@ impl Inner {
             chains: Mutex::new(chains(&opened)),
             queue: Mutex::new(Queue {
                 records: Vec::new(),
+                awaited: false,
+                writer_sleeps: false,
                 room,
                 segments: VecDeque::new(),
                 spare: opened.spare,
@@ -324,16 +329,17 @@ impl Inner {
             backlog: AtomicUsize::new(0),
         });
         let (teller, batches) = mpsc::channel();
+        let (syncer, syncing) = Syncer::start(Arc::clone(&shared), Arc::clone(&disk), teller)?;
         let writer = Writer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
             wal: layout.wal(),
-            file: opened.segment,
+            file: Arc::new(opened.segment),
             offset: opened.offset,
             next: opened.next,
             unsynced: Vec::new(),
             bytes: Vec::new(),
-            teller,
+            syncer,
             since: None,
         };
         let preparer = Preparer {
@@ -347,6 +353,7 @@ impl Inner {
         let (integrator, unsigned) = (opened.integrator, opened.unsigned);
         let running = Running {
             writer: spawn("audit-writer", || writer.run())?,
+            syncer: syncing,
             teller: spawn("audit-teller", move || tell::run(&batches))?,
             preparer: spawn("audit-preparer", || preparer.run())?,
             integrator: spawn("audit-integrator", move || {
@@ -542,8 +549,10 @@ impl Inner {
             Goes::ToSpare => queue.spare.take(),
         };
         queue.segments.extend(ready);
-        // The writer takes all there is at once, and looks again before it sleeps.
-        let wake = queue.records.is_empty();
+        // The writer takes all there is at once, and looks again before it sleeps. What nobody waits
+        // for it finds by itself, before long.
+        let first = waiter.waits() && !std::mem::replace(&mut queue.awaited, true);
+        let wake = first || queue.writer_sleeps;
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -570,6 +579,7 @@ impl Inner {
         let mut running = lock(&self.running);
         let Some(Running {
             writer,
+            syncer,
             teller,
             preparer,
             integrator,
@@ -584,6 +594,7 @@ impl Inner {
         self.shared.preparer.notify_all();
         // A thread that panicked has nothing more to say; the next start recovers.
         drop(writer.join());
+        drop(syncer.join());
         drop(teller.join());
         drop(preparer.join());
         lock(&self.shared.durable).closing = true;

@@ -5,6 +5,7 @@
 //! its key, wrapped by the master key, is the file beside it. Both ride in the write-ahead log
 //! first, in the frame of their record, and move here before that segment is freed.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -357,8 +358,7 @@ fn content(chain: ChainId) -> Vec<u8> {
 }
 
 fn seal(key: &[u8; 32], purpose: &[u8], clear: &[u8]) -> Result<Sealed, CannotSeal> {
-    let mut nonce = [0; NONCE];
-    fill(&mut nonce)?;
+    let nonce = nonce()?;
     // Where the clear text is copied to is where it is encrypted.
     let mut bytes = Vec::with_capacity(NONCE + clear.len() + TAG);
     bytes.extend_from_slice(&nonce);
@@ -380,6 +380,25 @@ fn open(key: &[u8; 32], purpose: &[u8], bytes: &[u8]) -> Result<Vec<u8>, CannotO
     XChaCha20Poly1305::new(key.into())
         .decrypt(&XNonce::from(*nonce), sealing)
         .map_err(|_| CannotOpen)
+}
+
+/// Random bytes of the system's, many nonces' worth at a time: a call of it costs as much as the
+/// encryption of what most agents send.
+fn nonce() -> Result<[u8; NONCE], CannotSeal> {
+    const AT_ONCE: usize = 32;
+    thread_local! {
+        static NONCES: RefCell<Vec<[u8; NONCE]>> = const { RefCell::new(Vec::new()) };
+    }
+    NONCES.with_borrow_mut(|nonces| {
+        if let Some(nonce) = nonces.pop() {
+            return Ok(nonce);
+        }
+        let mut fresh = [[0; NONCE]; AT_ONCE];
+        fill(fresh.as_flattened_mut())?;
+        let [first, rest @ ..] = fresh;
+        nonces.extend_from_slice(&rest);
+        Ok(first)
+    })
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), CannotSeal> {

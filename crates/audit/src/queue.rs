@@ -48,6 +48,10 @@ pub(crate) struct Chain {
 /// Records on their way to the disk.
 pub(crate) struct Queue {
     pub(crate) records: Vec<Queued>,
+    /// Somebody waits for one of them.
+    pub(crate) awaited: bool,
+    /// The writer has nothing to do, not even later.
+    pub(crate) writer_sleeps: bool,
     pub(crate) room: Room,
     /// Prepared segments in the order in which they come into use.
     pub(crate) segments: VecDeque<PathBuf>,

@@ -203,6 +203,11 @@ impl Waiter {
         }
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn waits(&self) -> bool {
+        !matches!(self, Waiter::Nobody)
+    }
+
     /// Whether the disk is to be hurried for it.
     pub(crate) fn wants_durable(&self) -> bool {
         matches!(self, Waiter::Durable(waiter) if !waiter.is_closed())

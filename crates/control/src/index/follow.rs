@@ -15,7 +15,7 @@ use crate::limits::{INDEX_POLL, INDEX_RETRY_AFTER};
 use crate::live::lock;
 
 /// How much less of the processor the thread gets than those that serve calls, as `nice` counts it.
-const NICE: i32 = 10;
+const NICE: i32 = 19;
 
 pub(super) struct Follower {
     path: PathBuf,
