@@ -203,6 +203,11 @@ impl WayBack {
         self.holds.clear();
     }
 
+    /// Whether something waits for the record of a read.
+    pub fn is_holding(&self) -> bool {
+        self.free() < self.waiting.len()
+    }
+
     /// Bytes that wait, held or not.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

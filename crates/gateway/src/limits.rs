@@ -32,6 +32,10 @@ pub(crate) const KNOWLEDGE_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long it serves the session that learned it.
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a read may run before what has become of its record is of interest, though nothing of its
+/// result has come.
+pub(crate) const RECORD_TIME_USUAL: Duration = Duration::from_millis(100);
+
 /// Text of a call that is kept as its payload, in bytes; what is longer is cut.
 pub(crate) const PAYLOAD_TEXT_BYTES_MAX: usize = 64 * 1024;
 

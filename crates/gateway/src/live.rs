@@ -2,6 +2,7 @@
 //! the run or the gateway ends it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bailiwick_action::{Decision, Denial, Fingerprint, Held};
@@ -12,12 +13,14 @@ use bailiwick_wire::{Answer, End, Fault, Refused, Session, Step, Ticket};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::directory::Admission;
 use crate::gate::{Permit, Recorded, Way, WayBack};
 use crate::gateway::{Cancellable, Gateway, payload};
-use crate::limits::{FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, REFRESH_EVERY};
+use crate::limits::{
+    FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, RECORD_TIME_USUAL, REFRESH_EVERY,
+};
 use crate::running::Running;
 use crate::stream::Stream;
 use crate::target::{Open, ReadMode, Target, cancel};
@@ -40,6 +43,9 @@ pub(crate) struct Live<'g> {
     asking: Option<Asking>,
     /// The records of reads that run ahead of them, in order.
     ahead: VecDeque<Ahead>,
+    /// The first of these takes longer than usual: what has become of it is of interest though nothing
+    /// waits for it yet.
+    overdue: bool,
     /// Calls that were let through and have not ended.
     running: BTreeMap<Ticket, Running>,
 }
@@ -95,6 +101,7 @@ impl<'g> Live<'g> {
             unread: BytesMut::new(),
             asking: None,
             ahead: VecDeque::new(),
+            overdue: false,
             running: BTreeMap::new(),
         }
     }
@@ -140,10 +147,15 @@ impl<'g> Live<'g> {
 
     async fn run(&mut self, cancellable: &Cancellable) -> Over {
         let mut ended = self.admission.ended.clone();
+        // Waited for from the start to the end: to begin waiting costs more than to go on.
+        let mut ending = pin!(ended_because(&mut ended));
+        let mut cancelled = pin!(cancellable.wake.notified());
         let mut from_agent = BytesMut::with_capacity(READ_BYTES);
         let mut from_target = BytesMut::with_capacity(READ_BYTES);
         let mut refresh = interval(REFRESH_EVERY);
         refresh.reset();
+        let mut glance = interval(RECORD_TIME_USUAL);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             match self.steps() {
                 Ok(true) => return Over::Done,
@@ -162,7 +174,7 @@ impl<'g> Live<'g> {
             let read_target = self.back.waiting() < HELD_BYTES_MAX;
             tokio::select! {
                 biased;
-                ending = ended_because(&mut ended) => {
+                ending = &mut ending => {
                     return Over::Refused(ended_words(ending));
                 }
                 recorded = recorded(&mut self.asking) => {
@@ -170,8 +182,12 @@ impl<'g> Live<'g> {
                         return Over::Refused(self.blame(&fault));
                     }
                 }
-                released = next_released(&mut self.ahead) => match released {
-                    Ok(recorded) => self.back.release(recorded),
+                // A record that nothing waits for yet wakes nobody: most are there before the result.
+                released = next_released(&mut self.ahead), if self.back.is_holding() || self.overdue => match released {
+                    Ok(recorded) => {
+                        self.overdue = false;
+                        self.back.release(recorded);
+                    }
                     Err(error) => {
                         // Nor may what comes after it be shown, recorded or not.
                         self.ahead.clear();
@@ -179,7 +195,11 @@ impl<'g> Live<'g> {
                         return Over::Refused(self.unrecorded(&error));
                     }
                 },
-                () = cancellable.wake.notified() => self.cancel(),
+                () = &mut cancelled => {
+                    cancelled.set(cancellable.wake.notified());
+                    self.cancel();
+                }
+                _ = glance.tick(), if !self.ahead.is_empty() => self.overdue = true,
                 _ = refresh.tick() => self.session.refresh(),
                 written = self.back.write(&mut self.to_agent), if self.back.wants_write() => {
                     if written.is_err() {
