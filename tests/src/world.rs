@@ -57,9 +57,16 @@ pub struct Builder {
     settings: Vec<String>,
     log: String,
     environment: Vec<(String, PathBuf)>,
+    level: &'static str,
 }
 
 impl Builder {
+    /// Lets the gateway say warnings and worse, and no more.
+    pub fn quiet(mut self) -> Self {
+        self.level = "warn";
+        self
+    }
+
     /// Sets something about the log, as lines below `[log]` do.
     pub fn log(mut self, lines: &str) -> Self {
         self.log = format!("[log]\n{lines}\n");
@@ -158,6 +165,7 @@ impl Builder {
             database,
             port: 0,
             environment: self.environment,
+            level: self.level,
         }
     }
 }
@@ -170,6 +178,7 @@ pub struct World {
     database: String,
     port: u16,
     environment: Vec<(String, PathBuf)>,
+    level: &'static str,
 }
 
 /// A run, opened by hand.
@@ -239,6 +248,7 @@ impl World {
             settings: Vec::new(),
             log: String::new(),
             environment: Vec::new(),
+            level: "debug",
         }
     }
 
@@ -266,7 +276,7 @@ impl World {
             .open(self.log_file());
         self.command(&["serve"])
             .env(PASSWORD_VARIABLE, SERVICE_PASSWORD)
-            .env("BAILIWICK_LOG", "debug")
+            .env("BAILIWICK_LOG", self.level)
             .envs(self.environment.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log file"))
