@@ -373,3 +373,81 @@ fn a_notice_does_not_tell_what_is_masked() {
     assert!(answer.kinds().contains('N'), "no notice: {answer:#?}");
     assert!(!answer.holds(SECRET), "{answer:#?}");
 }
+
+/// Copies of what is masked that the target keeps itself: partitions, children, generated columns.
+const COPIES: &str = "\
+CREATE TABLE old_tickets (closed date) INHERITS (tickets);
+INSERT INTO old_tickets (id, subject, email) VALUES (90, 'old', 'customer90@shop.example');
+ALTER TABLE tickets ADD login text GENERATED ALWAYS AS (split_part(email, '@', 1)) STORED;
+CREATE TABLE people (id int, region text, email text,
+    shown text GENERATED ALWAYS AS (lower(email)) STORED) PARTITION BY LIST (region);
+CREATE TABLE people_eu PARTITION OF people FOR VALUES IN ('eu');
+CREATE TABLE people_us PARTITION OF people FOR VALUES IN ('us');
+INSERT INTO people (id, region, email) VALUES (1, 'eu', 'customer1@shop.example'), (2, 'us', 'customer2@shop.example');
+CREATE VIEW europeans AS SELECT id, shown AS who FROM people_eu;";
+
+#[test]
+fn copies_that_the_target_keeps_are_masked_too() {
+    let grants = r#"
+[[read]]
+target = "tickets"
+tables = ["public.old_tickets", "public.people", "public.people_eu", "public.people_us", "public.europeans"]
+[[write]]
+target = "tickets"
+tables = ["public.drafts"]
+[[mask]]
+target  = "tickets"
+columns = ["public.people_us.email"]
+"#;
+    let task = bailiwick_tests::task("triage", &format!("{}{grants}", bailiwick_tests::TRIAGE));
+    let mut world = World::builder().task(task).prepare();
+    world.sql(COPIES);
+    world.serve();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    for sql in [
+        "SELECT email FROM tickets WHERE id = 90",
+        "SELECT email FROM ONLY old_tickets",
+        "SELECT * FROM old_tickets",
+        "SELECT login FROM tickets WHERE id = 90",
+        "SELECT upper(login) FROM old_tickets",
+        "SELECT o FROM old_tickets o",
+        // A mask on one partition is one on its rows, whichever table they are read by; those of
+        // its sisters may have been its own before.
+        "SELECT email FROM people",
+        "SELECT email FROM people_eu",
+        "SELECT shown FROM people_us",
+        "SELECT shown FROM people",
+        "SELECT shown || '' FROM people_eu",
+        "SELECT who FROM europeans",
+        "SELECT row_to_json(p) FROM people_us p",
+    ] {
+        for answer in [agent.query(sql), agent.execute(sql, &[], true)] {
+            let answer = answer.ok();
+            assert!(!answer.rows().is_empty(), "{sql}: no rows");
+            assert!(!answer.holds("customer"), "{sql}: {answer:#?}");
+            let nulls = answer.rows().iter().flatten().any(Option::is_none);
+            assert!(answer.holds(MASKED) || nulls, "{sql}: {answer:#?}");
+        }
+    }
+    let plain = agent.query("SELECT id, subject, closed FROM old_tickets");
+    assert_eq!(plain.ok().rows()[0][1].as_deref(), Some("old"));
+    for (sql, names) in [
+        ("SELECT id FROM old_tickets WHERE email LIKE 'c%'", "email"),
+        ("SELECT id FROM tickets ORDER BY login", "login"),
+        ("SELECT id FROM people_eu WHERE email = 'x'", "email"),
+        ("SELECT count(*) FROM people GROUP BY shown", "shown"),
+        ("SELECT id FROM europeans ORDER BY who", "shown"),
+        ("INSERT INTO drafts SELECT 9, email FROM people_eu", "email"),
+        ("INSERT INTO drafts SELECT 9, login FROM tickets", "login"),
+    ] {
+        stays_out(&mut agent, sql, names);
+    }
+    for sql in [
+        "SELECT login::int FROM tickets",
+        "SELECT shown::int FROM people_eu",
+    ] {
+        let error = agent.query(sql).error().expect(sql);
+        assert!(!error.whole.contains("customer"), "{sql}: {error:#?}");
+    }
+}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bailiwick_mask::{Detectors, WHOLE};
-use bailiwick_policy::Scope;
+use bailiwick_policy::{Mask, Scope};
+use bailiwick_wire::Masked;
 
 /// What `wire` asks while it reads results.
 pub(crate) struct Veil {
@@ -31,21 +32,18 @@ impl Veil {
             detectors: Arc::default(),
         }
     }
-
-    fn masked(&self) -> impl Iterator<Item = &(String, String)> {
-        let scope = self.scope.iter();
-        scope.flat_map(|scope| scope.masked(&self.target))
-    }
 }
 
 impl bailiwick_wire::Veil for Veil {
-    fn masks(&self, schema: &str, table: &str, column: &str) -> bool {
-        self.masked()
-            .any(|(of, name)| name == column && is(of, schema, table))
-    }
-
-    fn masks_any(&self, schema: &str, table: &str) -> bool {
-        self.masked().any(|(of, _)| is(of, schema, table))
+    fn masked(&self) -> Vec<Masked> {
+        let scope = self.scope.iter();
+        let masks = scope.flat_map(|scope| scope.masks(&self.target));
+        let masked = |mask: &Mask| Masked {
+            schema: mask.column.schema.clone(),
+            table: mask.column.table.clone(),
+            column: mask.column.name.clone(),
+        };
+        masks.map(masked).collect()
     }
 
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
@@ -60,10 +58,4 @@ impl bailiwick_wire::Veil for Veil {
     fn has_placeholder(&self, bytes: &[u8]) -> bool {
         Detectors::has_placeholder(bytes)
     }
-}
-
-/// Whether `full` is `SCHEMA.TABLE`. Asked for every column of every result, so it builds nothing.
-fn is(full: &str, schema: &str, table: &str) -> bool {
-    let rest = full.strip_prefix(schema);
-    rest.and_then(|rest| rest.strip_prefix('.')) == Some(table)
 }

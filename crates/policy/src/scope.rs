@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bailiwick_action::{Action, Call, Class, Decision, Denial, Kind, Resource};
@@ -14,7 +14,7 @@ use crate::explain;
 use crate::guardrail::Guardrail;
 use crate::limits::{MAX_ACTIONS, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
-use crate::task::Task;
+use crate::task::{Mask, Task};
 
 /// What one run may do: its task's grants within the guardrails, as they were when it was opened.
 pub struct Scope {
@@ -26,11 +26,8 @@ pub struct Scope {
     run: EntityUid,
     /// The run, its launcher, its task and its targets.
     entities: Entities,
-    masked: BTreeMap<String, BTreeSet<(String, String)>>,
     remembered: Memory,
 }
-
-static NOTHING: BTreeSet<(String, String)> = BTreeSet::new();
 
 impl Scope {
     pub(crate) fn new(
@@ -52,13 +49,6 @@ impl Scope {
             let uid = model.uid(Type::Target, &id(&[target]));
             entities.push(model.entity(uid, &[("name", target)], [])?);
         }
-        let mut masked: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
-        for mask in &task.masks {
-            let column = &mask.column;
-            let table = format!("{}.{}", column.schema, column.table);
-            let columns = masked.entry(mask.target.clone()).or_default();
-            columns.insert((table, column.name.clone()));
-        }
         Ok(Self {
             entities: Entities::from_entities(entities, Some(&model.schema))
                 .map_err(Refused::because)?,
@@ -68,7 +58,6 @@ impl Scope {
             compiled,
             guardrails,
             digest,
-            masked,
             remembered: Memory::default(),
         })
     }
@@ -122,9 +111,10 @@ impl Scope {
         self.compiled.targets.contains_key(target)
     }
 
-    /// The masked columns of the target, as (`schema.table`, column).
-    pub fn masked(&self, target: &str) -> &BTreeSet<(String, String)> {
-        self.masked.get(target).unwrap_or(&NOTHING)
+    /// The masked columns of the target.
+    pub fn masks(&self, target: &str) -> impl Iterator<Item = &Mask> {
+        let masks = self.task.masks.iter();
+        masks.filter(move |mask| mask.target == target)
     }
 
     /// `sha256:` and a digest of the task, the guardrails and the schema they are checked against.

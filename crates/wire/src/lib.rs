@@ -9,8 +9,8 @@ mod session;
 pub mod sql;
 
 pub use session::{
-    Agent, Answer, CancelKey, End, Endpoint, Fault, Knowledge, LoginFailure, Named, Plumbing,
-    Protocol, Refused, Result, Seed, Session, Step, Ticket, TlsMode, Veil,
+    Agent, Answer, CancelKey, End, Endpoint, Fault, Knowledge, LoginFailure, Masked, Named,
+    Plumbing, Protocol, Refused, Result, Seed, Session, Step, Ticket, TlsMode, Veil,
 };
 
 /// Every protocol this gateway speaks.

@@ -247,13 +247,21 @@ pub enum Fault {
 /// The result of driving a session.
 pub type Result<T> = std::result::Result<T, Fault>;
 
+/// A column whose values the scope masks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Masked {
+    /// The schema of its table.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+}
+
 /// Masks what comes back from a target. The gateway's, made from the run's scope.
 pub trait Veil: Send + Sync {
-    /// Whether the scope masks this column.
-    fn masks(&self, schema: &str, table: &str, column: &str) -> bool;
-
-    /// Whether the scope masks any column of this table.
-    fn masks_any(&self, schema: &str, table: &str) -> bool;
+    /// The columns that the scope masks. What is a copy of one, the protocol finds out.
+    fn masked(&self) -> Vec<Masked>;
 
     /// The text with every sensitive value in it replaced, and how many there were; nothing where
     /// there was none.

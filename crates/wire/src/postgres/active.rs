@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Outbox;
 use super::calls::{self, Calls};
+use super::cover::Cover;
 use super::expect::{Expect, Part, Running};
 use super::frame::{Frame, Sender, take};
 use super::learn::Learning;
@@ -30,6 +31,8 @@ use crate::{Answer, End, Fault, Result, Seed, Step, Ticket, Veil};
 pub(super) struct Active {
     pub(super) veil: Arc<dyn Veil>,
     pub(super) catalogue: Arc<Catalogue>,
+    /// What the veil masks, by this catalogue.
+    pub(super) cover: Cover,
     /// The catalogue may have changed since it was read.
     pub(super) stale: bool,
     /// The agent has begun a pipeline and not ended it with its Sync.
@@ -111,6 +114,7 @@ impl Active {
         }));
         out.agent(message::ready(greeting.status));
         Ok(Self {
+            cover: Cover::new(&*veil, &catalogue),
             veil,
             catalogue,
             stale: false,
@@ -232,6 +236,7 @@ impl Active {
         Calls {
             catalogue: &self.catalogue,
             veil: &*self.veil,
+            cover: &self.cover,
         }
     }
 

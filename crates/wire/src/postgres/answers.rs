@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use super::Outbox;
 use super::active::Active;
 use super::calls;
+use super::cover::Cover;
 use super::expect::{Expect, Running};
 use super::frame::{Frame, Sender, take};
 use super::rows;
@@ -24,6 +25,7 @@ impl Active {
                 return Ok(());
             };
             self.catalogue = Arc::new(catalogue);
+            self.cover = Cover::new(&*self.veil, &self.catalogue);
             self.learning = None;
             self.stale = false;
             out.step(Step::Learned(Arc::clone(&self.catalogue) as Knowledge));
@@ -191,7 +193,7 @@ impl Active {
                     &part.prepared,
                     &described,
                     &self.catalogue,
-                    &*self.veil,
+                    &self.cover,
                 )?);
                 out.agent(frame.whole.clone());
             }
@@ -232,10 +234,10 @@ impl Active {
                                 .columns
                                 .get()
                                 .ok_or_else(|| unexpected(frame.tag))?;
-                            shape::rules(results, described, &self.catalogue, &*self.veil)?
+                            shape::rules(results, described, &self.catalogue, &self.cover)?
                         } else {
                             // Described when it was prepared, when the name may have meant another.
-                            shape::blind_rules(results, rows::columns(frame)?, &*self.veil)?
+                            shape::blind_rules(results, rows::columns(frame)?, &self.cover)?
                         };
                         rules.insert(shape::with_formats(made, &portal.formats))
                     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bailiwick_action::{Action, Call, Kind, Payload};
 
+use super::cover::{Cover, Why};
 use super::expect::Part;
 use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
@@ -24,6 +25,7 @@ pub(super) const PLACEHOLDER_BYTES_MAX: usize = 32;
 pub(super) struct Calls<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) veil: &'a dyn Veil,
+    pub(super) cover: &'a Cover,
 }
 
 /// A statement as it would run now.
@@ -63,7 +65,7 @@ impl Calls<'_> {
         let mut actions = BTreeSet::new();
         let mut parts = Vec::new();
         for statement in statements {
-            let prepared = Prepared::new(statement, text.to_owned(), self.veil);
+            let prepared = Prepared::new(statement, text.to_owned(), self.cover);
             match self.resolve(&prepared, &names) {
                 Ok(resolved) => {
                     actions.extend(resolved.actions);
@@ -113,7 +115,7 @@ impl Calls<'_> {
             );
         }
         let verb = format!("PREPARE {}", statement.verb);
-        let prepared = Prepared::new(statement, text.to_owned(), self.veil);
+        let prepared = Prepared::new(statement, text.to_owned(), self.cover);
         // What it names is looked up again when it runs; here it may not exist yet.
         let actions = match self.resolve(&prepared, names) {
             Ok(resolved) => resolved.actions,
@@ -168,10 +170,14 @@ impl Calls<'_> {
         names: &Names,
     ) -> std::result::Result<Resolved, String> {
         let statement = &prepared.statement;
-        if let Some(source) = exposed_through_view(statement, self.veil) {
+        if let Some((source, why)) = exposed_unseen(statement, self.cover) {
+            let (masked, by) = match why {
+                Why::Named => ("masked", "through a view "),
+                Why::Copy => ("a copy of a masked column", ""),
+            };
             return Err(format!(
-                "column {} of {}.{} is masked, and is used through a view in a condition, an \
-                 ordering or a write, where masking cannot reach",
+                "column {} of {}.{} is {masked}, and is used {by}in a condition, an ordering or a \
+                 write, where masking cannot reach",
                 source.column, source.schema, source.table
             ));
         }
@@ -181,7 +187,7 @@ impl Calls<'_> {
         match &statement.kind {
             StatementKind::Prepare { name, inner } => {
                 check_name(name)?;
-                let inner = Prepared::new((**inner).clone(), prepared.text.clone(), self.veil);
+                let inner = Prepared::new((**inner).clone(), prepared.text.clone(), self.cover);
                 change = Some(Change::Prepare(name.clone(), inner));
             }
             StatementKind::Execute { name } => {
@@ -255,44 +261,33 @@ impl Calls<'_> {
 }
 
 /// Whether any column that the statement touches is masked.
-pub(super) fn reads_masked(statement: &Statement, veil: &dyn Veil) -> bool {
+pub(super) fn reads_masked(statement: &Statement, cover: &Cover) -> bool {
     let acted = statement.actions.iter().any(|action| {
         action.resource.kind == Kind::Table
             && action.columns.iter().any(|column| {
                 let schema = action.resource.schema.as_deref().unwrap_or_default();
-                masks(veil, schema, &action.resource.name, column)
+                cover.of(schema, &action.resource.name, column).is_some()
             })
     });
+    let touched = &statement.touched;
     acted
-        || statement
-            .touched
+        || touched
             .iter()
-            .any(|source| masks_source(veil, source))
+            .any(|source| cover.of_source(source).is_some())
 }
 
-/// Whether a source is masked; one whose column is not known is if any of its table's is.
-pub(super) fn masks_source(veil: &dyn Veil, source: &Source) -> bool {
-    masks(veil, &source.schema, &source.table, &source.column)
-}
-
-fn masks(veil: &dyn Veil, schema: &str, table: &str, column: &str) -> bool {
-    match column {
-        "*" => veil.masks_any(schema, table),
-        column => veil.masks(schema, table, column),
-    }
-}
-
-/// A masked column that a statement uses through a view where masking cannot reach. Used directly, it
-/// stands in the statement's actions, and the scope's own rule denies it.
-fn exposed_through_view<'s>(statement: &'s Statement, veil: &dyn Veil) -> Option<&'s Source> {
-    statement.exposed_sources.iter().find(|source| {
+/// A masked column that a statement uses where masking cannot reach and the scope's own rule does not
+/// see it: through a view, or as a copy. The scope sees those that it names and the statement does too.
+fn exposed_unseen<'s>(statement: &'s Statement, cover: &Cover) -> Option<(&'s Source, Why)> {
+    statement.exposed_sources.iter().find_map(|source| {
+        let why = cover.of_source(source)?;
         let direct = statement.actions.iter().any(|action| {
             action.resource.kind == Kind::Table
                 && action.resource.schema.as_deref() == Some(&source.schema)
                 && action.resource.name == source.table
                 && action.exposed.contains(&source.column)
         });
-        !direct && masks_source(veil, source)
+        (!direct || why == Why::Copy).then_some((source, why))
     })
 }
 

@@ -4,6 +4,7 @@
 mod active;
 mod answers;
 mod calls;
+mod cover;
 mod endpoint;
 mod expect;
 mod frame;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use super::cover::Cover;
 use super::rows::Described;
-use crate::Veil;
 use crate::limits::NAMES_MAX;
 use crate::sql::Statement;
 
@@ -23,9 +23,9 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(statement: Statement, text: String, veil: &dyn Veil) -> Arc<Self> {
+    pub(crate) fn new(statement: Statement, text: String, cover: &Cover) -> Arc<Self> {
         Arc::new(Self {
-            reads_masked: super::calls::reads_masked(&statement, veil),
+            reads_masked: super::calls::reads_masked(&statement, cover),
             statement,
             text,
             columns: OnceLock::new(),

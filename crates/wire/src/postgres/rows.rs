@@ -307,11 +307,8 @@ mod tests {
     struct At;
 
     impl Veil for At {
-        fn masks(&self, _: &str, _: &str, _: &str) -> bool {
-            false
-        }
-        fn masks_any(&self, _: &str, _: &str) -> bool {
-            false
+        fn masked(&self) -> Vec<crate::Masked> {
+            Vec::new()
         }
         fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
             let text = String::from_utf8_lossy(text);

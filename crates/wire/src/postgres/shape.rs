@@ -4,26 +4,26 @@
 
 use bailiwick_action::Kind;
 
-use super::calls::masks_source;
+use super::cover::Cover;
 use super::names::Prepared;
 use super::rows::{Described, Rule, Rules};
 use crate::sql::{Catalogue, Outputs};
-use crate::{Fault, Result, Veil};
+use crate::{Fault, Result};
 
 /// How to treat the rows of a statement's result.
 pub(super) fn rules(
     prepared: &Prepared,
     described: &[Described],
     catalogue: &Catalogue,
-    veil: &dyn Veil,
+    cover: &Cover,
 ) -> Result<Rules> {
     check_count(prepared, described.len())?;
     let rule = |(at, column): (usize, &Described)| {
         Ok(Rule {
             type_oid: column.type_oid,
             binary: column.binary,
-            masked: derived_masked(prepared, at, veil)
-                || origin_masked(prepared, column, catalogue, veil)?,
+            masked: derived_masked(prepared, at, cover)
+                || origin_masked(prepared, column, catalogue, cover)?,
         })
     };
     let rules: Result<_> = described.iter().enumerate().map(rule).collect();
@@ -31,12 +31,12 @@ pub(super) fn rules(
 }
 
 /// How to treat rows that the target has not described: by lineage, and by what the values look like.
-pub(super) fn blind_rules(prepared: &Prepared, count: usize, veil: &dyn Veil) -> Result<Rules> {
+pub(super) fn blind_rules(prepared: &Prepared, count: usize, cover: &Cover) -> Result<Rules> {
     check_count(prepared, count)?;
     let rule = |at| Rule {
         type_oid: 0,
         binary: false,
-        masked: derived_masked(prepared, at, veil),
+        masked: derived_masked(prepared, at, cover),
     };
     Ok(Rules((0..count).map(rule).collect()))
 }
@@ -51,13 +51,13 @@ fn check_count(prepared: &Prepared, count: usize) -> Result<()> {
 }
 
 /// Whether what a result column is made of is masked.
-fn derived_masked(prepared: &Prepared, at: usize, veil: &dyn Veil) -> bool {
+fn derived_masked(prepared: &Prepared, at: usize, cover: &Cover) -> bool {
     match &prepared.statement.outputs {
         Outputs::Columns(columns) => columns.get(at).is_some_and(|lineage| {
             lineage
                 .sources
                 .iter()
-                .any(|source| masks_source(veil, source))
+                .any(|source| cover.of_source(source).is_some())
         }),
         Outputs::None | Outputs::Unknown => prepared.reads_masked,
     }
@@ -81,7 +81,7 @@ fn origin_masked(
     prepared: &Prepared,
     column: &Described,
     catalogue: &Catalogue,
-    veil: &dyn Veil,
+    cover: &Cover,
 ) -> Result<bool> {
     if column.table == 0 {
         return Ok(false);
@@ -100,7 +100,7 @@ fn origin_masked(
         ));
     }
     Ok(match relation.column_by_number(column.number) {
-        Some(name) => veil.masks(&relation.schema, &relation.name, name),
+        Some(name) => cover.of(&relation.schema, &relation.name, name).is_some(),
         // A system column, or one added since.
         None if column.number <= 0 => false,
         None => return Err(changed("it comes from a column that was not there before")),

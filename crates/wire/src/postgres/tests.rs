@@ -11,19 +11,20 @@ use super::PROTOCOL;
 use super::message::{self, message, put_c_string};
 use crate::sql::{Catalogue, Column, Relation, RelationKind};
 use crate::{
-    Answer, CancelKey, Endpoint, Fault, Knowledge, Refused, Seed, Session, Step, Ticket, TlsMode,
-    Veil,
+    Answer, CancelKey, Endpoint, Fault, Knowledge, Masked, Refused, Seed, Session, Step, Ticket,
+    TlsMode, Veil,
 };
 
 /// Masks `public.tickets.email` and every `@`.
 struct TestVeil;
 
 impl Veil for TestVeil {
-    fn masks(&self, schema: &str, table: &str, column: &str) -> bool {
-        (schema, table, column) == ("public", "tickets", "email")
-    }
-    fn masks_any(&self, schema: &str, table: &str) -> bool {
-        (schema, table) == ("public", "tickets")
+    fn masked(&self) -> Vec<Masked> {
+        vec![Masked {
+            schema: "public".into(),
+            table: "tickets".into(),
+            column: "email".into(),
+        }]
     }
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
         let text = String::from_utf8_lossy(text);

@@ -1,81 +1,17 @@
 //! What the classifier knows of the target: its relations, functions and operators, and where it looks
-//! for a name without a schema. Plain data; the session reads it with [`QUERIES`].
+//! for a name without a schema. Plain data; the session reads it with
+//! [`QUERIES`](super::QUERIES).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Reads a target's catalogue: each is one statement for the simple protocol, and every column it
-/// returns is text. They qualify every name and operator, because the search path may hold others of
-/// the same name. One row is one fact; nothing has to be taken apart, whatever an object is called.
-pub const QUERIES: [&str; 6] = [
-    // The session.
-    "SELECT pg_catalog.current_database()::pg_catalog.text, \
-            CURRENT_USER::pg_catalog.text, \
-            (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n \
-              WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())",
-    // Where names are looked for, in order, with the implicit schemas.
-    "SELECT s.name::pg_catalog.text \
-       FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS s(name, place) \
-      ORDER BY s.place USING OPERATOR(pg_catalog.<)",
-    // Relations. Views of the system are read like tables: what they show is the system's.
-    "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
-            c.relkind::pg_catalog.text, \
-            CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY \
-                      ('{v,m}'::pg_catalog.\"char\"[]) \
-                  AND n.nspname OPERATOR(pg_catalog.<>) ALL \
-                      ('{pg_catalog,information_schema}'::pg_catalog.name[]) \
-                 THEN pg_catalog.pg_get_viewdef(c.oid) END \
-       FROM pg_catalog.pg_class c \
-       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-      WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[])",
-    // Their columns.
-    "SELECT a.attrelid::pg_catalog.oid::pg_catalog.text, a.attnum::pg_catalog.text, \
-            a.attname::pg_catalog.text \
-       FROM pg_catalog.pg_attribute a \
-       JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid \
-      WHERE a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped \
-        AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
-      ORDER BY a.attrelid USING OPERATOR(pg_catalog.<), a.attnum USING OPERATOR(pg_catalog.<)",
-    // Functions that are not the system's own.
-    "SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text, \
-            p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, \
-            p.proretset::pg_catalog.text, \
-            EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
-                     WHERE d.classid OPERATOR(pg_catalog.=) \
-                           'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid \
-                       AND d.objid OPERATOR(pg_catalog.=) p.oid \
-                       AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" \
-                   )::pg_catalog.text \
-       FROM pg_catalog.pg_proc p \
-       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace \
-       JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
-      WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name \
-         OR p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
-    // Operators that are not the system's own.
-    "SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text, \
-            p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, \
-            EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
-                     WHERE d.classid OPERATOR(pg_catalog.=) \
-                           'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid \
-                       AND d.objid OPERATOR(pg_catalog.=) o.oid \
-                       AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" \
-                   )::pg_catalog.text \
-       FROM pg_catalog.pg_operator o \
-       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace \
-       LEFT JOIN pg_catalog.pg_proc p \
-         ON p.oid OPERATOR(pg_catalog.=) o.oprcode::pg_catalog.oid \
-       LEFT JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
-      WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name \
-         OR o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
-];
-
-/// One row of an answer to one of [`QUERIES`].
+/// One row of an answer to one of [`QUERIES`](super::QUERIES).
 pub type Row = Vec<Option<String>>;
 
-/// An answer to [`QUERIES`] that is not one: the target is not what it says it is.
+/// An answer to [`QUERIES`](super::QUERIES) that is not one: the target is not what it says it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("row {row} of catalogue query {query} is not understood")]
 pub struct BadRow {
-    /// Which of [`QUERIES`], from 0.
+    /// Which of the queries, from 0.
     pub query: usize,
     /// Which of its rows, from 0.
     pub row: usize,
@@ -98,6 +34,10 @@ pub struct Catalogue {
     /// By name, then schema. Every overload counts.
     functions: HashMap<String, BTreeMap<String, Function>>,
     operators: HashMap<String, BTreeMap<String, Operator>>,
+    /// The parents and children of a table, by object id.
+    relatives: HashMap<u32, Vec<u32>>,
+    /// The generated columns of a table: their own number, and that of one column they are made of.
+    generated: HashMap<u32, Vec<(i16, i16)>>,
 }
 
 /// What a relation is.
@@ -152,6 +92,14 @@ impl Relation {
             .find(|column| column.number == number)
             .map(|column| &*column.name)
     }
+
+    /// The number of the column with this name.
+    fn number_of(&self, name: &str) -> Option<i16> {
+        self.columns
+            .iter()
+            .find(|column| column.name == name)
+            .map(|column| column.number)
+    }
 }
 
 /// What a function may do, by its definition; the worst of all overloads.
@@ -200,11 +148,21 @@ impl Catalogue {
         }
     }
 
-    /// The catalogue that answers to [`QUERIES`] describe, in their order.
+    /// The catalogue that answers to [`QUERIES`](super::QUERIES) describe, in their order.
     pub fn from_rows(answers: &[Vec<Row>]) -> Result<Self, BadRow> {
         let mut catalogue = Self::default();
         let mut built_columns: HashMap<u32, Vec<Column>> = HashMap::new();
-        let [session, path, relations, columns, functions, operators] = answers else {
+        let [
+            session,
+            path,
+            relations,
+            columns,
+            functions,
+            operators,
+            inherits,
+            generated,
+        ] = answers
+        else {
             return Err(BadRow {
                 query: answers.len(),
                 row: 0,
@@ -273,6 +231,18 @@ impl Catalogue {
                 Some(())
             },
         )?;
+        each(inherits, bad(6), |[child, parent]| {
+            catalogue.add_child(child?.parse().ok()?, parent?.parse().ok()?);
+            Some(())
+        })?;
+        each(generated, bad(7), |[relation, column, of]| {
+            catalogue.add_generated(
+                relation?.parse().ok()?,
+                column?.parse().ok()?,
+                of?.parse().ok()?,
+            );
+            Some(())
+        })?;
         Ok(catalogue)
     }
 
@@ -315,6 +285,46 @@ impl Catalogue {
                 known.installed &= operator.installed;
             })
             .or_insert(operator);
+    }
+
+    /// Adds that a table is a partition or an inheritance child of another, both by object id.
+    pub fn add_child(&mut self, child: u32, parent: u32) {
+        self.relatives.entry(child).or_default().push(parent);
+        self.relatives.entry(parent).or_default().push(child);
+    }
+
+    /// Adds that a column of a relation is generated from another of its columns, both by number.
+    pub fn add_generated(&mut self, relation: u32, column: i16, of: i16) {
+        let columns = self.generated.entry(relation).or_default();
+        columns.push((column, of));
+    }
+
+    /// The columns of the same name in the parents and children of a relation: a row of one is a row
+    /// of the other.
+    pub(crate) fn inherited<'a>(
+        &'a self,
+        relation: &Relation,
+        column: &'a str,
+    ) -> impl Iterator<Item = (&'a Relation, &'a str)> {
+        let relatives = self.relatives.get(&relation.oid).into_iter().flatten();
+        relatives
+            .filter_map(|oid| self.relation_by_oid(*oid))
+            .filter(move |relative| relative.number_of(column).is_some())
+            .map(move |relative| (relative, column))
+    }
+
+    /// The columns of a relation that are generated from one of its columns.
+    pub(crate) fn generated_from<'a>(
+        &'a self,
+        relation: &'a Relation,
+        column: &str,
+    ) -> impl Iterator<Item = (&'a Relation, &'a str)> {
+        let number = relation.number_of(column);
+        let generated = self.generated.get(&relation.oid).into_iter().flatten();
+        generated
+            .filter(move |(_, of)| Some(*of) == number)
+            .filter_map(|(own, _)| relation.column_by_number(*own))
+            .map(move |name| (relation, name))
     }
 
     /// The database's name.

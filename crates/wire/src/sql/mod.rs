@@ -23,6 +23,7 @@ mod names;
 #[cfg(test)]
 mod oracle;
 mod parse;
+mod queries;
 #[cfg(test)]
 mod resolve;
 mod scope;
@@ -34,8 +35,9 @@ mod walk;
 mod write;
 
 pub use catalogue::{
-    BadRow, Catalogue, Column, Function, Operator, QUERIES, Relation, RelationKind, Row, Volatility,
+    BadRow, Catalogue, Column, Function, Operator, Relation, RelationKind, Row, Volatility,
 };
+pub use queries::QUERIES;
 pub use settings::harmless_setting;
 
 use std::collections::BTreeSet;

@@ -84,6 +84,8 @@ fn temporary_tables_are_the_sessions_own() {
         ],
         Vec::new(),
         Vec::new(),
+        Vec::new(),
+        Vec::new(),
     ];
     let catalogue = Catalogue::from_rows(&answers).unwrap();
     assert_eq!(
@@ -121,7 +123,7 @@ fn a_catalogue_that_is_none_is_refused() {
         assert_eq!(Catalogue::from_rows(answers).unwrap_err().query, query);
     };
     bad(&[], 0);
-    let mut answers: [Vec<Row>; 6] = Default::default();
+    let mut answers: [Vec<Row>; QUERIES.len()] = Default::default();
     answers[0] = vec![vec![Some("shop".into()), Some("svc".into()), None]];
     assert!(Catalogue::from_rows(&answers).is_ok());
     answers[1] = vec![vec![None]];

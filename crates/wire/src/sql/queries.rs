@@ -1,0 +1,90 @@
+//! What is asked of a target to know its catalogue.
+
+/// Reads a target's catalogue: each is one statement for the simple protocol, and every column it
+/// returns is text. They qualify every name and operator, because the search path may hold others of
+/// the same name. One row is one fact; nothing has to be taken apart, whatever an object is called.
+pub const QUERIES: [&str; 8] = [
+    // The session.
+    "SELECT pg_catalog.current_database()::pg_catalog.text, \
+            CURRENT_USER::pg_catalog.text, \
+            (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n \
+              WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())",
+    // Where names are looked for, in order, with the implicit schemas.
+    "SELECT s.name::pg_catalog.text \
+       FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS s(name, place) \
+      ORDER BY s.place USING OPERATOR(pg_catalog.<)",
+    // Relations. Views of the system are read like tables: what they show is the system's.
+    "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
+            c.relkind::pg_catalog.text, \
+            CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY \
+                      ('{v,m}'::pg_catalog.\"char\"[]) \
+                  AND n.nspname OPERATOR(pg_catalog.<>) ALL \
+                      ('{pg_catalog,information_schema}'::pg_catalog.name[]) \
+                 THEN pg_catalog.pg_get_viewdef(c.oid) END \
+       FROM pg_catalog.pg_class c \
+       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+      WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[])",
+    // Their columns.
+    "SELECT a.attrelid::pg_catalog.oid::pg_catalog.text, a.attnum::pg_catalog.text, \
+            a.attname::pg_catalog.text \
+       FROM pg_catalog.pg_attribute a \
+       JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid \
+      WHERE a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped \
+        AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
+      ORDER BY a.attrelid USING OPERATOR(pg_catalog.<), a.attnum USING OPERATOR(pg_catalog.<)",
+    // Functions that are not the system's own.
+    "SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text, \
+            p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, \
+            p.proretset::pg_catalog.text, \
+            EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+                     WHERE d.classid OPERATOR(pg_catalog.=) \
+                           'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid \
+                       AND d.objid OPERATOR(pg_catalog.=) p.oid \
+                       AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" \
+                   )::pg_catalog.text \
+       FROM pg_catalog.pg_proc p \
+       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace \
+       JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
+      WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name \
+         OR p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
+    // Operators that are not the system's own.
+    "SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text, \
+            p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, \
+            EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+                     WHERE d.classid OPERATOR(pg_catalog.=) \
+                           'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid \
+                       AND d.objid OPERATOR(pg_catalog.=) o.oid \
+                       AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" \
+                   )::pg_catalog.text \
+       FROM pg_catalog.pg_operator o \
+       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace \
+       LEFT JOIN pg_catalog.pg_proc p \
+         ON p.oid OPERATOR(pg_catalog.=) o.oprcode::pg_catalog.oid \
+       LEFT JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang \
+      WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name \
+         OR o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid",
+    // Which tables are partitions or inheritance children of which.
+    "SELECT i.inhrelid::pg_catalog.oid::pg_catalog.text, \
+            i.inhparent::pg_catalog.oid::pg_catalog.text \
+       FROM pg_catalog.pg_inherits i \
+       JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid \
+      WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,f}'::pg_catalog.\"char\"[])",
+    // Generated columns, and each column that they are made of. Before PostgreSQL 15 the column itself
+    // depended on them, since then its expression does.
+    "SELECT g.adrelid::pg_catalog.oid::pg_catalog.text, g.adnum::pg_catalog.text, \
+            d.refobjsubid::pg_catalog.text \
+       FROM pg_catalog.pg_attrdef g \
+       JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) g.adrelid \
+        AND a.attnum OPERATOR(pg_catalog.=) g.adnum \
+       JOIN pg_catalog.pg_depend d ON d.refclassid OPERATOR(pg_catalog.=) \
+              'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid \
+        AND d.refobjid OPERATOR(pg_catalog.=) g.adrelid \
+        AND d.refobjsubid OPERATOR(pg_catalog.>) 0 \
+        AND (d.classid OPERATOR(pg_catalog.=) \
+               'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid \
+             AND d.objid OPERATOR(pg_catalog.=) g.oid \
+             OR d.classid OPERATOR(pg_catalog.=) d.refclassid \
+             AND d.objid OPERATOR(pg_catalog.=) g.adrelid \
+             AND d.objsubid OPERATOR(pg_catalog.=) g.adnum) \
+      WHERE a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\"",
+];
