@@ -7,9 +7,10 @@ use bailiwick_action::{Action, Kind, Resource, Verb};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, Constraint, CreateStmt, DropStmt,
-    GrantStmt, GrantTargetType, IndexElem, IndexStmt, Node, ObjectType, ObjectWithArgs,
-    PartitionBoundSpec, PartitionCmd, PartitionElem, PartitionRangeDatum, PartitionSpec, RangeVar,
-    RoleSpec, RoleSpecType, TableLikeClause, ViewStmt,
+    GrantStmt, GrantTargetType, ImportForeignSchemaType, IndexElem, IndexStmt, Node, ObjectType,
+    ObjectWithArgs, PartitionBoundSpec, PartitionCmd, PartitionElem, PartitionRangeDatum,
+    PartitionSpec, PublicationObjSpec, PublicationTable, RangeVar, RoleSpec, RoleSpecType,
+    TableLikeClause, ViewStmt,
 };
 
 use super::names::Found;
@@ -78,6 +79,9 @@ impl Walker<'_> {
                     Verb::Create,
                 )?;
                 self.function(&strings(&create.funcname)?)?;
+                if let Some(other) = &create.constrrel {
+                    self.does_to(Verb::Alter, other)?;
+                }
                 Ok("CREATE TRIGGER")
             }
             NodeEnum::RuleStmt(create) => {
@@ -123,6 +127,10 @@ impl Walker<'_> {
                 self.named_object(Verb::Create, "type", &create.type_name)
             }
             NodeEnum::CreateDomainStmt(create) => {
+                create
+                    .constraints
+                    .iter()
+                    .try_for_each(|constraint| self.domain_part(constraint))?;
                 self.named_object(Verb::Create, "domain", &create.domainname)
             }
             NodeEnum::AlterEnumStmt(alter) => {
@@ -132,6 +140,11 @@ impl Walker<'_> {
                 self.named_object(Verb::Alter, "type", &alter.type_name)
             }
             NodeEnum::AlterDomainStmt(alter) => {
+                // A constraint is tried on every value there is.
+                alter
+                    .def
+                    .iter()
+                    .try_for_each(|part| self.domain_part(part))?;
                 self.named_object(Verb::Alter, "domain", &alter.type_name)
             }
             NodeEnum::DefineStmt(create) => {
@@ -200,6 +213,15 @@ impl Walker<'_> {
             }
             NodeEnum::ImportForeignSchemaStmt(import) => {
                 self.object(Verb::Create, "schema", &import.local_schema);
+                if import.list_type == ImportForeignSchemaType::FdwImportSchemaLimitTo as i32 {
+                    for table in &import.table_list {
+                        let NodeEnum::RangeVar(table) = kind(table)? else {
+                            return refuse("a table to import that is not known");
+                        };
+                        let made = Resource::table(&*import.local_schema, &*table.relname);
+                        self.act(Action::new(Verb::Create, made));
+                    }
+                }
                 Ok(self.coarse(Verb::Alter, "server", &import.server_name))
             }
             NodeEnum::CreateUserMappingStmt(create) => {
@@ -241,9 +263,11 @@ impl Walker<'_> {
             }
             // What they publish leaves the target by another way than this gateway.
             NodeEnum::CreatePublicationStmt(create) => {
+                self.published(&create.pubobjects, create.for_all_tables)?;
                 Ok(self.coarse(Verb::Create, "publication", &create.pubname))
             }
             NodeEnum::AlterPublicationStmt(alter) => {
+                self.published(&alter.pubobjects, alter.for_all_tables)?;
                 Ok(self.coarse(Verb::Alter, "publication", &alter.pubname))
             }
             NodeEnum::CreateSubscriptionStmt(create) => {
@@ -436,6 +460,66 @@ impl Walker<'_> {
             _ => return refuse("a function with too many names before it"),
         };
         self.act(Action::new(verb, Resource::function(schema, name)));
+        Ok(())
+    }
+
+    /// A constraint or default of a domain, which can name nothing but `VALUE`.
+    fn domain_part(&mut self, part: &Node) -> Walked<()> {
+        let env = Env::default().within(Items::one(Entry {
+            open: Some(super::flow::Flow::default()),
+            ..Entry::default()
+        }));
+        match kind(part)? {
+            NodeEnum::Constraint(constraint) => self.constraint(constraint, &env),
+            NodeEnum::CollateClause(_) => Ok(()),
+            _ => self.condition(Some(part), &env),
+        }
+    }
+
+    /// What a publication hands to whoever subscribes: all of it is read, and shows.
+    fn published(&mut self, objects: &[Node], all: bool) -> Walked<()> {
+        if all {
+            self.object(Verb::Alter, "database", self.catalogue.database());
+        }
+        for object in objects {
+            let NodeEnum::PublicationObjSpec(object) = kind(object)? else {
+                return refuse("a publication of something that is not known");
+            };
+            let PublicationObjSpec {
+                pubobjtype: _,
+                name,
+                pubtable,
+                location: _,
+            } = &**object;
+            let Some(table) = pubtable else {
+                let schema = match name.is_empty() {
+                    true => self.catalogue.creation_schema().unwrap_or_default(),
+                    false => name,
+                };
+                self.object(Verb::Alter, "schema", schema);
+                continue;
+            };
+            let PublicationTable {
+                relation,
+                where_clause,
+                columns,
+            } = &**table;
+            let found = self.does_to(Verb::Alter, present(relation.as_ref())?)?;
+            self.selects(found.name());
+            let env = self.table_env(&found)?;
+            self.condition(where_clause.as_deref(), &env)?;
+            let listed = strings(columns)?;
+            let columns: Vec<_> = match &found {
+                Found::Known(_, columns) => columns.to_vec(),
+                Found::Unknown(_) => Vec::new(),
+            };
+            for column in &columns {
+                if listed.is_empty() || listed.contains(&&*column.name) {
+                    let flow = self.reads(column)?;
+                    self.expose(&flow)?;
+                }
+            }
+        }
         Ok(())
     }
 

@@ -8,6 +8,8 @@
 
 mod builtins;
 mod catalogue;
+#[cfg(test)]
+mod corpus;
 mod define;
 mod expr;
 mod flow;

@@ -444,18 +444,25 @@ impl Walker<'_> {
             .level
             .iter()
             .flat_map(|level| level.items.entries.clone());
+        let mut all = Vec::new();
+        let mut meant = Vec::new();
         for entry in entries {
+            all.extend(entry.locks.iter().cloned());
             // A name that hides another, such as a join's, is taken to mean both.
-            if names.is_empty()
-                || entry
-                    .name
-                    .as_ref()
-                    .is_none_or(|name| names.contains(&&**name))
+            if entry
+                .name
+                .as_ref()
+                .is_none_or(|name| names.contains(&&**name))
             {
-                for relation in entry.locks.clone() {
-                    self.does(Verb::Lock, &relation);
-                }
+                meant.extend(entry.locks.iter().cloned());
             }
+        }
+        // Without names all are meant; with one that nothing here has, it may be any.
+        for relation in match meant.is_empty() || names.is_empty() {
+            true => all,
+            false => meant,
+        } {
+            self.does(Verb::Lock, &relation);
         }
         Ok(())
     }

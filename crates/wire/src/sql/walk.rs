@@ -72,6 +72,12 @@ impl<'c> Walker<'c> {
         Ok(())
     }
 
+    /// The work so far.
+    #[cfg(test)]
+    pub(super) fn work(&self) -> usize {
+        self.work
+    }
+
     /// Adds what another value is made of to a flow.
     pub(super) fn join(&mut self, flow: &mut Flow, more: &Flow) -> Walked<()> {
         self.charge(more.len())?;
