@@ -451,3 +451,85 @@ columns = ["public.people_us.email"]
         assert!(!error.whole.contains("customer"), "{sql}: {error:#?}");
     }
 }
+
+#[test]
+fn rows_are_looked_up_by_a_masked_column_only_where_the_task_says_so() {
+    let grants = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.tickets\", \"public.old_tickets\", \"public.contacts\"]\n\
+                  [[write]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\nverbs = [\"update\"]\ncolumns = [\"priority\"]\n\
+                  [[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.tickets.email\"]\nlookup = true\n";
+    let mut world = World::builder()
+        .task(bailiwick_tests::task("triage", grants))
+        .prepare();
+    world.sql(COPIES);
+    world.serve();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    let sought = "customer3@shop.example";
+    for answer in [
+        agent.query(&format!(
+            "SELECT id, email FROM tickets WHERE email = '{sought}'"
+        )),
+        agent.execute(
+            "SELECT id, email FROM tickets WHERE email = $1 AND id > 0",
+            &[sought],
+            false,
+        ),
+        agent.query(&format!(
+            "PREPARE p AS SELECT id, email FROM tickets WHERE email = $1; EXECUTE p ('{sought}')"
+        )),
+    ] {
+        assert_eq!(answer.ok().values(), ["3", MASKED]);
+    }
+    let by_child = "SELECT id FROM old_tickets WHERE email = 'customer90@shop.example'";
+    assert_eq!(agent.query(by_child).ok().value(), "90");
+    let updated =
+        format!("UPDATE tickets SET priority = 9 WHERE email = '{sought}' RETURNING email");
+    assert_eq!(agent.query(&updated).ok().value(), MASKED);
+    assert!(
+        agent
+            .query("SELECT id FROM tickets WHERE email = 'nobody'")
+            .ok()
+            .rows()
+            .is_empty()
+    );
+    for sql in [
+        "SELECT id FROM tickets WHERE email = 'a' OR email = 'b'",
+        "SELECT id FROM tickets WHERE email LIKE 'c%'",
+        "SELECT id FROM tickets WHERE email > 'c'",
+        "SELECT id FROM tickets WHERE email IN ('a', 'b')",
+        "SELECT id FROM tickets WHERE email = ANY ('{a,b}')",
+        "SELECT id FROM tickets WHERE email = (SELECT email FROM tickets WHERE id = 3)",
+        "SELECT id FROM tickets WHERE NOT email = 'a'",
+        "SELECT id FROM tickets WHERE left(email, 1) = 'c'",
+        "SELECT a.id FROM tickets a JOIN tickets b ON a.email = b.email WHERE b.email = 'a'",
+        "SELECT id FROM tickets WHERE email = 'a' ORDER BY email",
+        "SELECT id FROM old_tickets WHERE email LIKE 'c%'",
+        "SELECT id FROM tickets WHERE login = 'customer3'",
+        "SELECT id FROM contacts WHERE contact = 'a'",
+    ] {
+        let names = if sql.contains("login") {
+            "login"
+        } else {
+            "email"
+        };
+        stays_out(&mut agent, sql, names);
+    }
+    // Neither a condition beside it nor the value itself makes an error tell more.
+    for sql in [
+        "SELECT id FROM tickets WHERE email = 'customer3@shop.example' AND (email::text || '')::int = 1",
+        "SELECT email::int FROM tickets WHERE email = 'customer3@shop.example'",
+        "SELECT 1 / (priority - 9) FROM tickets WHERE email = 'customer3@shop.example'",
+    ] {
+        let error = agent.query(sql).error().expect(sql);
+        assert!(!error.whole.contains("customer"), "{sql}: {error:#?}");
+    }
+    let error = agent
+        .query("SELECT 1 / (priority - 9) FROM tickets WHERE email = 'customer3@shop.example'");
+    assert!(
+        error
+            .error()
+            .expect("an error")
+            .message
+            .contains("withheld")
+    );
+}

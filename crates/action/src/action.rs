@@ -23,6 +23,10 @@ pub struct Action {
     /// here is a way to learn its value, so the call is denied.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub exposed: BTreeSet<String>,
+    /// Those of `exposed` that show themselves only by being compared for equality with a value that
+    /// the call brings along: whoever looks a row up by one knows it already, or guesses.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub looked_up: BTreeSet<String>,
 }
 
 impl Action {
@@ -35,6 +39,7 @@ impl Action {
             resource,
             columns: BTreeSet::new(),
             exposed: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
         }
     }
 

@@ -42,6 +42,7 @@ impl bailiwick_wire::Veil for Veil {
             schema: mask.column.schema.clone(),
             table: mask.column.table.clone(),
             column: mask.column.name.clone(),
+            lookup: mask.lookup,
         };
         masks.map(masked).collect()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bailiwick_action::{Class, Kind, Verb};
 use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, Expr, Literal, PatternElem,
-    PrincipalConstraint, ResourceConstraint, StaticPolicy, Template, Var,
+    PrincipalConstraint, ResourceConstraint, StaticPolicy, Template, UnaryOp, Var,
 };
 use cedar_policy::{Policy, PolicySet, ValidationMode, pst};
 
@@ -14,7 +14,7 @@ use crate::guardrail::Guardrail;
 use crate::limits::MAX_POLICIES;
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
 use crate::name::Pattern;
-use crate::task::{Grant, Mask, Task};
+use crate::task::{Grant, Task};
 
 /// A task's policies, together with the guardrails, cut into what each kind of request needs.
 pub(crate) struct Compiled {
@@ -213,14 +213,10 @@ impl Compiler<'_> {
     }
 
     /// A forbid for each table with masked columns: whatever would show one other than as a plain
-    /// output column, which masking covers.
+    /// output column, which masking covers, or by being looked up, where that is allowed.
     fn masks(&self, target: &str) -> Result<Vec<Template>, Refused> {
-        let mut tables: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
-        for Mask { column, .. } in self.task.masks.iter().filter(|mask| mask.target == target) {
-            let table = (column.schema.as_str(), column.table.as_str());
-            tables.entry(table).or_default().insert(column.name.clone());
-        }
-        tables
+        self.task
+            .masked(target)
             .into_iter()
             .map(|((schema, name), columns)| {
                 let pattern = Pattern {
@@ -228,6 +224,18 @@ impl Compiler<'_> {
                     schema: Some(schema.to_owned()),
                     name: Some(name.to_owned()),
                 };
+                let never = columns.iter().filter(|(_, lookup)| !**lookup);
+                let never = never.map(|(column, _)| (*column).to_owned()).collect();
+                let shown = columns.iter().filter(|(_, lookup)| **lookup).fold(
+                    touches_any(Set::Exposed, &never),
+                    |before, (column, _)| {
+                        Arc::new(Expr::BinaryOp {
+                            op: BinaryOp::Or,
+                            left: before,
+                            right: shows(column),
+                        })
+                    },
+                );
                 Template::new(
                     self.id(&format!("mask/{pattern}")),
                     Effect::Forbid,
@@ -235,7 +243,7 @@ impl Compiler<'_> {
                     ActionConstraint::In(vec![self.model.literal(Type::Action, "call")]),
                     self.resource(target, &pattern),
                 )
-                .try_with_clauses([Clause::When(touches_any(Set::Exposed, &columns))])
+                .try_with_clauses([Clause::When(shown)])
                 .map_err(Refused::because)
             })
             .collect()
@@ -318,6 +326,25 @@ fn touches_any(set: Set, columns: &BTreeSet<String>) -> Arc<Expr> {
         op: BinaryOp::ContainsAny,
         left: attribute(Var::Context, set),
         right: literals(columns.iter().map(String::as_str).chain(["*"])),
+    })
+}
+
+/// `context.exposed.contains(column) && !context.lookedUp.contains(column)`.
+fn shows(column: &str) -> Arc<Expr> {
+    let within = |set| {
+        Arc::new(Expr::BinaryOp {
+            op: BinaryOp::Contains,
+            left: attribute(Var::Context, set),
+            right: Arc::new(Expr::Literal(Literal::String(column.into()))),
+        })
+    };
+    Arc::new(Expr::BinaryOp {
+        op: BinaryOp::And,
+        left: within("exposed"),
+        right: Arc::new(Expr::UnaryOp {
+            op: UnaryOp::Not,
+            expr: within("lookedUp"),
+        }),
     })
 }
 

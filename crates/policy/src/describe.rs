@@ -1,6 +1,6 @@
 //! What a scope allows, in words.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bailiwick_action::{Class, Kind, Verb};
@@ -42,25 +42,35 @@ impl fmt::Display for Line {
 /// A task within the guardrails.
 pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
     let mut lines: Vec<Line> = task.grants.iter().flat_map(grant).collect();
-    let mut masked: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
-    for mask in &task.masks {
-        let table = Pattern {
-            kind: Kind::Table,
-            schema: Some(mask.column.schema.clone()),
-            name: Some(mask.column.table.clone()),
-        };
-        let table = (table.to_string(), mask.target.as_str());
-        masked.entry(table).or_default().push(&mask.column.name);
-    }
-    for ((table, target), columns) in masked {
-        let (list, verb) = match columns.as_slice() {
-            [one] => ((*one).to_owned(), "is"),
-            many => (and(many), "are"),
-        };
-        lines.push(Line {
-            sort: Sort::Masked,
-            text: format!("{list} of {table} on {target} {verb} masked"),
-        });
+    let targets: BTreeSet<&str> = task.masks.iter().map(|mask| &*mask.target).collect();
+    for target in targets {
+        for ((schema, name), columns) in task.masked(target) {
+            let table = Pattern {
+                kind: Kind::Table,
+                schema: Some(schema.to_owned()),
+                name: Some(name.to_owned()),
+            };
+            for (lookup, may) in [
+                (false, ""),
+                (true, "; rows may be looked up by exact values"),
+            ] {
+                let columns: Vec<&str> = columns
+                    .iter()
+                    .filter(|(_, looks)| **looks == lookup)
+                    .map(|(column, _)| *column)
+                    .collect();
+                let verb = match columns.len() {
+                    0 => continue,
+                    1 => "is",
+                    _ => "are",
+                };
+                let columns = and(&columns);
+                lines.push(Line {
+                    sort: Sort::Masked,
+                    text: format!("{columns} of {table} on {target} {verb} masked{may}"),
+                });
+            }
+        }
     }
     lines.extend(guardrails.iter().map(|guardrail| Line {
         sort: Sort::Guardrail,

@@ -156,6 +156,18 @@ impl<'d, 'a> Section<'d, 'a> {
         }
     }
 
+    /// A boolean, which is false where it is absent; reports any other type.
+    pub(crate) fn boolean(&self, name: &str) -> bool {
+        match self.table.get(name).map(|value| value.get_ref()) {
+            None => false,
+            Some(DeValue::Boolean(value)) => *value,
+            Some(other) => {
+                self.report(name, wrong_type("true or false", other));
+                false
+            }
+        }
+    }
+
     /// A string; reports if it is absent.
     pub(crate) fn required_string(&self, name: &str, why: &str) -> Option<At<&'d str>> {
         if !self.has(name) {

@@ -212,36 +212,42 @@ impl Explainer<'_> {
     }
 
     fn masked(&self, action: &Action) -> Explained {
-        let table = shown(&action.resource);
-        let masked: BTreeSet<&str> = self
-            .task
-            .masks
-            .iter()
-            .filter(|mask| {
-                mask.target == self.target
-                    && Some(&mask.column.schema) == action.resource.schema.as_ref()
-                    && mask.column.table == action.resource.name
-            })
-            .map(|mask| mask.column.name.as_str())
-            .collect();
+        let resource = &action.resource;
+        let table = shown(resource);
+        let schema = resource.schema.as_deref().unwrap_or_default();
+        let mut tables = self.task.masked(self.target);
+        let masked = tables
+            .remove(&(schema, &*resource.name))
+            .unwrap_or_default();
+        let looked_up = |column: &str| action.looked_up.contains(column);
         let used: Vec<&str> = masked
             .iter()
-            .copied()
-            .filter(|column| action.exposed.contains(*column))
+            .filter(|(column, lookup)| {
+                action.exposed.contains(**column) && !(**lookup && looked_up(column))
+            })
+            .map(|(column, _)| *column)
             .collect();
+        let lookup = !used.is_empty() && used.iter().all(|column| looked_up(column));
         let (are, reason) = if used.is_empty() {
-            let masked: Vec<&str> = masked.into_iter().collect();
+            let masked: Vec<&str> = masked.into_keys().collect();
             let use_ = "and the statement uses the whole row where its values would show";
             (masked, use_)
+        } else if used.iter().all(|column| masked.get(column) == Some(&true)) {
+            let use_ = "and may only be looked up in WHERE: as the table's own column, equal to a placeholder or constant, with nothing but AND around that; the statement uses it otherwise, where its value would show";
+            (used, use_)
         } else {
             let use_ = "and the statement uses it other than as a plain output column (in a condition, an ordering, a grouping or a write), where its value would show";
             (used, use_)
         };
         let (columns, verb) = named(are.iter().copied(), "column");
+        let remedy = if lookup {
+            "select it as a plain output column, which comes back masked, leave it out, or ask for lookup = true in its [[mask]]"
+        } else {
+            "select it as a plain output column, which comes back masked, or leave it out"
+        };
         Explained::plain(
             format!("{columns} of {table} {verb} masked, {reason}"),
-            "select it as a plain output column, which comes back masked, or leave it out"
-                .to_owned(),
+            remedy.to_owned(),
         )
     }
 

@@ -203,6 +203,7 @@ impl Model {
         Context::from_pairs([
             ("columns".to_owned(), set(&action.columns)),
             ("exposed".to_owned(), set(&action.exposed)),
+            ("lookedUp".to_owned(), set(&action.looked_up)),
         ])
         .map_err(Refused::because)
     }

@@ -281,8 +281,9 @@ fn section_target(section: &Section<'_, '_>, targets: &[TargetName]) -> String {
 
 fn masks(top: &Section<'_, '_>, targets: &[TargetName]) -> Vec<Mask> {
     let mut masks = Vec::new();
-    for section in top.sections("mask", &["target", "columns"]) {
+    for section in top.sections("mask", &["target", "columns", "lookup"]) {
         let target = section_target(&section, targets);
+        let lookup = section.boolean("lookup");
         if !section.has("columns") {
             let message = "this key is missing: name columns, as in [\"public.tickets.email\"]";
             section.report("columns", message);
@@ -292,6 +293,7 @@ fn masks(top: &Section<'_, '_>, targets: &[TargetName]) -> Vec<Mask> {
                 Ok(column) => masks.push(Mask {
                     target: target.clone(),
                     column,
+                    lookup,
                     place: section.document.place(&at),
                 }),
                 Err(error) => {

@@ -341,6 +341,7 @@ impl Memory {
 /// The bytes that an action's names take.
 fn size(action: &Action) -> usize {
     let columns = action.columns.iter().chain(&action.exposed);
+    let columns = columns.chain(&action.looked_up);
     let schema = action.resource.schema.iter();
     let names = columns.chain(schema).chain([&action.resource.name]);
     names.map(String::len).sum()

@@ -74,6 +74,18 @@ impl Task {
             .collect()
     }
 
+    /// The masked columns of each table of a target, and whether rows may be looked up by them. A
+    /// column that is named twice may be if both say so.
+    pub(crate) fn masked(&self, target: &str) -> BTreeMap<(&str, &str), BTreeMap<&str, bool>> {
+        let mut tables: BTreeMap<_, BTreeMap<&str, bool>> = BTreeMap::new();
+        for Mask { column, lookup, .. } in self.masks.iter().filter(|mask| mask.target == target) {
+            let table = (&*column.schema, &*column.table);
+            let columns = tables.entry(table).or_default();
+            *columns.entry(&column.name).or_insert(true) &= lookup;
+        }
+        tables
+    }
+
     /// The targets that it has a grant on.
     pub fn targets(&self) -> BTreeSet<&str> {
         self.grants
@@ -158,6 +170,8 @@ pub struct Mask {
     pub target: String,
     /// The column.
     pub column: Column,
+    /// Whether rows may be looked up by it: compared for equality with a value of the call's own.
+    pub lookup: bool,
     /// Where it is.
     pub place: Place,
 }

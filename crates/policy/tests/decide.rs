@@ -220,6 +220,64 @@ fn a_masked_column_may_be_read_but_not_exposed() {
 }
 
 #[test]
+fn a_masked_column_may_be_looked_up_where_the_task_says_so() {
+    let head = "task = \"t\"\npurpose = \"p\"\nlaunchers = [\"human:*\"]\nttl = \"1h\"\n\
+                [[read]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\n";
+    let mask = |columns: &str, lookup: &str| {
+        format!("[[mask]]\ntarget = \"tickets\"\ncolumns = [{columns}]\n{lookup}\n")
+    };
+    let email = mask("\"public.tickets.email\"", "lookup = true");
+    let phone = mask("\"public.tickets.phone\", \"public.tickets.name\"", "");
+    let house = load(&[("t.toml", &format!("{head}{email}{phone}"))]).unwrap();
+    let scope = house.scope(&run("t")).unwrap();
+    let decide = |action: &Action| scope.decide("tickets", &call([action.clone()]));
+    let looking_up = |column: &str| {
+        let mut action = exposing(column);
+        action.looked_up.insert(column.into());
+        action
+    };
+    assert!(decide(&looking_up("email")).is_ok());
+    let shown = decide(&exposing("email")).unwrap_err();
+    assert!(shown.reason.contains("may only be looked up"), "{shown:?}");
+    let other = decide(&looking_up("phone")).unwrap_err();
+    assert!(other.remedy.contains("lookup = true"), "{other:?}");
+    let mut both = looking_up("email");
+    both.columns.insert("phone".into());
+    both.exposed.insert("phone".into());
+    let both = decide(&both).unwrap_err();
+    assert!(both.reason.starts_with("column phone of"), "{both:?}");
+    let mut whole = looking_up("email");
+    whole.columns.insert("*".into());
+    whole.exposed.insert("*".into());
+    assert!(decide(&whole).is_err());
+    let lines: Vec<_> = scope.describe().iter().map(ToString::to_string).collect();
+    for line in [
+        "name and phone of public.tickets on tickets are masked",
+        "email of public.tickets on tickets is masked; rows may be looked up by exact values",
+    ] {
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+    }
+
+    // Named twice, both have to say so; and a guardrail still sees what is looked up.
+    let twice = format!("{head}{email}{}", mask("\"public.tickets.email\"", ""));
+    let house = load(&[("t.toml", &twice)]).unwrap();
+    assert!(
+        denial(&house, "t", "tickets", looking_up("email"))
+            .reason
+            .contains("is masked")
+    );
+    let guardrail = r#"forbid (principal, action in Bailiwick::Action::"call", resource is Bailiwick::Table)
+        when { context.exposed.contains("email") };"#;
+    let house = load(&[
+        ("t.toml", &format!("{head}{email}")),
+        ("g.cedar", guardrail),
+    ])
+    .unwrap();
+    let forbidden = denial(&house, "t", "tickets", looking_up("email"));
+    assert!(forbidden.reason.contains("guardrail g"), "{forbidden:?}");
+}
+
+#[test]
 fn a_held_grant_denies_and_says_so() {
     let denial = denial(
         &house(),

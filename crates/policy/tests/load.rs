@@ -212,6 +212,10 @@ fn each_mistake_in_a_grant_is_named() {
             "t.toml:7:12: mask[1].columns: \"tickets.email\": write \"schema.table.column\"",
         ),
         (
+            "[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.tickets.email\"]\nlookup = \"yes\"".to_owned(),
+            "t.toml:8:10: mask[1].lookup: it has to be true or false, not a value of type string",
+        ),
+        (
             "confine = \"gatewayonly\"".to_owned(),
             "t.toml:5:11: confine: it is \"default\" or \"gateway-only\"; did you mean `gateway-only`?",
         ),

@@ -256,6 +256,8 @@ pub struct Masked {
     pub table: String,
     /// Its name.
     pub column: String,
+    /// Whether rows may be looked up by it: compared for equality with a value of the call's own.
+    pub lookup: bool,
 }
 
 /// Masks what comes back from a target. The gateway's, made from the run's scope.

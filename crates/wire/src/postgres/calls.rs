@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bailiwick_action::{Action, Call, Kind, Payload};
 
-use super::cover::{Cover, Why};
+use super::cover::{Cover, Covered};
 use super::expect::Part;
 use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
@@ -170,10 +170,10 @@ impl Calls<'_> {
         names: &Names,
     ) -> std::result::Result<Resolved, String> {
         let statement = &prepared.statement;
-        if let Some((source, why)) = exposed_unseen(statement, self.cover) {
-            let (masked, by) = match why {
-                Why::Named => ("masked", "through a view "),
-                Why::Copy => ("a copy of a masked column", ""),
+        if let Some((source, covered)) = exposed_unseen(statement, self.cover) {
+            let (masked, by) = match covered.named {
+                Some(_) => ("masked", "through a view "),
+                None => ("a copy of a masked column", ""),
             };
             return Err(format!(
                 "column {} of {}.{} is {masked}, and is used {by}in a condition, an ordering or a \
@@ -278,16 +278,22 @@ pub(super) fn reads_masked(statement: &Statement, cover: &Cover) -> bool {
 
 /// A masked column that a statement uses where masking cannot reach and the scope's own rule does not
 /// see it: through a view, or as a copy. The scope sees those that it names and the statement does too.
-fn exposed_unseen<'s>(statement: &'s Statement, cover: &Cover) -> Option<(&'s Source, Why)> {
+fn exposed_unseen<'s>(statement: &'s Statement, cover: &Cover) -> Option<(&'s Source, Covered)> {
     statement.exposed_sources.iter().find_map(|source| {
-        let why = cover.of_source(source)?;
+        let covered = cover.of_source(source)?;
+        let looked_up = statement.looked_up.contains(source);
+        if looked_up && covered.lookup {
+            return None;
+        }
         let direct = statement.actions.iter().any(|action| {
             action.resource.kind == Kind::Table
                 && action.resource.schema.as_deref() == Some(&source.schema)
                 && action.resource.name == source.table
                 && action.exposed.contains(&source.column)
         });
-        (!direct || why == Why::Copy).then_some((source, why))
+        // The scope would let a lookup pass that one of the column's copies does not allow.
+        let denied = covered.named == Some(false) || covered.named.is_some() && !looked_up;
+        (!direct || !denied).then_some((source, covered))
     })
 }
 

@@ -3,71 +3,110 @@
 //! the target itself makes: a row of a partition or an inheritance child is a row of its parent too, and
 //! a generated column shows what it is made of.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use crate::Veil;
 use crate::sql::{Catalogue, Source};
+use crate::{Masked, Veil};
 
 /// Every masked column, by schema and table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cover {
-    tables: HashMap<String, HashMap<String, HashMap<String, Why>>>,
+    tables: HashMap<String, HashMap<String, HashMap<String, Covered>>>,
 }
 
-/// Why a column is masked.
+/// A column that is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The scope names it, and the scope's own rule looks after its use.
-    Named,
-    /// It is a copy of one that the scope names, of which the scope's rule knows nothing.
-    Copy,
+pub(super) struct Covered {
+    /// Whether the scope names it, and whether it says that rows may be looked up by it. If not, it is
+    /// a copy of one that the scope names, of which the scope's own rule knows nothing.
+    pub(super) named: Option<bool>,
+    /// Whether rows may be looked up by it: everything that it is a copy of allows it, or the scope
+    /// itself says so of a generated column.
+    pub(super) lookup: bool,
 }
 
 impl Cover {
     /// What a veil masks on a target with this catalogue.
     pub(super) fn new(veil: &dyn Veil, catalogue: &Catalogue) -> Self {
         let mut cover = Self::default();
-        let mut seen: HashSet<(u32, &str)> = HashSet::new();
+        let named = veil.masked();
+        // First what the scope names, with all of the same name in its table's family: there a lookup
+        // is allowed if all that is named allows it.
         let mut left = Vec::new();
-        let named: BTreeSet<_> = veil.masked().into_iter().collect();
-        for column in &named {
-            cover.add(&column.schema, &column.table, &column.column, Why::Named);
-            if let Some(relation) = catalogue.relation(&column.schema, &column.table) {
-                left.push((relation, &*column.column));
+        for Masked {
+            schema,
+            table,
+            column,
+            lookup,
+        } in &named
+        {
+            let covered = cover.column(schema, table, column, *lookup);
+            covered.named = Some(covered.named.unwrap_or(true) && *lookup);
+            if let Some(relation) = catalogue.relation(schema, table) {
+                left.push((relation, &**column, *lookup));
             }
         }
-        while let Some((relation, column)) = left.pop() {
-            if !seen.insert((relation.oid, column)) {
-                continue;
+        let mut seen = HashSet::new();
+        let mut followed = Vec::new();
+        while let Some((relation, column, lookup)) = left.pop() {
+            if seen.insert((relation.oid, column, lookup)) {
+                cover.column(&relation.schema, &relation.name, column, lookup);
+                let family = catalogue.inherited(relation, column);
+                left.extend(family.map(|(relative, column)| (relative, column, lookup)));
+                followed.push((relation, column));
             }
-            cover.add(&relation.schema, &relation.name, column, Why::Copy);
-            left.extend(catalogue.inherited(relation, column));
-            left.extend(catalogue.generated_from(relation, column));
+        }
+        // Then what is generated from those. An expression may make many values one, so that only the
+        // scope itself can allow lookups by it.
+        let mut seen: HashSet<_> = seen
+            .iter()
+            .map(|(oid, column, _)| (*oid, *column))
+            .collect();
+        while let Some((relation, column)) = followed.pop() {
+            let copies = catalogue
+                .generated_from(relation, column)
+                .chain(catalogue.inherited(relation, column));
+            for (relative, column) in copies {
+                if seen.insert((relative.oid, column)) {
+                    cover.column(&relative.schema, &relative.name, column, false);
+                    followed.push((relative, column));
+                }
+            }
         }
         cover
     }
 
-    fn add(&mut self, schema: &str, table: &str, column: &str, why: Why) {
+    /// A column, which is masked from now on.
+    fn column(&mut self, schema: &str, table: &str, column: &str, lookup: bool) -> &mut Covered {
         let tables = self.tables.entry(schema.to_owned()).or_default();
         let columns = tables.entry(table.to_owned()).or_default();
-        columns.entry(column.to_owned()).or_insert(why);
+        let covered = columns.entry(column.to_owned()).or_insert(Covered {
+            named: None,
+            lookup: true,
+        });
+        covered.lookup &= lookup;
+        covered
     }
 
-    fn columns(&self, schema: &str, table: &str) -> Option<&HashMap<String, Why>> {
+    fn columns(&self, schema: &str, table: &str) -> Option<&HashMap<String, Covered>> {
         self.tables.get(schema)?.get(table)
     }
 
-    /// Whether a column is masked, and why. `*` is whichever column of the table.
-    pub(super) fn of(&self, schema: &str, table: &str, column: &str) -> Option<Why> {
+    /// What there is to know of a column, if it is masked. `*` is whichever column of the table.
+    pub(super) fn of(&self, schema: &str, table: &str, column: &str) -> Option<Covered> {
         let columns = self.columns(schema, table)?;
         match column {
-            "*" => columns.values().next().copied(),
+            // It is not known which, so nothing is known but that.
+            "*" => columns.values().next().map(|_| Covered {
+                named: None,
+                lookup: false,
+            }),
             column => columns.get(column).copied(),
         }
     }
 
     /// The same for a source of a value.
-    pub(super) fn of_source(&self, source: &Source) -> Option<Why> {
+    pub(super) fn of_source(&self, source: &Source) -> Option<Covered> {
         self.of(&source.schema, &source.table, &source.column)
     }
 }
@@ -75,10 +114,9 @@ impl Cover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Masked;
     use crate::sql::{Column, Relation, RelationKind};
 
-    /// Masks these columns of `public`.
+    /// Masks these columns of `public`; `?` after a name allows lookups.
     struct Names(&'static [(&'static str, &'static str)]);
 
     impl Veil for Names {
@@ -86,7 +124,8 @@ mod tests {
             let masked = |(table, column): &(&str, &str)| Masked {
                 schema: "public".into(),
                 table: (*table).into(),
-                column: (*column).into(),
+                column: column.trim_end_matches('?').into(),
+                lookup: column.ends_with('?'),
             };
             self.0.iter().map(masked).collect()
         }
@@ -145,9 +184,10 @@ mod tests {
         for (schema, tables) in &cover.tables {
             assert_eq!(schema, "public");
             for (table, columns) in tables {
-                all.extend(columns.iter().map(|(column, why)| match why {
-                    Why::Named => format!("{table}.{column}!"),
-                    Why::Copy => format!("{table}.{column}"),
+                all.extend(columns.iter().map(|(column, covered)| {
+                    let named = if covered.named.is_some() { "!" } else { "" };
+                    let lookup = if covered.lookup { "?" } else { "" };
+                    format!("{table}.{column}{named}{lookup}")
                 }));
             }
         }
@@ -197,8 +237,38 @@ mod tests {
     fn what_the_catalogue_does_not_know_is_masked_all_the_same() {
         assert_eq!(masked(&[("later", "email")]), ["later.email!"]);
         let cover = Cover::new(&Names(&[("later", "email")]), &catalogue());
-        assert_eq!(cover.of("public", "later", "*"), Some(Why::Named));
+        assert!(
+            cover
+                .of("public", "later", "*")
+                .is_some_and(|of| !of.lookup)
+        );
         assert_eq!(cover.of("public", "others", "*"), None);
         assert_eq!(cover.of("billing", "later", "email"), None);
+    }
+
+    #[test]
+    fn a_lookup_is_allowed_where_everything_allows_it() {
+        assert_eq!(
+            masked(&[("staff", "login?")]),
+            [
+                "chiefs.login?",
+                "guests.login?",
+                "guests.short",
+                "people.login?",
+                "staff.login!?"
+            ]
+        );
+        // What one of a family does not allow, none does.
+        assert_eq!(
+            masked(&[("rich", "wage?"), ("chiefs", "wage")]),
+            ["chiefs.wage!", "rich.wage!"]
+        );
+        assert_eq!(masked(&[("rich", "wage?"), ("rich", "wage")]).len(), 2);
+        let both = masked(&[("people", "email?"), ("people", "login?")]);
+        assert!(both.contains(&"people.login!?".to_owned()), "{both:?}");
+        assert!(both.contains(&"staff.email?".to_owned()), "{both:?}");
+        // A generated column that only its source allows may say less than its source, or more.
+        let source = masked(&[("people", "email?")]);
+        assert!(source.contains(&"people.login".to_owned()), "{source:?}");
     }
 }

@@ -24,6 +24,7 @@ impl Veil for TestVeil {
             schema: "public".into(),
             table: "tickets".into(),
             column: "email".into(),
+            lookup: false,
         }]
     }
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {

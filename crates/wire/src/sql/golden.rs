@@ -175,9 +175,13 @@ fn describe(statement: &Statement, out: &mut String) {
         let columns: Vec<_> = action
             .columns
             .iter()
-            .map(|column| match action.exposed.contains(column) {
-                true => format!("{column}!"),
-                false => column.clone(),
+            .map(|column| {
+                let looked_up = action.looked_up.contains(column);
+                match action.exposed.contains(column) {
+                    true if looked_up => format!("{column}?"),
+                    true => format!("{column}!"),
+                    false => column.clone(),
+                }
             })
             .collect();
         if !columns.is_empty() {

@@ -21,6 +21,7 @@ mod golden;
 mod hostile;
 mod json;
 mod limits;
+mod lookup;
 mod names;
 #[cfg(test)]
 mod oracle;
@@ -97,6 +98,9 @@ pub struct Statement {
     /// row count, or as the source of a write. Through views: the view's own columns and those they
     /// are made of.
     pub exposed_sources: BTreeSet<Source>,
+    /// Those of them that show themselves only by a lookup: a table's own column in WHERE, compared for
+    /// equality with a placeholder or a constant, and nothing but AND around that.
+    pub looked_up: BTreeSet<Source>,
     /// Every column that is read at all, through views in the same way. With [`Outputs::Unknown`], each
     /// result column has to be taken as made of all of these.
     pub touched: BTreeSet<Source>,
@@ -112,6 +116,7 @@ impl Statement {
             actions: vec![Action::session()],
             outputs,
             exposed_sources: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
             touched: BTreeSet::new(),
             kind,
         }

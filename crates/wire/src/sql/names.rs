@@ -11,7 +11,7 @@ use super::limits::VIEWS_MAX;
 use super::parse::parse_view;
 use super::scope::{Column, Derived, Entry, Env, Level, Name, SYSTEM_COLUMNS};
 use super::walk::{Walked, Walker, kind, refuse, strings};
-use super::{Relation, Source};
+use super::{Catalogue, Relation, Source};
 
 /// A relation that a statement names.
 pub(super) enum Found {
@@ -25,6 +25,41 @@ impl Found {
     pub(super) fn name(&self) -> &Name {
         match self {
             Found::Known(name, _) | Found::Unknown(name) => name,
+        }
+    }
+}
+
+/// What stands before a column's name: an item of FROM.
+pub(super) struct Qualifier<'q> {
+    schema: Option<&'q str>,
+    name: &'q str,
+}
+
+impl<'q> Qualifier<'q> {
+    /// The names before a column's own.
+    pub(super) fn of(names: &[&'q str], catalogue: &'q Catalogue) -> Walked<Self> {
+        let (schema, name) = match names {
+            [name] => (None, *name),
+            [schema, name] => (Some(*schema), *name),
+            [database, schema, name] if *database == catalogue.database() => (Some(*schema), *name),
+            _ => return refuse("a column of another database, or with too many names before it"),
+        };
+        let schema = schema.map(|schema| match schema {
+            "pg_temp" => catalogue.temporary_schema(),
+            schema => schema,
+        });
+        Ok(Self { schema, name })
+    }
+
+    /// Whether it means this item.
+    pub(super) fn means(&self, entry: &Entry) -> bool {
+        match (self.schema, &entry.full) {
+            (None, _) => entry.name.as_deref() == Some(self.name),
+            (Some(schema), Some(full)) => &*full.schema == schema && &*full.name == self.name,
+            // A relation that is not known is refused by every grant already.
+            (Some(schema), None) => entry.relation.as_ref().is_some_and(|relation| {
+                relation.schema.is_empty() && *relation.name == *format!("{schema}.{}", self.name)
+            }),
         }
     }
 }
@@ -351,32 +386,14 @@ impl Walker<'_> {
 
     /// The items that a qualifier means: of the nearest query that has any.
     fn entries(&mut self, qualifier: &[&str], env: &Env<'_>) -> Walked<Vec<Rc<Entry>>> {
-        let (schema, name) = match qualifier {
-            [name] => (None, *name),
-            [schema, name] => (Some(*schema), *name),
-            [database, schema, name] if *database == self.catalogue.database() => {
-                (Some(*schema), *name)
-            }
-            _ => return refuse("a column of another database, or with too many names before it"),
-        };
-        let schema = schema.map(|schema| match schema {
-            "pg_temp" => self.catalogue.temporary_schema(),
-            schema => schema,
-        });
+        let qualifier = Qualifier::of(qualifier, self.catalogue)?;
         for level in levels(env) {
             self.charge(level.items.entries.len())?;
             let found: Vec<_> = level
                 .items
                 .entries
                 .iter()
-                .filter(|entry| match (schema, &entry.full) {
-                    (None, _) => entry.name.as_deref() == Some(name),
-                    (Some(schema), Some(full)) => &*full.schema == schema && &*full.name == name,
-                    // A relation that is not known is refused by every grant already.
-                    (Some(schema), None) => entry.relation.as_ref().is_some_and(|relation| {
-                        relation.schema.is_empty() && *relation.name == *format!("{schema}.{name}")
-                    }),
-                })
+                .filter(|entry| qualifier.means(entry))
                 .cloned()
                 .collect();
             if !found.is_empty() {

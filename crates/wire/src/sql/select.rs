@@ -99,7 +99,7 @@ impl Walker<'_> {
                     .flat_map(|entry| entry.locks.clone())
                     .collect();
                 let inner = env.within(items);
-                self.condition(where_clause.as_deref(), &inner)?;
+                self.search(where_clause.as_deref(), &inner)?;
                 let mut derived = self.targets(target_list, &inner)?;
                 derived.locks = locks;
                 for item in group_clause {

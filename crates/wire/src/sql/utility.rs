@@ -15,7 +15,7 @@ use super::names::Found;
 use super::parse::parse_view;
 use super::scope::{Column, Derived, Entry, Env, Items};
 use super::settings::harmless_setting;
-use super::walk::{Walked, Walker, kind, present, refuse, strings};
+use super::walk::{Closed, Walked, Walker, kind, present, refuse, strings};
 use super::{Lineage, Outputs, Statement, StatementKind};
 
 /// What a statement is, beside the book that was kept of it.
@@ -59,12 +59,18 @@ impl Walker<'_> {
             outputs,
             kind,
         } = found;
-        let (actions, exposed_sources, touched) = self.close();
+        let Closed {
+            actions,
+            exposed: exposed_sources,
+            looked_up,
+            touched,
+        } = self.close();
         Ok(Statement {
             verb,
             actions,
             outputs,
             exposed_sources,
+            looked_up,
             touched,
             kind,
         })

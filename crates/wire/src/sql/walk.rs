@@ -22,6 +22,8 @@ pub(super) type Walked<T> = Result<T, Refusal>;
 pub(super) struct Book {
     actions: BTreeMap<(Class, Verb, Resource), BTreeSet<String>>,
     exposed: Flow,
+    /// What is only looked up; it is exposed as well if the same column is in there.
+    looked_up: Flow,
     touched: Flow,
 }
 
@@ -93,6 +95,7 @@ impl<'c> Walker<'c> {
             resource,
             columns,
             exposed: _,
+            looked_up: _,
         } = action;
         self.book
             .actions
@@ -139,6 +142,13 @@ impl<'c> Walker<'c> {
         Ok(())
     }
 
+    /// Takes down that rows are looked up by a column.
+    pub(super) fn looks_up(&mut self, flow: &Flow) -> Walked<()> {
+        self.charge(flow.len())?;
+        self.book.looked_up.add(flow);
+        Ok(())
+    }
+
     /// Everything that a part of the walk touches.
     pub(super) fn touching<T>(
         &mut self,
@@ -164,9 +174,14 @@ impl<'c> Walker<'c> {
         for action in &inner.actions {
             self.act(action.clone());
         }
+        let exposed = inner.exposed_sources.difference(&inner.looked_up).collect();
         for (of, book) in [
-            (&inner.exposed_sources, &mut self.book.exposed),
-            (&inner.touched, &mut self.book.touched),
+            (exposed, &mut self.book.exposed),
+            (inner.looked_up.iter().collect(), &mut self.book.looked_up),
+            (
+                inner.touched.iter().collect::<Vec<_>>(),
+                &mut self.book.touched,
+            ),
         ] {
             for source in of {
                 book.add(&Flow::of(self.sources.id(source.clone())));
@@ -174,29 +189,37 @@ impl<'c> Walker<'c> {
         }
     }
 
-    /// Closes the book on a statement: its actions, what it exposes and what it touches.
-    pub(super) fn close(&mut self) -> (Vec<Action>, BTreeSet<Source>, BTreeSet<Source>) {
+    /// Closes the book on a statement.
+    pub(super) fn close(&mut self) -> Closed {
         let Book {
             actions,
             exposed,
+            looked_up,
             touched,
         } = std::mem::take(&mut self.book);
-        let exposed = self.sources.set(&exposed);
+        let mut exposed = self.sources.set(&exposed);
+        let mut looked_up = self.sources.set(&looked_up);
+        looked_up.retain(|source| !exposed.contains(source));
+        exposed.extend(looked_up.iter().cloned());
         let mut actions: Vec<_> = actions
             .into_iter()
             .map(|((class, verb, resource), columns)| {
-                let shown = |column: &&String| {
-                    verb == Verb::Select
-                        && exposed.contains(&Source {
-                            schema: resource.schema.clone().unwrap_or_default(),
-                            table: resource.name.clone(),
-                            column: (*column).clone(),
-                        })
+                let among = |sources: &BTreeSet<Source>| {
+                    let shown = |column: &&String| {
+                        verb == Verb::Select
+                            && sources.contains(&Source {
+                                schema: resource.schema.clone().unwrap_or_default(),
+                                table: resource.name.clone(),
+                                column: (*column).clone(),
+                            })
+                    };
+                    columns.iter().filter(shown).cloned().collect()
                 };
                 Action {
                     class,
                     verb,
-                    exposed: columns.iter().filter(shown).cloned().collect(),
+                    exposed: among(&exposed),
+                    looked_up: among(&looked_up),
                     resource,
                     columns,
                 }
@@ -205,8 +228,21 @@ impl<'c> Walker<'c> {
         if actions.is_empty() {
             actions.push(Action::session());
         }
-        (actions, exposed, self.sources.set(&touched))
+        Closed {
+            actions,
+            exposed,
+            looked_up,
+            touched: self.sources.set(&touched),
+        }
     }
+}
+
+/// What a statement was found to do, in the end.
+pub(super) struct Closed {
+    pub(super) actions: Vec<Action>,
+    pub(super) exposed: BTreeSet<Source>,
+    pub(super) looked_up: BTreeSet<Source>,
+    pub(super) touched: BTreeSet<Source>,
 }
 
 /// Refuses the text.

@@ -171,7 +171,7 @@ impl Walker<'_> {
         items.extend(from.clone());
         let inner = env.within(items);
         self.assign(Verb::Update, &target, target_list, &inner)?;
-        self.condition(where_clause.as_deref(), &inner)?;
+        self.search(where_clause.as_deref(), &inner)?;
         self.returning(returning_clause.as_ref(), &target, from, env)
     }
 
@@ -189,7 +189,7 @@ impl Walker<'_> {
         let from = self.written_from(&target, using_clause, env)?;
         let mut items = Items::one(target.entry.clone());
         items.extend(from.clone());
-        self.condition(where_clause.as_deref(), &env.within(items))?;
+        self.search(where_clause.as_deref(), &env.within(items))?;
         self.returning(returning_clause.as_ref(), &target, from, env)
     }
 

@@ -267,7 +267,9 @@ impl Reference {
                     .into_iter()
                     .flatten()
                 {
-                    self.dropped.extend(names(Some(object)).pop());
+                    // What comes after a function's or an operator's name are types.
+                    let name = object.pointer("/node/ObjectWithArgs/objname");
+                    self.dropped.extend(names(name.or(Some(object))).pop());
                 }
             }
             "ExecuteStmt" => drop(self.runs.insert(text(map, "name").to_owned())),
