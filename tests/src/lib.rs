@@ -23,7 +23,7 @@ pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
 pub use random::Random;
 pub use small_disk::SmallDisk;
-pub use store::{SERVICE, SERVICE_PASSWORD, Store, mark};
+pub use store::{SERVICE, SERVICE_PASSWORD, Store, Version, mark};
 pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
 
 use std::time::{Duration, Instant};

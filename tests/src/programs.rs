@@ -38,6 +38,12 @@ fn client(path: &str) -> PathBuf {
     found
 }
 
+/// The folder of the programs of PostgreSQL 18.
+pub(crate) fn postgresql_18() -> PathBuf {
+    let folder = client("postgresql-18/native/bin");
+    folder.canonicalize().expect("a folder")
+}
+
 /// The real psql, with nothing of ours in its surroundings.
 pub fn psql() -> Command {
     let mut psql = command("psql");

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bailiwick_throwaway::{Certificate, Options, Throwaway};
 
+use crate::programs::postgresql_18;
+
 /// The gateway's own user at the target. It may do everything there, so what does not happen was
 /// stopped by the gateway and by nobody else.
 pub const SERVICE: &str = "svc";
@@ -46,6 +48,15 @@ INSERT INTO billing.cards SELECT n, 'holder ' || n, '4111 1111 1111 1111' FROM g
 INSERT INTO billing.invoices SELECT n, 'customer ' || n, n * 10 FROM generate_series(1, 3) n;
 ";
 
+/// Which PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The system's own, which is PostgreSQL 15 on Debian 12.
+    System,
+    /// PostgreSQL 18, which `scripts/test` installs.
+    Newest,
+}
+
 /// A PostgreSQL with the ticket store.
 pub struct Store {
     server: Throwaway,
@@ -64,6 +75,21 @@ impl Store {
             certificate: Some(certificate),
             ..Options::default()
         })
+    }
+
+    /// One of this version of PostgreSQL, for all tests of the program that want it.
+    pub fn of(version: Version) -> &'static Store {
+        static STORES: [OnceLock<Store>; 2] = [OnceLock::new(), OnceLock::new()];
+        let [system, newest] = &STORES;
+        match version {
+            Version::System => system.get_or_init(Store::fresh),
+            Version::Newest => newest.get_or_init(|| {
+                Store::start(&Options {
+                    programs: Some(postgresql_18()),
+                    ..Options::default()
+                })
+            }),
+        }
     }
 
     /// One of its own, for a test that breaks it.
@@ -112,6 +138,17 @@ impl Store {
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let answer = self.server.psql(database, sql);
         answer.unwrap_or_else(|error| panic!("at the target itself: {sql}: {error}"))
+    }
+
+    /// What SQL says at the target itself, or why it fails.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let answer = self.server.psql(database, sql);
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Everything that the target has logged.
+    pub fn log(&self) -> String {
+        self.server.statement_log().expect("the target's log")
     }
 
     /// Whether a text ever reached the target, in a statement or in anything else that it logs.

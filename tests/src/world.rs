@@ -50,6 +50,7 @@ pub fn task(name: &str, grants: &str) -> (String, String) {
 
 /// What a world is made of.
 pub struct Builder {
+    name: String,
     tasks: Vec<(String, String)>,
     targets: Vec<(String, String)>,
     guardrails: Vec<(String, String)>,
@@ -76,6 +77,12 @@ impl Builder {
     /// Sets something about every target, as a line of the configuration does.
     pub fn target_setting(mut self, line: &str) -> Self {
         self.settings.push(line.to_owned());
+        self
+    }
+
+    /// Gives the gateway a name of its own.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
         self
     }
 
@@ -141,9 +148,9 @@ impl Builder {
         }
         let data = self.data.unwrap_or_else(|| gateway.join("data"));
         let mut config = format!(
-            "name = \"test.example/bailiwick\"\ndata = {data:?}\n\
+            "name = {:?}\ndata = {data:?}\n\
              [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n{}",
-            self.log
+            self.name, self.log
         );
         for (name, url) in &self.targets {
             config.push_str(&format!(
@@ -241,6 +248,7 @@ impl World {
     /// With whatever is put in.
     pub fn builder() -> Builder {
         Builder {
+            name: "test.example/bailiwick".into(),
             tasks: Vec::new(),
             targets: Vec::new(),
             guardrails: Vec::new(),

@@ -1,5 +1,7 @@
 use std::env;
 use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the programs of a PostgreSQL installation are.
@@ -27,7 +29,7 @@ pub enum NotInstalled {
     )]
     Server,
     /// The folder named by the caller has none.
-    #[error("{OVERRIDE} is set to {0}, but there is no `initdb` and `postgres` in it")]
+    #[error("there is no `initdb` and `postgres` in {0}, which {OVERRIDE} or the caller names")]
     Override(PathBuf),
     /// No client.
     #[error("no `psql` is installed. On Debian or Ubuntu: apt-get install postgresql-client")]
@@ -35,14 +37,14 @@ pub enum NotInstalled {
 }
 
 impl Install {
-    /// The folder that `BAILIWICK_PG_BIN` names, or the first in `PATH` with a server, or the newest
-    /// of Debian's.
-    pub(crate) fn find() -> Result<Self, NotInstalled> {
+    /// The folder that the caller or `BAILIWICK_PG_BIN` names, or the first in `PATH` with a server, or
+    /// the newest of Debian's.
+    pub(crate) fn find(named: Option<&Path>) -> Result<Self, NotInstalled> {
         let path = env::var_os("PATH").unwrap_or_default();
         let in_path: Vec<PathBuf> = env::split_paths(&path).collect();
-        let bin = match env::var_os(OVERRIDE) {
+        let named = named.map(Path::to_owned);
+        let bin = match named.or_else(|| env::var_os(OVERRIDE).map(PathBuf::from)) {
             Some(bin) => {
-                let bin = PathBuf::from(bin);
                 if !has_server(&bin) {
                     return Err(NotInstalled::Override(bin));
                 }
@@ -58,6 +60,8 @@ impl Install {
         let psql = [&bin]
             .into_iter()
             .chain(&in_path)
+            .cloned()
+            .chain(newest(Path::new(DEBIAN)))
             .map(|bin| bin.join("psql"))
             .find(|psql| psql.is_file())
             .ok_or(NotInstalled::Client)?;
@@ -67,10 +71,54 @@ impl Install {
             psql,
         })
     }
+
+    /// Copies the server's installation where another user than ourselves cannot reach it, as when it
+    /// is in somebody's home.
+    pub(crate) fn within_reach(&mut self, copy: &Path) -> io::Result<()> {
+        let Some(bin) = self.postgres.parent().filter(|bin| !for_everybody(bin)) else {
+            return Ok(());
+        };
+        let root = bin.parent().unwrap_or(bin).to_owned();
+        copy_folder(&root, copy)?;
+        for program in [&mut self.initdb, &mut self.postgres] {
+            if let Ok(path) = program.strip_prefix(&root) {
+                *program = copy.join(path);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn has_server(bin: &Path) -> bool {
     bin.join("initdb").is_file() && bin.join("postgres").is_file()
+}
+
+/// Whether everybody may go there and look.
+fn for_everybody(folder: &Path) -> bool {
+    const READ_AND_SEARCH: u32 = 0o005;
+    folder.canonicalize().is_ok_and(|folder| {
+        let open = |folder: &Path| {
+            let mode = fs::metadata(folder).map(|metadata| metadata.mode());
+            mode.is_ok_and(|mode| mode & READ_AND_SEARCH == READ_AND_SEARCH)
+        };
+        folder.ancestors().all(open)
+    })
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o755).create(to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(from)? {
+        let from = entry?.path();
+        let to = to.join(from.file_name().unwrap_or_default());
+        if from.is_dir() {
+            copy_folder(&from, &to)?;
+        } else {
+            // What a link leads to.
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The `bin` folder of the highest version that has a server.
@@ -90,6 +138,33 @@ fn newest(versions: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_cannot_reach_is_copied() {
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let root = home.path().join("pg");
+        for part in ["bin", "lib"] {
+            fs::create_dir_all(root.join(part)).unwrap();
+        }
+        for file in ["bin/initdb", "bin/postgres", "lib/a"] {
+            fs::write(root.join(file), file).unwrap();
+        }
+        std::os::unix::fs::symlink("a", root.join("lib/b")).unwrap();
+        let install = || Install {
+            initdb: root.join("bin/initdb"),
+            postgres: root.join("bin/postgres"),
+            psql: "psql".into(),
+        };
+        let copy = tempfile::tempdir().unwrap();
+        let copy = copy.path().join("copy");
+        let mut copied = install();
+        copied.within_reach(&copy).unwrap();
+        assert_eq!(copied.postgres, copy.join("bin/postgres"));
+        assert_eq!(fs::read_to_string(&copied.initdb).unwrap(), "bin/initdb");
+        assert_eq!(fs::read_to_string(copy.join("lib/b")).unwrap(), "lib/a");
+        assert!(for_everybody(Path::new("/usr/bin")));
+    }
 
     #[test]
     fn the_newest_version_with_a_server_is_taken_by_number() {

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// How the server authenticates everyone but its superuser, who always uses SCRAM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
@@ -59,6 +61,8 @@ pub struct Options {
     /// Wait for the disk as a real server does. Without, it is faster and a crash of the machine
     /// loses everything, which nobody minds here.
     pub durable: bool,
+    /// The folder of the server's programs, instead of those that are found.
+    pub programs: Option<PathBuf>,
     /// Further settings for `postgresql.conf`: name and value.
     pub settings: Vec<(String, String)>,
 }

@@ -83,13 +83,19 @@ impl Throwaway {
 
     /// Starts a server and waits until it takes connections.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let install = Install::find()?;
+        let mut install = Install::find(options.programs.as_deref())?;
         let user = server_user()?;
         let folder = tempfile::Builder::new()
             .prefix("bailiwick-pg-")
             .tempdir()
             .map_err(|source| failed("create a temporary folder", source))?;
         give(folder.path(), user)?;
+        if user.is_some() {
+            let copy = folder.path().join("programs");
+            install
+                .within_reach(&copy)
+                .map_err(|source| failed("copy the server's programs", source))?;
+        }
         let mut throwaway = Self {
             server: None,
             folder,
