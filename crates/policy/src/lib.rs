@@ -29,4 +29,4 @@ pub use guardrail::Guardrail;
 pub use name::{Column, Pattern};
 pub use problem::{LoadErrors, Place, Problem};
 pub use scope::{Allow, Scope};
-pub use task::{Confine, Grant, Item, Mask, Reference, Task, TooLong};
+pub use task::{Confine, Grant, Granted, Item, Mask, Reference, Task, TooLong};

@@ -106,6 +106,13 @@ impl Scope {
         }
     }
 
+    /// Whether an action by itself is within the scope. It lets nothing through: only
+    /// [`decide`](Self::decide) does.
+    pub fn allows(&self, target: &str, action: &Action) -> bool {
+        let slice = self.compiled.targets.get(target);
+        slice.is_some_and(|slice| self.verdict(target, slice, action).is_allowed())
+    }
+
     /// Whether the run has at least one grant on the target.
     pub fn may_use(&self, target: &str) -> bool {
         self.compiled.targets.contains_key(target)

@@ -86,6 +86,24 @@ impl Task {
         tables
     }
 
+    /// What it grants on a target, one verb on one entry each. What waits for somebody's approval is
+    /// not granted.
+    pub fn granted<'t>(&'t self, target: &'t str) -> impl Iterator<Item = Granted<'t>> {
+        let grants = self.grants.iter();
+        let grants = grants.filter(move |grant| grant.target == target && grant.approve.is_none());
+        grants.flat_map(|grant| {
+            grant.items.iter().flat_map(move |item| {
+                let verbs = grant.verbs_on(item.pattern.kind);
+                verbs.map(move |verb| Granted {
+                    class: grant.class,
+                    verb,
+                    pattern: &item.pattern,
+                    columns: grant.limited(verb),
+                })
+            })
+        })
+    }
+
     /// The targets that it has a grant on.
     pub fn targets(&self) -> BTreeSet<&str> {
         self.grants
@@ -174,6 +192,19 @@ pub struct Mask {
     pub lookup: bool,
     /// Where it is.
     pub place: Place,
+}
+
+/// One verb on one entry of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted<'t> {
+    /// The authority it gives.
+    pub class: Class,
+    /// What it allows.
+    pub verb: Verb,
+    /// What it allows that on.
+    pub pattern: &'t Pattern,
+    /// The only columns, if there is a list and the verb has columns.
+    pub columns: Option<&'t BTreeSet<String>>,
 }
 
 /// How a task wants the agent's process confined.

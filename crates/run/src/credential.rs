@@ -149,13 +149,24 @@ impl fmt::Debug for Verifier {
 }
 
 impl ScramKeys {
-    fn derive(password: &[u8], salt: &[u8], iterations: Iterations) -> Self {
+    /// The keys of a password.
+    pub fn derive(password: &[u8], salt: &[u8], iterations: Iterations) -> Self {
         let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations);
         let client = hmac(&salted, &[b"Client Key"]);
         Self {
             stored: Sha256::digest(client).into(),
             server: hmac(&salted, &[b"Server Key"]),
         }
+    }
+
+    /// What checks a client's proof.
+    pub fn stored(&self) -> &[u8; 32] {
+        &self.stored
+    }
+
+    /// What the server's own proof is made with.
+    pub fn server(&self) -> &[u8; 32] {
+        &self.server
     }
 }
 
