@@ -46,8 +46,13 @@ pub(crate) async fn connect(
     ));
     let label = format!("bailiwick {}", admission.run.id);
     let mut ended = admission.ended.clone();
+    let opening = async {
+        let entrance = gateway.entrance(&admission, target).await?;
+        let targets = &gateway.targets;
+        open(&mut *session, target, &entrance, targets, &label, &veil).await
+    };
     let opened = tokio::select! {
-        opened = open(&mut *session, target, &gateway.targets, &label, &veil) => opened,
+        opened = opening => opened,
         ending = ended_because(&mut ended) => {
             return say_no(&mut *session, &mut stream, &ended_words(ending)).await;
         }

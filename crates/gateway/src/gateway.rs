@@ -11,16 +11,20 @@ use bailiwick_wire::{CancelKey, Seed};
 use tokio::sync::Notify;
 
 use crate::directory::Directory;
+use crate::entrance::Entrances;
 use crate::limits::{PAYLOAD_TEXT_BYTES_MAX, PAYLOAD_VALUE_BYTES_MAX, PAYLOAD_VALUES_MAX};
 use crate::target::{Target, Targets};
 use crate::tls::AgentTls;
 
 /// The gateway: what every connection needs to decide, record and mask its calls.
 pub struct Gateway {
+    /// Its own name, the log's, by which it knows at a target what it made there.
+    pub(crate) name: String,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) log: Log,
     pub(crate) key: FingerprintKey,
     pub(crate) targets: Targets,
+    pub(crate) entrances: Entrances,
     pub(crate) tls: AgentTls,
     pub(crate) detectors: Arc<Detectors>,
     /// Makes a failed login look the same whether its run exists or not.
@@ -30,11 +34,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to these targets.
+    /// A gateway of this name to these targets.
     ///
     /// # Errors
     /// If the operating system has no randomness.
     pub fn new(
+        name: String,
         directory: Arc<dyn Directory>,
         log: Log,
         targets: impl IntoIterator<Item = Target>,
@@ -42,11 +47,14 @@ impl Gateway {
     ) -> Result<Self, getrandom::Error> {
         let mut decoy = [0; 32];
         getrandom::fill(&mut decoy)?;
+        let targets = Targets::new(targets);
         Ok(Self {
+            name,
             key: log.fingerprint_key(),
             directory,
             log,
-            targets: Targets::new(targets),
+            entrances: Entrances::new(targets.all()),
+            targets,
             tls,
             detectors: Arc::new(Detectors::new()),
             decoy,

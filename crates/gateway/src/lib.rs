@@ -6,6 +6,9 @@
 
 mod connect;
 mod directory;
+mod entrance;
+mod errand;
+mod fence;
 pub mod gate;
 mod gateway;
 mod limits;
@@ -14,12 +17,15 @@ mod live;
 mod login;
 mod running;
 mod stream;
+mod sweep;
 mod target;
 mod tls;
 mod veil;
 
 pub use directory::{Admission, Directory};
+pub use errand::{beyond, inspect};
 pub use gateway::Gateway;
 pub use listen::serve;
-pub use target::{ReadMode, Target, survey};
+pub use sweep::keep_logins;
+pub use target::{Credentials, ReadMode, Target, survey};
 pub use tls::{AgentTls, TlsError};

@@ -44,3 +44,25 @@ pub(crate) const PAYLOAD_VALUES_MAX: usize = 256;
 
 /// Bytes of each of them.
 pub(crate) const PAYLOAD_VALUE_BYTES_MAX: usize = 1_024;
+
+/// For an errand of the gateway's own at a target, from opening its socket on.
+pub(crate) const ERRAND_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Errands at once, at all targets together.
+pub(crate) const ERRANDS_MAX: usize = 8;
+
+/// Sessions at once that a target allows a run's own login: as many as the gateway does, and some whose
+/// end the target has not noticed yet.
+pub(crate) const LOGIN_SESSIONS_MAX: u32 = SESSIONS_PER_RUN_MAX as u32 + 8;
+
+/// How often a target is looked through for logins of runs that are over, beside after each end.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon it is tried again where some could not be dropped; then twice as long.
+pub(crate) const SWEEP_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// For dropping the last of them when the gateway stops.
+pub(crate) const SWEEP_STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long what holds a task's privileges stays at a target when no run uses it.
+pub(crate) const TEMPLATE_KEPT: Duration = Duration::from_secs(600);

@@ -36,6 +36,8 @@ pub(crate) struct Live<'g> {
     from_target: ReadHalf<Stream>,
     way: Way<WriteHalf<Stream>>,
     endpoint: bailiwick_wire::Endpoint,
+    /// What the session's login sees of the target.
+    view: Option<String>,
     back: WayBack,
     /// Bytes of the agent that the session does not want yet.
     unread: BytesMut,
@@ -97,6 +99,7 @@ impl<'g> Live<'g> {
             from_target,
             way: Way::new(to_target),
             endpoint: opened.endpoint,
+            view: opened.view,
             back,
             unread: BytesMut::new(),
             asking: None,
@@ -251,7 +254,9 @@ impl<'g> Live<'g> {
                 Step::Ask(ticket, held) => self.ask(ticket, held)?,
                 Step::Finished(ticket, end) => self.finished(ticket, &end),
                 Step::Learned(knowledge) => {
-                    self.gateway.targets.learned(&self.target.name, knowledge);
+                    let view = self.view.as_deref();
+                    let targets = &self.gateway.targets;
+                    targets.learned(&self.target.name, view, knowledge);
                 }
                 Step::Done => return Ok(true),
                 Step::AgentTls(_)
@@ -259,6 +264,7 @@ impl<'g> Live<'g> {
                 | Step::LoginFailed(_)
                 | Step::Connect { .. }
                 | Step::TargetTls
+                | Step::Did(_)
                 | Step::Ready
                 | Step::Cancel(_) => {
                     return Err(Fault::Bug("a step that does not belong to a live session"));
@@ -453,7 +459,7 @@ impl<'g> Live<'g> {
         tracing::error!(%run, target = self.target.name, %fault, "session ended");
         let code = match fault {
             Fault::Agent(_) => "08P01",
-            Fault::Target(_) | Fault::TargetLogin(_) => "08006",
+            Fault::Target(_) | Fault::TargetLogin(_) | Fault::Errand(_) => "08006",
             Fault::Bug(_) => "XX000",
         };
         Refused {

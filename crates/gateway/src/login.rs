@@ -97,6 +97,7 @@ pub(crate) async fn log_in(
                 }
                 Step::TargetTls
                 | Step::Learned(_)
+                | Step::Did(_)
                 | Step::Ready
                 | Step::Ask(..)
                 | Step::Rows(..)

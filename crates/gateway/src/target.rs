@@ -1,10 +1,10 @@
-//! Opening a target: its socket, its TLS, the gateway's own login, and what was learned of it.
+//! Opening a target: its socket, its TLS, the login there, and what was learned of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bailiwick_wire::{Endpoint, Fault, Knowledge, Protocol, Session, Step, TlsMode};
+use bailiwick_wire::{Did, Endpoint, Fault, Knowledge, Protocol, Session, Step, TlsMode};
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::entrance::Entrance;
 use crate::gate::Way;
 use crate::gateway::Gateway;
 use crate::limits::{KNOWLEDGE_TIME_MAX, READ_BYTES, TARGET_LOGIN_TIME_MAX};
@@ -32,6 +33,18 @@ pub struct Target {
     pub reads: ReadMode,
     /// Bytes of a call's masked result that are kept beside its record; zero keeps none.
     pub keep_results: usize,
+    /// As whom the gateway logs in for a run.
+    pub credentials: Credentials,
+}
+
+/// As whom the gateway logs in to a target for a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// As itself, for every run.
+    #[default]
+    Shared,
+    /// By a login of the run's own, which the target itself holds to what the run's task grants.
+    PerRun,
 }
 
 /// How far the record of a read has to be before its result is released. Calls that may change
@@ -46,10 +59,13 @@ pub enum ReadMode {
     Written,
 }
 
+/// A target, and what a login sees of it: nothing for the gateway's own.
+type View = (String, Option<String>);
+
 /// The targets by name, and what was learned of each.
 pub(crate) struct Targets {
     targets: HashMap<String, Target>,
-    knowledge: Mutex<HashMap<String, (Instant, Knowledge)>>,
+    knowledge: Mutex<HashMap<View, (Instant, Knowledge)>>,
 }
 
 /// Why a target could not be opened. For whoever runs the gateway, not for the agent: it names
@@ -61,12 +77,14 @@ pub(crate) enum OpenError {
         address: String,
         error: std::io::Error,
     },
-    #[error("{address} did not let the gateway in within {} s", TARGET_LOGIN_TIME_MAX.as_secs())]
-    TimedOut { address: String },
+    #[error("{address} was not ready for the gateway within {} s", within.as_secs())]
+    TimedOut { address: String, within: Duration },
     #[error("TLS with {address} failed: {error}")]
     Tls { address: String, error: String },
     #[error("{address}: {fault}")]
     Login { address: String, fault: Fault },
+    #[error("the run gets no login there: {0}")]
+    NoLogin(String),
 }
 
 impl Targets {
@@ -84,24 +102,31 @@ impl Targets {
         self.targets.get(name)
     }
 
-    /// What was learned of a target, unless too long ago.
-    pub(crate) fn known(&self, name: &str) -> Option<Knowledge> {
+    /// Every target.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Target> {
+        self.targets.values()
+    }
+
+    /// What was learned of a target by a login that sees the same, unless too long ago.
+    pub(crate) fn known(&self, name: &str, view: Option<&str>) -> Option<Knowledge> {
         let known = self
             .knowledge
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         known
-            .get(name)
+            .get(&(name.to_owned(), view.map(str::to_owned)))
             .filter(|(when, _)| when.elapsed() < KNOWLEDGE_TIME_MAX)
             .map(|(_, knowledge)| Arc::clone(knowledge))
     }
 
-    pub(crate) fn learned(&self, name: &str, knowledge: Knowledge) {
+    pub(crate) fn learned(&self, name: &str, view: Option<&str>, knowledge: Knowledge) {
         let mut known = self
             .knowledge
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        known.insert(name.to_owned(), (Instant::now(), knowledge));
+        known.retain(|_, (when, _)| when.elapsed() < KNOWLEDGE_TIME_MAX);
+        let key = (name.to_owned(), view.map(str::to_owned));
+        known.insert(key, (Instant::now(), knowledge));
     }
 }
 
@@ -114,12 +139,30 @@ pub async fn survey(target: &Target) -> Result<Knowledge, String> {
     let mut session = (target.protocol.survey)(seed);
     let targets = Targets::new([target.clone()]);
     let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::of_nobody(&target.name));
-    open(&mut *session, target, &targets, "bailiwick survey", &veil)
-        .await
-        .map_err(|error| error.to_string())?;
+    let entrance = target.own_entrance();
+    open(
+        &mut *session,
+        target,
+        &entrance,
+        &targets,
+        "bailiwick survey",
+        &veil,
+    )
+    .await
+    .map_err(|error| error.to_string())?;
     targets
-        .known(&target.name)
+        .known(&target.name, None)
         .ok_or_else(|| "it did not say what it has".to_owned())
+}
+
+impl Target {
+    /// By the gateway's own login.
+    pub(crate) fn own_entrance(&self) -> Entrance {
+        Entrance {
+            endpoint: self.endpoint.clone(),
+            view: None,
+        }
+    }
 }
 
 /// A target that is ready for calls.
@@ -127,24 +170,44 @@ pub(crate) struct Open {
     pub(crate) stream: Stream,
     /// The endpoint as it was reached: with the TLS mode of the attempt that succeeded.
     pub(crate) endpoint: Endpoint,
+    /// What its login sees of it.
+    pub(crate) view: Option<String>,
     /// Steps for the agent that came with it.
     pub(crate) to_agent: BytesMut,
+    /// What came of the errand that it was opened for.
+    pub(crate) did: Option<Did>,
 }
 
 /// Opens a target for a session, up to its [`Step::Ready`].
 pub(crate) async fn open(
     session: &mut dyn Session,
     target: &Target,
+    entrance: &Entrance,
     targets: &Targets,
     label: &str,
     veil: &Arc<dyn bailiwick_wire::Veil>,
 ) -> Result<Open, OpenError> {
-    let attempts = attempts(&target.endpoint);
+    let within = TARGET_LOGIN_TIME_MAX;
+    open_within(session, target, entrance, targets, label, veil, within).await
+}
+
+/// The same within another time.
+pub(crate) async fn open_within(
+    session: &mut dyn Session,
+    target: &Target,
+    entrance: &Entrance,
+    targets: &Targets,
+    label: &str,
+    veil: &Arc<dyn bailiwick_wire::Veil>,
+    within: Duration,
+) -> Result<Open, OpenError> {
+    let attempts = attempts(&entrance.endpoint);
     let mut last = None;
     for endpoint in attempts {
         let address = format!("{}:{}", endpoint.host, endpoint.port);
-        let attempt = attempt(session, &endpoint, target, targets, label, veil);
-        match timeout(TARGET_LOGIN_TIME_MAX, attempt).await {
+        let view = entrance.view.as_deref();
+        let attempt = attempt(session, &endpoint, view, target, targets, label, veil);
+        match timeout(within, attempt).await {
             Ok(Ok(open)) => return Ok(open),
             // Only what the target itself refused may go better with or without TLS.
             Ok(Err(
@@ -156,11 +219,12 @@ pub(crate) async fn open(
                 last = Some(error);
             }
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(OpenError::TimedOut { address }),
+            Err(_) => return Err(OpenError::TimedOut { address, within }),
         }
     }
     Err(last.unwrap_or(OpenError::TimedOut {
         address: target.endpoint.host.clone(),
+        within,
     }))
 }
 
@@ -180,6 +244,7 @@ fn attempts(endpoint: &Endpoint) -> Vec<Endpoint> {
 async fn attempt(
     session: &mut dyn Session,
     endpoint: &Endpoint,
+    view: Option<&str>,
     target: &Target,
     targets: &Targets,
     label: &str,
@@ -196,13 +261,14 @@ async fn attempt(
     };
     let mut way = Way::new(dial(endpoint).await.map_err(unreachable)?);
     let mut to_agent = BytesMut::new();
+    let mut did = None;
     let mut input = BytesMut::with_capacity(READ_BYTES);
     session
         .connected(
             endpoint,
             label,
             Arc::clone(veil),
-            targets.known(&target.name),
+            targets.known(&target.name, view),
         )
         .map_err(login)?;
     loop {
@@ -210,7 +276,8 @@ async fn attempt(
             match step {
                 Step::Relay(plumbing) => way.relay(plumbing),
                 Step::ToAgent(bytes) => to_agent.extend_from_slice(&bytes),
-                Step::Learned(knowledge) => targets.learned(&target.name, knowledge),
+                Step::Learned(knowledge) => targets.learned(&target.name, view, knowledge),
+                Step::Did(done) => did = Some(done),
                 Step::TargetTls => {
                     way.write().await.map_err(unreachable)?;
                     way = Way::new(secure(way.into_inner(), endpoint).await?);
@@ -220,7 +287,9 @@ async fn attempt(
                     return Ok(Open {
                         stream: way.into_inner(),
                         endpoint: endpoint.clone(),
+                        view: view.map(str::to_owned),
                         to_agent,
+                        did,
                     });
                 }
                 Step::AgentTls(_)

@@ -3,11 +3,13 @@
 //!
 //! A protocol is one directory with one [`Session`], and one line in [`PROTOCOLS`].
 
+mod errand;
 mod limits;
 pub mod postgres;
 mod session;
 pub mod sql;
 
+pub use errand::{Did, Errand, Fence, Granted, Inspection, Login, PerRun, Sweep};
 pub use session::{
     Agent, Answer, CancelKey, End, Endpoint, Fault, Knowledge, LoginFailure, Masked, Named,
     Plumbing, Protocol, Refused, Result, Seed, Session, Step, Ticket, TlsMode, Veil,

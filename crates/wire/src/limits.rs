@@ -29,3 +29,21 @@ pub(crate) const CATALOGUE_ROWS_MAX: usize = 1_000_000;
 
 /// Bytes of the name of a prepared statement or portal; PostgreSQL's NAMEDATALEN is one more.
 pub(crate) const NAME_BYTES_MAX: usize = 63;
+
+/// Rows of one answer to a question about the target's roles.
+pub(crate) const ROLE_ROWS_MAX: usize = 200_000;
+
+/// Privileges that one task comes to, columns counted singly.
+pub(crate) const PRIVILEGES_MAX: usize = 10_000;
+
+/// Logins of one run at one server, where several targets are databases of it.
+pub(crate) const LOGINS_PER_RUN_MAX: u32 = 9;
+
+/// How often a login is tried to be made when others are in the way.
+pub(crate) const PROVIDE_ATTEMPTS_MAX: u32 = 5;
+
+/// Logins that one sweep looks at.
+pub(crate) const SWEEP_MAX: usize = 100_000;
+
+/// Things that one message names.
+pub(crate) const SHOWN_MAX: usize = 8;

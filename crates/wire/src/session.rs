@@ -8,6 +8,8 @@ use bailiwick_action::{Denial, Held, Kind};
 use bailiwick_run::{Verified, Verifier};
 use bytes::Bytes;
 
+use crate::{Did, PerRun};
+
 /// A protocol's entry in the table of protocols.
 pub struct Protocol {
     /// Its name in records, and the `kind` of a target in the configuration.
@@ -30,6 +32,8 @@ pub struct Protocol {
     pub readable: fn(rows: &[u8]) -> Vec<Vec<Option<String>>>,
     /// What of this a target does not have, in words; nothing if it has it all.
     pub lacks: fn(knowledge: &Knowledge, named: &Named<'_>) -> Vec<String>,
+    /// How each run gets a login of its own at a target, if it can.
+    pub per_run: Option<PerRun>,
 }
 
 /// Something that a task names on a target.
@@ -148,7 +152,9 @@ pub struct End {
 }
 
 /// A message for the target that carries no call of the agent's. A closed set that only this crate
-/// can build: it ends, flushes, describes or feeds what was permitted before, and starts nothing.
+/// can build. In an agent's session it ends, flushes, describes or feeds what was permitted before, or
+/// reads the catalogue, and starts nothing; in a session that no agent is in, it is the gateway's own
+/// [`Errand`](crate::Errand).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plumbing(Bytes);
 
@@ -201,6 +207,8 @@ pub enum Step {
     TargetTls,
     /// Keep this for the next session with the same target.
     Learned(Knowledge),
+    /// What came of the errand that this session was for.
+    Did(Did),
     /// The agent is logged in and the target is ready.
     Ready,
     /// Decide this call, record the decision, send its bytes if permitted; then call
@@ -239,6 +247,9 @@ pub enum Fault {
     /// The target refused the gateway's own login.
     #[error("the target refused the gateway's login: {0}")]
     TargetLogin(String),
+    /// The target did not do what the gateway needs there for itself.
+    #[error("{0}")]
+    Errand(String),
     /// The gateway drove the session wrongly: a defect.
     #[error("a defect in the gateway: {0}")]
     Bug(&'static str),

@@ -98,7 +98,7 @@ impl House {
             .map_err(Failure::new)?;
         let fingerprint = tls.fingerprint.clone();
         let directory = Arc::new(wiring::Runs(registry.clone()));
-        let gateway = Gateway::new(directory, log.clone(), targets, tls)
+        let gateway = Gateway::new(config.name.clone(), directory, log.clone(), targets, tls)
             .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?;
         Ok(Self {
             log,
@@ -164,6 +164,8 @@ impl House {
                 stopped.clone(),
             ));
         }
+        let gateway = Arc::clone(&self.gateway);
+        tasks.spawn(bailiwick_gateway::keep_logins(gateway, stopped.clone()));
         let ended = tokio::select! {
             () = signals.told_to_stop() => Ok(()),
             // They serve until they are told to stop; an earlier end is a fault.

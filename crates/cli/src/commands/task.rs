@@ -1,5 +1,7 @@
 //! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway.
 
+mod fences;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -9,8 +11,9 @@ use bailiwick_wire::{Knowledge, Named};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use self::fences::Fences;
 use super::{gateway, serve};
-use crate::config::ConfigArg;
+use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, for_long, style};
 
@@ -29,7 +32,8 @@ enum Command {
 
 /// Check task files and guardrails, and say in words what a task allows
 ///
-/// Also asks the targets whether they have what the tasks name, and warns of what they have not.
+/// Also asks the targets whether they have what the tasks name, and warns of what they have not; and
+/// says which fences are up on each: the gateway's alone, or the target's own privileges as well.
 /// Exits with 0 if all are valid, and with 1 and every problem if not.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bailiwick task check triage-tickets")]
@@ -71,16 +75,33 @@ impl Task {
 
 impl Check {
     fn execute(self) -> Result<ExitCode, Failure> {
-        let engine = load(&self.config)?;
+        let (config, engine) = load(&self.config)?;
         let tasks: Vec<&TaskFile> = match &self.task {
             Some(name) => vec![find(&engine, name)?],
             None => engine.tasks().collect(),
         };
-        let warnings = if self.offline {
-            Vec::new()
+        let runtime = gateway::runtime()?;
+        let mut warnings = Vec::new();
+        let targets = if self.offline {
+            None
         } else {
-            ask_targets(&self.config, &tasks)?
+            match serve::targets(&config) {
+                Ok(targets) => Some(targets),
+                // A password that only the gateway has, say.
+                Err(why) => {
+                    let text = format!(
+                        "the targets were not asked whether they have what is named: {why}"
+                    );
+                    warnings.push((String::new(), text));
+                    None
+                }
+            }
         };
+        if let Some(targets) = &targets {
+            warnings = ask_targets(targets, &runtime, &tasks);
+        }
+        let asked = targets.as_deref().map(|targets| (targets, &runtime));
+        let fences = |task: &TaskFile| Fences::of(&config, &engine, task, asked);
         if self.json {
             for task in tasks {
                 let mut described = Described::new(&engine, task);
@@ -88,6 +109,7 @@ impl Check {
                     .iter()
                     .filter(|(of, _)| of.is_empty() || *of == task.name);
                 described.warnings = own.map(|(_, text)| text.clone()).collect();
+                described.fences = fences(task);
                 render::print_json(&described)?;
             }
             return Ok(ExitCode::SUCCESS);
@@ -99,7 +121,7 @@ impl Check {
             if index > 0 {
                 render::print("\n")?;
             }
-            render::print(&describe(&engine, task))?;
+            render::print(&describe(&engine, task, &fences(task)))?;
         }
         for (_, warning) in &warnings {
             render::note(warning);
@@ -109,18 +131,13 @@ impl Check {
 }
 
 /// What the tasks name and the targets do not have, by task; what concerns all, under no name.
-fn ask_targets(config: &ConfigArg, tasks: &[&TaskFile]) -> Result<Vec<(String, String)>, Failure> {
-    let targets = match serve::targets(&config.load()?) {
-        Ok(targets) => targets,
-        // A password that only the gateway has, say.
-        Err(why) => {
-            let text = format!("the targets were not asked whether they have what is named: {why}");
-            return Ok(vec![(String::new(), text)]);
-        }
-    };
+fn ask_targets(
+    targets: &[Target],
+    runtime: &tokio::runtime::Runtime,
+    tasks: &[&TaskFile],
+) -> Vec<(String, String)> {
     let mut known: BTreeMap<&str, Result<(&Target, Knowledge), String>> = BTreeMap::new();
     let mut warnings = Vec::new();
-    let runtime = gateway::runtime()?;
     for task in tasks {
         for reference in task.references() {
             let Some(target) = targets
@@ -156,12 +173,12 @@ fn ask_targets(config: &ConfigArg, tasks: &[&TaskFile]) -> Result<Vec<(String, S
             }
         }
     }
-    Ok(warnings)
+    warnings
 }
 
 impl List {
     fn execute(self) -> Result<ExitCode, Failure> {
-        let engine = load(&self.config)?;
+        let (_, engine) = load(&self.config)?;
         if self.json {
             for task in engine.tasks() {
                 render::print_json(&Described::new(&engine, task))?;
@@ -197,6 +214,9 @@ struct Described<'a> {
     /// What its targets do not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Which fences are up on its targets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fences: Vec<Fences>,
 }
 
 #[derive(Serialize)]
@@ -217,6 +237,7 @@ impl<'a> Described<'a> {
             gateway_only: task.confine == Confine::GatewayOnly,
             digest: &task.digest,
             warnings: Vec::new(),
+            fences: Vec::new(),
             words: words
                 .into_iter()
                 .map(|line| Words {
@@ -234,11 +255,11 @@ impl<'a> Described<'a> {
     }
 }
 
-fn load(config: &ConfigArg) -> Result<Engine, Failure> {
+fn load(config: &ConfigArg) -> Result<(Config, Engine), Failure> {
     let config = config.load().map_err(|failure| failure.status(INVALID))?;
-    config
-        .engine()
-        .map_err(|errors| Failure::new(errors).status(INVALID))
+    let engine = config.engine();
+    let engine = engine.map_err(|errors| Failure::new(errors).status(INVALID))?;
+    Ok((config, engine))
 }
 
 fn find<'a>(engine: &'a Engine, name: &str) -> Result<&'a TaskFile, Failure> {
@@ -251,7 +272,7 @@ fn find<'a>(engine: &'a Engine, name: &str) -> Result<&'a TaskFile, Failure> {
     })
 }
 
-fn describe(engine: &Engine, task: &TaskFile) -> String {
+fn describe(engine: &Engine, task: &TaskFile, fences: &[Fences]) -> String {
     let mut table = Table::new(1);
     table.text(
         0,
@@ -278,6 +299,9 @@ fn describe(engine: &Engine, task: &TaskFile) -> String {
             Sort::Rest => ("✗", style::DENIED),
         };
         table.text(2, &format!("{mark} {}", line.text), style);
+    }
+    for fences in fences {
+        fences.describe(&mut table);
     }
     table.render(render::columns())
 }

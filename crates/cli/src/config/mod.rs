@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bailiwick_audit::PayloadSecret;
 use bailiwick_control::Words;
-use bailiwick_gateway::ReadMode;
+use bailiwick_gateway::{Credentials, ReadMode};
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
 use clap::Args;
@@ -127,6 +127,8 @@ pub(crate) struct Target {
     pub(crate) reads: ReadMode,
     /// Bytes of a call's masked result that are kept beside its record.
     pub(crate) keep_results: usize,
+    /// As whom the gateway logs in for a run.
+    pub(crate) credentials: Credentials,
     url: Template,
     /// Whether a password stands in the file itself.
     literal_password: bool,
@@ -423,7 +425,8 @@ fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
 }
 
 fn targets(document: &Document<'_>, top: &Section<'_, '_>) -> Vec<Target> {
-    let sections = top.named_sections("targets", &["kind", "url", "reads", "keep_results"]);
+    let known = ["kind", "url", "credentials", "reads", "keep_results"];
+    let sections = top.named_sections("targets", &known);
     if sections.len() > MAX_TARGETS {
         top.report(
             "targets",
@@ -489,15 +492,31 @@ fn target(document: &Document<'_>, name: &str, section: &Section<'_, '_>) -> Opt
         }
     };
     let keep_results = section.bytes("keep_results", MAX_KEEP_RESULTS);
+    let credentials = credentials(section, protocol)?;
     Some(Target {
         name: name.to_owned(),
         protocol,
         reads,
+        credentials,
         keep_results: keep_results.unwrap_or(KEEP_RESULTS),
         literal_password: parsed.has_literal_password(),
         url: parsed,
         at: document.problem(&section.at("url"), &section.key("url"), String::new(), None),
     })
+}
+
+fn credentials(section: &Section<'_, '_>, protocol: &Protocol) -> Option<Credentials> {
+    let problem = match section.plain("credentials") {
+        None | Some("shared") => return Some(Credentials::Shared),
+        Some("per-run") if protocol.per_run.is_some() => return Some(Credentials::PerRun),
+        Some("per-run") => format!("{} has no logins of runs", protocol.name),
+        Some(other) => format!(
+            "`{other}` is neither \"shared\" (the gateway logs in as itself for every run) nor \
+             \"per-run\" (the target gives each run a login of its own)"
+        ),
+    };
+    section.report("credentials", problem);
+    None
 }
 
 fn protocol(section: &Section<'_, '_>, kind: &str) -> Option<&'static Protocol> {
@@ -564,6 +583,26 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
         assert!(config.hidden().contains(&PathBuf::from("/run/signer.sock")));
         let typo = GOOD.replace("[listen]", "[log]\nsinger = \"x\"\n[listen]");
         assert!(problems(&typo)[0].contains("did you mean `signer`?"));
+    }
+
+    #[test]
+    fn a_target_says_as_whom_it_is_entered() {
+        let of =
+            |line: &str| load(&format!("{GOOD}{line}")).map(|config| config.targets[0].credentials);
+        assert_eq!(of("").ok(), Some(Credentials::Shared));
+        assert_eq!(
+            of("credentials = \"shared\"").ok(),
+            Some(Credentials::Shared)
+        );
+        assert_eq!(
+            of("credentials = \"per-run\"").ok(),
+            Some(Credentials::PerRun)
+        );
+        let typo = problems(&format!("{GOOD}credentials = \"per run\""));
+        assert!(
+            typo[0].contains("targets.tickets.credentials: `per run` is neither"),
+            "{typo:?}"
+        );
     }
 
     #[test]

@@ -111,7 +111,6 @@ pub(crate) fn ready(status: u8) -> Bytes {
 }
 
 /// Query, of the simple protocol.
-#[cfg(test)]
 pub(crate) fn query(sql: &str) -> Bytes {
     message(b'Q', |body| put_c_string(body, sql))
 }

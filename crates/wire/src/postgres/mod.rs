@@ -2,6 +2,7 @@
 //! session in which every statement is held until it is decided.
 
 mod active;
+mod administer;
 mod answers;
 mod calls;
 mod cover;
@@ -13,6 +14,7 @@ mod learn;
 mod login;
 mod message;
 mod names;
+mod roles;
 mod rows;
 mod shape;
 mod target_login;
@@ -32,8 +34,8 @@ use self::login::{Login, Startup};
 use self::target_login::{Greeting, TargetLogin};
 use crate::sql::Catalogue;
 use crate::{
-    Answer, Endpoint, Fault, Knowledge, Plumbing, Protocol, Refused, Result, Seed, Session, Step,
-    Ticket, Veil,
+    Answer, Endpoint, Fault, Knowledge, PerRun, Plumbing, Protocol, Refused, Result, Seed, Session,
+    Step, Ticket, Veil,
 };
 
 /// This protocol's entry in the table.
@@ -47,6 +49,10 @@ pub const PROTOCOL: Protocol = Protocol {
     survey: |seed| Box::new(Postgres::survey(seed)),
     readable: rows::readable,
     lacks: lacks::lacks,
+    per_run: Some(PerRun {
+        errand: |errand| Box::new(administer::Administer::new(errand)),
+        beyond: roles::beyond,
+    }),
 };
 
 /// Steps on their way out, in order.

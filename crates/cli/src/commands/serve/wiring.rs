@@ -42,6 +42,7 @@ pub(in crate::commands) fn targets(config: &Config) -> Result<Vec<Target>, Failu
             endpoint: target.endpoint(config)?,
             reads: target.reads,
             keep_results: target.keep_results,
+            credentials: target.credentials,
         })
     };
     config.targets.iter().map(target).collect()

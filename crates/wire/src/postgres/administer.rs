@@ -1,0 +1,247 @@
+//! A session of the gateway's own, in which no agent is and none can be: it logs in, does an errand, and
+//! says what came of it.
+
+use std::sync::Arc;
+
+use bailiwick_run::Verifier;
+use bytes::BytesMut;
+
+use super::Outbox;
+use super::frame::{Frame, Sender, take};
+use super::message;
+use super::roles::{self, Next, Refusal, Results, Work};
+use super::rows::report_field;
+use super::target_login::{self, TargetLogin};
+use crate::limits::{COLUMNS_MAX, ROLE_ROWS_MAX, TARGET_FRAME_BYTES_MAX};
+use crate::sql::Row;
+use crate::{
+    Answer, Endpoint, Errand, Fault, Knowledge, Refused, Result, Session, Step, Ticket, Veil,
+};
+
+/// A session that does an errand.
+pub(super) struct Administer {
+    work: Box<dyn Work>,
+    phase: Phase,
+    from_target: BytesMut,
+    out: Outbox,
+}
+
+enum Phase {
+    /// Not connected yet.
+    Start,
+    /// Logging in.
+    Login(Box<TargetLogin>),
+    /// Making the session's settings its own.
+    Settings(Reading),
+    /// Doing the errand.
+    Work(Reading),
+    /// Done, or failed.
+    Over,
+}
+
+/// An answer on its way in.
+#[derive(Default)]
+struct Reading {
+    results: Results,
+    /// The rows of the result that is being read; nothing for a statement that returns none at all.
+    rows: Option<Vec<Row>>,
+    count: usize,
+    refusal: Option<Refusal>,
+}
+
+impl Administer {
+    pub(super) fn new(errand: Errand) -> Self {
+        Self {
+            work: roles::work(errand),
+            phase: Phase::Start,
+            from_target: BytesMut::new(),
+            out: Outbox::default(),
+        }
+    }
+
+    fn login(&mut self) -> Result<()> {
+        while let Phase::Login(login) = &mut self.phase {
+            let before = self.from_target.len();
+            match login.advance(&mut self.from_target)? {
+                target_login::Progress::Wait if self.from_target.len() == before => break,
+                target_login::Progress::Wait => {}
+                target_login::Progress::Say(bytes) => self.out.relay(bytes),
+                target_login::Progress::Tls => {
+                    self.out.step(Step::TargetTls);
+                    break;
+                }
+                target_login::Progress::In(_) => {
+                    self.out.relay(message::query(roles::SETTINGS));
+                    self.phase = Phase::Settings(Reading::default());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<()> {
+        while let Some(frame) = take(
+            &mut self.from_target,
+            Sender::Target,
+            TARGET_FRAME_BYTES_MAX,
+        )? {
+            let (Phase::Settings(reading) | Phase::Work(reading)) = &mut self.phase else {
+                return Ok(());
+            };
+            if !reading.take(&frame)? {
+                continue;
+            }
+            let answer = std::mem::take(reading).answer();
+            let next = match &self.phase {
+                Phase::Settings(_) => match answer {
+                    Ok(_) => Next::Ask(self.work.start()),
+                    Err(refusal) => Next::Failed(refusal.to_string()),
+                },
+                _ => self.work.answered(answer),
+            };
+            match next {
+                Next::Ask(sql) => {
+                    self.out.relay(message::query(&sql));
+                    self.phase = Phase::Work(Reading::default());
+                }
+                Next::Did(did) => {
+                    self.out.step(Step::Did(did));
+                    self.out.step(Step::Ready);
+                    self.phase = Phase::Over;
+                }
+                Next::Failed(why) => {
+                    self.phase = Phase::Over;
+                    return Err(Fault::Errand(why));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reading {
+    /// Takes one message; says whether the answer is whole.
+    fn take(&mut self, frame: &Frame) -> Result<bool> {
+        match frame.tag {
+            b'T' => self.rows = Some(Vec::new()),
+            b'D' => {
+                let row = self.row(frame)?;
+                self.rows.get_or_insert_default().push(row);
+            }
+            b'C' => self.results.extend(self.rows.take()),
+            b'E' => {
+                self.refusal = Some(Refusal {
+                    code: report_field(frame, b'C').unwrap_or_default(),
+                    message: report_field(frame, b'M').unwrap_or_default(),
+                });
+            }
+            b'Z' => return Ok(true),
+            // Notices and settings say nothing new.
+            b'I' | b'N' | b'S' | b'A' => {}
+            tag => {
+                return Err(Fault::Target(format!(
+                    "a message of type {:?} in answer to the gateway's own statements",
+                    char::from(tag)
+                )));
+            }
+        }
+        Ok(false)
+    }
+
+    fn row(&mut self, frame: &Frame) -> Result<Row> {
+        let malformed = || Fault::Target("a malformed row of an answer about its roles".into());
+        self.count += 1;
+        if self.count > ROLE_ROWS_MAX {
+            return Err(Fault::Target(format!(
+                "an answer of more than {ROLE_ROWS_MAX} rows about its roles"
+            )));
+        }
+        let mut body = frame.reader();
+        let count = body.count(COLUMNS_MAX).ok_or_else(malformed)?;
+        let mut row = Row::with_capacity(count);
+        for _ in 0..count {
+            let value = body.value().ok_or_else(malformed)?;
+            let value = value.map(|value| String::from_utf8(value.to_vec()));
+            row.push(value.transpose().map_err(|_| malformed())?);
+        }
+        Ok(row)
+    }
+
+    fn answer(self) -> std::result::Result<Results, Refusal> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.results),
+        }
+    }
+}
+
+/// What there is for an agent's sake alone.
+const NO_AGENT: Fault = Fault::Bug("an agent in a session of the gateway's own");
+
+impl Session for Administer {
+    fn agent(&mut self, _bytes: &[u8]) -> Result<()> {
+        Err(NO_AGENT)
+    }
+
+    fn target(&mut self, bytes: &[u8]) -> Result<()> {
+        self.from_target.extend_from_slice(bytes);
+        self.login()?;
+        self.read()
+    }
+
+    fn agent_secured(&mut self) {}
+
+    fn identified(&mut self, _verifier: Arc<Verifier>) -> Result<()> {
+        Err(NO_AGENT)
+    }
+
+    fn connected(
+        &mut self,
+        endpoint: &Endpoint,
+        label: &str,
+        _veil: Arc<dyn Veil>,
+        _knowledge: Option<Knowledge>,
+    ) -> Result<()> {
+        if !matches!(self.phase, Phase::Start | Phase::Login(_)) {
+            return Err(Fault::Bug("connected outside of a connection"));
+        }
+        self.from_target.clear();
+        let settings = vec![("application_name".into(), label.into())];
+        let (login, first) = TargetLogin::start(endpoint, settings);
+        self.out.relay(first);
+        self.phase = Phase::Login(Box::new(login));
+        Ok(())
+    }
+
+    fn target_secured(&mut self) -> Result<()> {
+        let Phase::Login(login) = &mut self.phase else {
+            return Err(Fault::Bug("TLS outside of a login"));
+        };
+        let first = login.secured()?;
+        self.out.relay(first);
+        Ok(())
+    }
+
+    fn answer(&mut self, _ticket: Ticket, _answer: Answer) -> Result<()> {
+        Err(NO_AGENT)
+    }
+
+    fn refresh(&mut self) {}
+
+    fn refuse(&mut self, _refused: &Refused) {
+        self.phase = Phase::Over;
+        self.out.step(Step::Done);
+    }
+
+    fn wants_agent(&self) -> bool {
+        false
+    }
+
+    fn cancel_request(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn next(&mut self) -> Option<Step> {
+        self.out.0.pop_front()
+    }
+}

@@ -1,0 +1,287 @@
+//! What a task's runs need of the target's own privileges, and no more: each privilege is asked of the
+//! run's scope before it is one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_action::{Action, Kind, Resource, Verb};
+use sha2::{Digest, Sha256};
+
+use super::TEMPLATE;
+use super::facts::{Facts, Relation};
+use super::quote::{identifier, literal};
+use crate::limits::PRIVILEGES_MAX;
+use crate::{Fence, Granted};
+
+/// The oldest server whose privileges are known here, as `server_version_num`.
+const VERSION_MIN: u32 = 150_000;
+
+/// Something that a privilege is on, by its object id: a name may come to stand for something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum On {
+    Database(u32),
+    Schema(u32),
+    Table(u32),
+    Column(u32, i16),
+    Sequence(u32),
+    Routine(u32),
+    Setting(String),
+}
+
+/// One privilege.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Right {
+    pub(super) on: On,
+    pub(super) what: &'static str,
+}
+
+/// Everything that a task's runs need, with the names to write it by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rights {
+    all: BTreeSet<Right>,
+    names: BTreeMap<On, String>,
+}
+
+/// What the target's own privileges cannot hold a run to.
+pub(in crate::postgres) fn beyond(grants: &[Granted]) -> Vec<String> {
+    let mut beyond = BTreeSet::new();
+    for grant in grants {
+        let why = match (grant.verb, grant.kind) {
+            (
+                Verb::Select | Verb::Insert | Verb::Update | Verb::Delete | Verb::Truncate,
+                Kind::Table,
+            )
+            | (Verb::Execute, Kind::Function)
+            | (Verb::Set, Kind::Setting)
+            | (Verb::Session, _) => continue,
+            (Verb::Lock, Kind::Table) if grants.iter().any(|other| updates(other, grant)) => {
+                continue;
+            }
+            (Verb::Lock, _) => "PostgreSQL lets only those lock rows who may update them",
+            (Verb::Set, _) => "a run has one role, its own",
+            (Verb::Create, _) => "what a run made would belong to a role that ends with it",
+            _ => "PostgreSQL leaves that to owners and administrators",
+        };
+        beyond.insert(format!("{} on {}: {why}", grant.verb, described(grant)));
+    }
+    beyond.into_iter().collect()
+}
+
+/// Whether a grant lets update what the other lets lock.
+fn updates(grant: &Granted, lock: &Granted) -> bool {
+    (grant.verb, grant.kind) == (Verb::Update, Kind::Table)
+        && grant.schema == lock.schema
+        && (grant.name.is_none() || grant.name == lock.name)
+}
+
+fn described(grant: &Granted) -> String {
+    let name = grant.name.as_deref().unwrap_or("*");
+    let kind = match grant.kind {
+        Kind::Table => "",
+        kind => kind.as_str(),
+    };
+    match &grant.schema {
+        Some(schema) => format!("{kind} {schema}.{name}").trim_start().to_owned(),
+        None => format!("{kind} {name}").trim_start().to_owned(),
+    }
+}
+
+impl Rights {
+    /// Works them out. The error is for whoever runs the gateway.
+    pub(super) fn new(fence: &dyn Fence, facts: &Facts) -> Result<Self, String> {
+        if facts.version < VERSION_MIN {
+            return Err("credentials = \"per-run\" takes PostgreSQL 15 or newer".into());
+        }
+        let mut rights = Self::default();
+        let database = On::Database(facts.database_oid);
+        rights.add(database, "CONNECT", &identifier(&facts.database));
+        for grant in &fence.grants() {
+            for relation in facts.relations_of(grant) {
+                rights.relation(fence, facts, grant, relation);
+            }
+            for routine in facts.routines_of(grant) {
+                let resource = Resource::function(&*routine.schema, &*routine.name);
+                if fence.allows(&Action::execute(grant.class, resource)) {
+                    rights.add(On::Routine(routine.oid), "EXECUTE", &routine.sql);
+                    rights.schema(routine.schema_oid, &routine.schema);
+                }
+            }
+            if let (Verb::Set, Kind::Setting, Some(name)) = (grant.verb, grant.kind, &grant.name)
+                && facts.settings.contains(name)
+                && fence.allows(&Action::new(
+                    Verb::Set,
+                    Resource::named(Kind::Setting, &**name),
+                ))
+            {
+                rights.add(On::Setting(name.clone()), "SET", name);
+            }
+            if rights.all.len() > PRIVILEGES_MAX {
+                return Err(format!(
+                    "the task comes to more than {PRIVILEGES_MAX} privileges; name fewer tables \
+                     and columns in it, or whole tables"
+                ));
+            }
+        }
+        rights.whole_tables();
+        Ok(rights)
+    }
+
+    /// What a verb on a relation takes, as far as the scope allows it: on all of it, or column by
+    /// column.
+    fn relation(&mut self, fence: &dyn Fence, facts: &Facts, grant: &Granted, relation: &Relation) {
+        let Some(what) = privilege(grant.verb) else {
+            return;
+        };
+        let action = |columns: &[&str]| {
+            let resource = Resource::table(&*relation.schema, &*relation.name);
+            Action::new(grant.verb, resource).with_columns(columns.iter().copied())
+        };
+        let own = || relation.columns.iter().filter(|(number, _)| *number > 0);
+        let all: Vec<&str> = own().map(|(_, name)| &**name).collect();
+        let before = self.all.len();
+        if relation.is_sequence {
+            if matches!(what, "SELECT" | "UPDATE") && fence.allows(&action(&all)) {
+                self.add(On::Sequence(relation.oid), what, &relation.sql);
+            }
+        } else if grant.columns.is_none() && fence.allows(&action(&all)) {
+            self.add(On::Table(relation.oid), what, &relation.sql);
+        } else if matches!(what, "SELECT" | "INSERT" | "UPDATE") {
+            for (number, name) in &relation.columns {
+                let listed = match &grant.columns {
+                    Some(columns) => columns.contains(name),
+                    None => *number > 0,
+                };
+                if listed && fence.allows(&action(&[name])) {
+                    let on = On::Column(relation.oid, *number);
+                    self.names.insert(on.clone(), name.clone());
+                    self.names
+                        .insert(On::Table(relation.oid), relation.sql.clone());
+                    self.all.insert(Right { on, what });
+                }
+            }
+        }
+        if self.all.len() == before {
+            return;
+        }
+        self.schema(relation.schema_oid, &relation.schema);
+        if what == "INSERT" {
+            // A default that takes the next number takes it with the rights of who inserts.
+            for (oid, sql) in facts.sequences.get(&relation.oid).into_iter().flatten() {
+                self.add(On::Sequence(*oid), "USAGE", sql);
+            }
+        }
+    }
+
+    fn schema(&mut self, oid: u32, name: &str) {
+        self.add(On::Schema(oid), "USAGE", &identifier(name));
+    }
+
+    fn add(&mut self, on: On, what: &'static str, sql: &str) {
+        self.names.insert(on.clone(), sql.to_owned());
+        self.all.insert(Right { on, what });
+    }
+
+    /// A privilege on a table is one on each of its columns.
+    fn whole_tables(&mut self) {
+        let whole: BTreeSet<_> = self.all.iter().cloned().collect();
+        self.all.retain(|right| match right.on {
+            On::Column(table, _) => !whole.contains(&Right {
+                on: On::Table(table),
+                what: right.what,
+            }),
+            _ => true,
+        });
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &BTreeSet<Right> {
+        &self.all
+    }
+
+    /// The name of what holds them: a digest of all that it is for. What it holds never changes, so
+    /// that a run's login cannot come to more, or less, while it lasts.
+    pub(super) fn template(&self, gateway: &str, task: &str, facts: &Facts) -> String {
+        let mut digest = Sha256::new();
+        let mut part = |text: &str| {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        };
+        for text in [gateway, task, &facts.user, &facts.database] {
+            part(text);
+        }
+        for right in &self.all {
+            part(&format!("{right:?}"));
+        }
+        let digest = digest.finalize();
+        let hex = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+        format!("{TEMPLATE}{}", hex.collect::<String>())
+    }
+
+    /// Statements that give these rights to a role; the columns of a table in one.
+    pub(super) fn grant(&self, rights: &BTreeSet<&Right>, to: &str, more: &str) -> Vec<String> {
+        let mut statements = Vec::new();
+        let mut columns: BTreeMap<(u32, &str), Vec<String>> = BTreeMap::new();
+        for right in rights {
+            let name = self.names.get(&right.on).map_or("", String::as_str);
+            if let On::Column(table, _) = right.on {
+                let listed = columns.entry((table, right.what)).or_default();
+                listed.push(identifier(name));
+                continue;
+            }
+            let on = match &right.on {
+                On::Database(_) => "DATABASE",
+                On::Schema(_) => "SCHEMA",
+                On::Table(_) | On::Column(..) => "TABLE",
+                On::Sequence(_) => "SEQUENCE",
+                On::Routine(_) => "ROUTINE",
+                On::Setting(_) => "PARAMETER",
+            };
+            statements.push(format!(
+                "GRANT {} ON {on} {name} TO {}{more}",
+                right.what,
+                identifier(to)
+            ));
+        }
+        for ((table, what), columns) in columns {
+            let name = self.names.get(&On::Table(table)).map_or("", String::as_str);
+            statements.push(format!(
+                "GRANT {what} ({}) ON TABLE {name} TO {}{more}",
+                columns.join(", "),
+                identifier(to)
+            ));
+        }
+        statements
+    }
+}
+
+/// The privilege that a verb on a table takes.
+fn privilege(verb: Verb) -> Option<&'static str> {
+    Some(match verb {
+        Verb::Select => "SELECT",
+        Verb::Insert => "INSERT",
+        Verb::Update => "UPDATE",
+        Verb::Delete => "DELETE",
+        Verb::Truncate => "TRUNCATE",
+        _ => return None,
+    })
+}
+
+impl Right {
+    /// Asks whether a role has it, and whether the gateway's own may pass it on; `place` comes back
+    /// with the answer.
+    pub(super) fn row(&self, place: usize) -> String {
+        let (kind, oid, column, setting) = match &self.on {
+            On::Database(oid) => ('d', *oid, 0, ""),
+            On::Schema(oid) => ('n', *oid, 0, ""),
+            On::Table(oid) => ('t', *oid, 0, ""),
+            On::Column(oid, number) => ('c', *oid, *number, ""),
+            On::Sequence(oid) => ('s', *oid, 0, ""),
+            On::Routine(oid) => ('f', *oid, 0, ""),
+            On::Setting(name) => ('p', 0, 0, &**name),
+        };
+        format!(
+            "({place}, '{kind}', {oid}::oid, ({column})::int2, {}, {})",
+            literal(setting),
+            literal(self.what)
+        )
+    }
+}
