@@ -1,0 +1,269 @@
+//! What whoever runs the gateway is told when a run cannot have a login, and what the agent is not.
+
+use bailiwick_tests::{Agent, Store, TRIAGE, Version, World, task};
+
+use crate::kit::{Fenced, gateway_role, login, url};
+use crate::on_each_version;
+
+on_each_version!(
+    a_gateway_that_may_not_make_roles_says_so,
+    what_the_gateway_may_not_pass_on_is_named,
+    what_cannot_be_fenced_is_refused,
+    a_template_that_holds_more_is_not_used,
+    two_targets_may_be_one_server,
+    check_says_which_fences_are_up,
+);
+
+/// The agent is refused without a word about where or as whom; the operator reads these words in the
+/// gateway's own log and in the run's trail.
+#[track_caller]
+fn refused(fenced: &Fenced, words: &[&str]) {
+    let run = fenced.world.open("triage");
+    let report = Agent::try_connect(&run).err().expect("no session");
+    assert_eq!(report.code, "08001", "{report:#?}");
+    assert!(report.message.contains("`tickets`"), "{report:#?}");
+    let port = fenced.store.port().to_string();
+    for secret in [
+        "127.0.0.1",
+        &port,
+        "gateway:",
+        "GRANT",
+        "CREATEROLE",
+        "role",
+    ] {
+        assert!(!report.whole.contains(secret), "{secret}: {report:#?}");
+    }
+    let trail = format!("{:?}", fenced.world.trail(&run.id));
+    let said = fenced.world.said();
+    for word in words {
+        assert!(said.contains(word), "its log does not say {word}: {said}");
+        let word = word.replace('"', "\\\"");
+        assert!(
+            trail.contains(&word) || trail.contains(&word.replace('\\', "\\\\")),
+            "the trail does not say {word}: {trail}"
+        );
+    }
+    assert!(fenced.logins().is_empty());
+}
+
+fn a_gateway_that_may_not_make_roles_says_so(version: Version) {
+    let store = Store::of(version);
+    gateway_role(store);
+    let database = store.database();
+    store.sql(
+        &database,
+        &format!(
+            "CREATE ROLE plain_{database} LOGIN PASSWORD '{}'",
+            bailiwick_tests::SERVICE_PASSWORD
+        ),
+    );
+    let plain = format!("plain_{database}");
+    let world = World::builder()
+        .name(&format!("test.example/{database}"))
+        .task(task("triage", TRIAGE))
+        .target(
+            "tickets",
+            &url(store, &database).replace("gateway:", &format!("{plain}:")),
+        )
+        .target_setting("credentials = \"per-run\"")
+        .start();
+    let fenced = Fenced {
+        store,
+        database,
+        world,
+    };
+    refused(
+        &fenced,
+        &[&format!("{plain} there may not make roles"), "CREATEROLE"],
+    );
+    // Once it may, the next session of a run goes through; nothing has to be started again.
+    fenced.sql(&format!(
+        "ALTER ROLE {plain} CREATEROLE; GRANT USAGE ON SCHEMA public TO {plain} WITH GRANT OPTION; \
+         GRANT SELECT, INSERT, UPDATE ON tickets, comments TO {plain} WITH GRANT OPTION; \
+         GRANT USAGE ON SEQUENCE comments_id_seq TO {plain} WITH GRANT OPTION"
+    ));
+    let run = fenced.world.open("triage");
+    Agent::connect(&run)
+        .query("SELECT subject FROM tickets")
+        .ok();
+    assert_eq!(fenced.logins(), [login(&run)]);
+    let Fenced {
+        store,
+        database,
+        mut world,
+    } = fenced;
+    world.stop();
+    store.sql(
+        &database,
+        &format!("DROP OWNED BY {plain}; DROP ROLE {plain}"),
+    );
+}
+
+fn what_the_gateway_may_not_pass_on_is_named(version: Version) {
+    let invoices = "[[read]]\ntarget = \"tickets\"\ntables = [\"billing.invoices\"]\n\
+                    [[read]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\n";
+    let fenced = Fenced::new(version, invoices);
+    let grant = "GRANT SELECT ON TABLE billing.invoices TO \"gateway\" WITH GRANT OPTION";
+    refused(&fenced, &["may not pass on", grant]);
+    // The statement that it names is the one that it takes.
+    fenced.sql(grant);
+    let run = fenced.world.open("triage");
+    Agent::connect(&run)
+        .query("SELECT * FROM billing.invoices")
+        .ok();
+}
+
+fn what_cannot_be_fenced_is_refused(version: Version) {
+    let fenced = Fenced::new(
+        version,
+        &format!(
+            "{TRIAGE}[[destroy]]\ntarget = \"tickets\"\ntables = [\"public.drafts\"]\nverbs = [\"drop\"]\n\
+             [[write]]\ntarget = \"tickets\"\ntables = [\"public.drafts\"]\nverbs = [\"lock\"]\n\
+             [[admin]]\ntarget = \"tickets\"\nroles = [\"gateway\"]\nverbs = [\"set\"]\n"
+        ),
+    );
+    refused(
+        &fenced,
+        &[
+            "drop on public.drafts: PostgreSQL leaves that to owners",
+            "lock on public.drafts: ",
+            "set on role gateway: ",
+        ],
+    );
+}
+
+fn a_template_that_holds_more_is_not_used(version: Version) {
+    let fenced = Fenced::new(version, TRIAGE);
+    let run = fenced.world.open("triage");
+    Agent::connect(&run).query("SELECT 1").ok();
+    let template = fenced.templates().remove(0);
+    fenced.world.bailiwick(&["close", &run.id]).ok();
+    fenced.all_gone();
+    for (more, back, words) in [
+        (
+            "GRANT SELECT ON billing.cards TO",
+            "REVOKE SELECT ON billing.cards FROM",
+            "REVOKE SELECT ON TABLE billing.cards FROM",
+        ),
+        (
+            "GRANT DELETE ON tickets TO",
+            "REVOKE DELETE ON tickets FROM",
+            "REVOKE DELETE ON TABLE public.tickets FROM",
+        ),
+        (
+            "GRANT UPDATE (email) ON tickets TO",
+            "REVOKE UPDATE (email) ON tickets FROM",
+            "REVOKE UPDATE (email) ON TABLE public.tickets FROM",
+        ),
+        (
+            "GRANT pg_read_all_data TO",
+            "REVOKE pg_read_all_data FROM",
+            "it is a member of another role",
+        ),
+    ] {
+        fenced.sql(&format!("{more} {template}"));
+        refused(&fenced, &["holds what its task does not grant", words]);
+        fenced.sql(&format!("{back} {template}"));
+    }
+    fenced.sql(&format!("ALTER ROLE {template} BYPASSRLS"));
+    refused(&fenced, &["another right of its own"]);
+    fenced.sql(&format!("ALTER ROLE {template} NOBYPASSRLS"));
+    let run = fenced.world.open("triage");
+    Agent::connect(&run)
+        .query("SELECT subject FROM tickets")
+        .ok();
+}
+
+/// Roles are a server's, not a database's.
+fn two_targets_may_be_one_server(version: Version) {
+    let store = Store::of(version);
+    gateway_role(store);
+    let databases = [store.database(), store.database()];
+    for database in &databases {
+        store.sql(
+            database,
+            "GRANT USAGE ON SCHEMA public TO gateway WITH GRANT OPTION; \
+             GRANT SELECT ON drafts, comments TO gateway WITH GRANT OPTION",
+        );
+    }
+    let [database, other] = databases;
+    let read = |target: &str, table: &str| {
+        format!("[[read]]\ntarget = \"{target}\"\ntables = [\"public.{table}\"]\n")
+    };
+    let grants = read("tickets", "drafts") + &read("other", "comments");
+    let world = World::builder()
+        .name(&format!("test.example/{database}"))
+        .task(task("triage", &grants))
+        .target("tickets", &url(store, &database))
+        .target("other", &url(store, &other))
+        .target_setting("credentials = \"per-run\"")
+        .start();
+    let fenced = Fenced {
+        store,
+        database,
+        world,
+    };
+    let run = fenced.world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent.query("SELECT * FROM drafts").ok();
+    let mut second = Agent::log_in(&run.url_of("other")).expect("a session with the other");
+    second.query("SELECT * FROM comments").ok();
+    let logins = fenced.logins();
+    assert_eq!(logins, [login(&run), format!("{}_2", login(&run))]);
+    // Neither login may do at the one what it may at the other.
+    for login in &logins {
+        for (database, table) in [(&other, "drafts"), (&fenced.database, "comments")] {
+            let sql = format!("SET SESSION AUTHORIZATION {login}; SELECT * FROM {table}");
+            let answer = store.try_sql(database, &sql);
+            assert!(answer.is_err_and(|error| error.contains("permission denied")));
+        }
+    }
+    fenced.world.bailiwick(&["close", &run.id]).ok();
+    fenced.all_gone();
+}
+
+fn check_says_which_fences_are_up(version: Version) {
+    let fenced = Fenced::new(version, TRIAGE);
+    let check = |arguments: &[&str]| {
+        let mut command = fenced
+            .world
+            .command(&[&["task", "check", "triage"], arguments].concat());
+        command.env("TARGET_PASSWORD", bailiwick_tests::SERVICE_PASSWORD);
+        bailiwick_tests::finish(&mut command)
+            .ok()
+            .replace('\n', " ")
+    };
+    let squeeze = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    fenced.sql("REVOKE GRANT OPTION FOR UPDATE ON tickets FROM gateway");
+    let said = squeeze(check(&[]));
+    let grant =
+        "GRANT UPDATE (\"priority\") ON TABLE public.tickets TO \"gateway\" WITH GRANT OPTION";
+    assert!(
+        said.contains(&format!("somebody who may has to run: {grant}")),
+        "{said}"
+    );
+    fenced.sql(grant);
+    let offline = squeeze(check(&["--offline"]));
+    assert!(offline.contains("two fences on tickets"), "{offline}");
+    let said = squeeze(check(&[]));
+    assert!(said.contains("✓ two fences on tickets"), "{said}");
+    // What the target lets everybody do is named.
+    assert!(said.contains("make temporary tables"), "{said}");
+    let json: serde_json::Value = serde_json::from_str(check(&["--json"]).trim()).expect("JSON");
+    let fence = &json["fences"][0];
+    assert_eq!(fence["target"], "tickets", "{json:#}");
+    assert_eq!(fence["credentials"], "per-run", "{json:#}");
+    assert_eq!(fence["missing"], serde_json::json!([]), "{json:#}");
+    // Looking makes nothing; what it names is what comes.
+    assert!(fenced.templates().is_empty());
+    let run = fenced.world.open("triage");
+    Agent::connect(&run).query("SELECT 1").ok();
+    assert_eq!(fence["role"], fenced.templates()[0], "{json:#}");
+
+    let shared = Fenced::with(version, TRIAGE, "shared", "");
+    let said = shared
+        .world
+        .bailiwick(&["task", "check", "triage", "--offline"]);
+    let said = squeeze(said.ok().to_owned());
+    assert!(said.contains("one fence on tickets"), "{said}");
+}
