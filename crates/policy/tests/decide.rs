@@ -539,3 +539,66 @@ fn the_digest_follows_the_content() {
     assert!(house.digest().starts_with("sha256:") && house.digest().len() == 71);
     assert!(house.scope(&run("none")).is_err());
 }
+
+/// For privileges of the target's own: what is granted is asked action by action.
+#[test]
+fn what_waits_for_approval_is_neither_granted_nor_allowed() {
+    let task = r#"
+task = "triage"
+purpose = "a test"
+launchers = ["human:*"]
+ttl = "1m"
+[[read]]
+target = "tickets"
+tables = ["public.*"]
+[[write]]
+target  = "tickets"
+tables  = ["public.tickets"]
+verbs   = ["update"]
+columns = ["priority"]
+[[read]]
+target  = "tickets"
+tables  = ["public.drafts"]
+approve = "group:owners"
+[[read]]
+target = "crm"
+tables = ["public.people"]
+"#;
+    let engine = load(&[("triage.toml", task)]).unwrap();
+    let task = engine.task("triage").unwrap();
+    let granted: Vec<_> = task
+        .granted("tickets")
+        .map(|granted| {
+            let columns = granted.columns.map(|columns| columns.len());
+            (granted.verb, granted.pattern.to_string(), columns)
+        })
+        .collect();
+    assert_eq!(
+        granted,
+        [
+            (Verb::Select, "public.*".into(), None),
+            (Verb::Update, "public.tickets".into(), Some(1)),
+            (Verb::Lock, "public.tickets".into(), None),
+        ]
+    );
+    let scope = engine.scope(&run("triage")).unwrap();
+    for (allowed, target, action) in [
+        (true, "tickets", on(Verb::Select, "public", "tickets")),
+        (
+            true,
+            "tickets",
+            on(Verb::Update, "public", "tickets").with_columns(["priority"]),
+        ),
+        (
+            false,
+            "tickets",
+            on(Verb::Update, "public", "tickets").with_columns(["email"]),
+        ),
+        (false, "tickets", on(Verb::Select, "public", "drafts")),
+        (false, "tickets", on(Verb::Select, "public", "*")),
+        (false, "crm", on(Verb::Select, "public", "tickets")),
+        (false, "elsewhere", on(Verb::Select, "public", "tickets")),
+    ] {
+        assert_eq!(scope.allows(target, &action), allowed, "{target} {action}");
+    }
+}

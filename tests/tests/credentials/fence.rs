@@ -111,6 +111,9 @@ fn a_hole_in_the_first_fence_is_closed_by_the_second(version: Version) {
         fenced.world.decided(&run.id, "total(")["decision"]["effect"],
         "allow"
     );
+    let trail = fenced.world.bailiwick(&["trail", &run.id]);
+    let trail = trail.ok().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(trail.contains("refused by the target itself"), "{trail}");
     assert!(
         agent
             .query("SELECT total('drafts')")

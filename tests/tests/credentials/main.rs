@@ -3,6 +3,7 @@
 //!
 //! Everything here is tried on the system's PostgreSQL and on the newest.
 
+mod documented;
 mod fence;
 mod kit;
 mod lifetime;

@@ -11,7 +11,7 @@ use crate::on_each_version;
 on_each_version!(many_runs_leave_nothing);
 
 /// How many runs, if nobody says otherwise in `BAILIWICK_TEST_RUNS`.
-const RUNS: usize = 100;
+const RUNS: usize = 200;
 
 /// How many at the same time.
 const AT_ONCE: usize = 6;

@@ -1,6 +1,6 @@
 //! What whoever runs the gateway is told when a run cannot have a login, and what the agent is not.
 
-use bailiwick_tests::{Agent, Store, TRIAGE, Version, World, task};
+use bailiwick_tests::{Agent, SERVICE_PASSWORD, Store, TRIAGE, Version, World, finish, task};
 
 use crate::kit::{Fenced, gateway_role, login, url};
 use crate::on_each_version;
@@ -12,6 +12,7 @@ on_each_version!(
     a_template_that_holds_more_is_not_used,
     two_targets_may_be_one_server,
     check_says_which_fences_are_up,
+    a_superuser_does_and_is_advised_against,
 );
 
 /// The agent is refused without a word about where or as whom; the operator reads these words in the
@@ -54,7 +55,7 @@ fn a_gateway_that_may_not_make_roles_says_so(version: Version) {
         &database,
         &format!(
             "CREATE ROLE plain_{database} LOGIN PASSWORD '{}'",
-            bailiwick_tests::SERVICE_PASSWORD
+            SERVICE_PASSWORD
         ),
     );
     let plain = format!("plain_{database}");
@@ -228,10 +229,8 @@ fn check_says_which_fences_are_up(version: Version) {
         let mut command = fenced
             .world
             .command(&[&["task", "check", "triage"], arguments].concat());
-        command.env("TARGET_PASSWORD", bailiwick_tests::SERVICE_PASSWORD);
-        bailiwick_tests::finish(&mut command)
-            .ok()
-            .replace('\n', " ")
+        command.env("TARGET_PASSWORD", SERVICE_PASSWORD);
+        finish(&mut command).ok().replace('\n', " ")
     };
     let squeeze = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     fenced.sql("REVOKE GRANT OPTION FOR UPDATE ON tickets FROM gateway");
@@ -244,7 +243,7 @@ fn check_says_which_fences_are_up(version: Version) {
     );
     fenced.sql(grant);
     let offline = squeeze(check(&["--offline"]));
-    assert!(offline.contains("two fences on tickets"), "{offline}");
+    assert!(offline.contains("◦ two fences on tickets"), "{offline}");
     let said = squeeze(check(&[]));
     assert!(said.contains("✓ two fences on tickets"), "{said}");
     // What the target lets everybody do is named.
@@ -266,4 +265,35 @@ fn check_says_which_fences_are_up(version: Version) {
         .bailiwick(&["task", "check", "triage", "--offline"]);
     let said = squeeze(said.ok().to_owned());
     assert!(said.contains("one fence on tickets"), "{said}");
+}
+
+fn a_superuser_does_and_is_advised_against(version: Version) {
+    let store = Store::of(version);
+    let database = store.database();
+    let world = World::builder()
+        .name(&format!("test.example/{database}"))
+        .task(task("triage", TRIAGE))
+        .target("tickets", &World::url(store, &database))
+        .target_setting("credentials = \"per-run\"")
+        .start();
+    let mut fenced = Fenced {
+        store,
+        database,
+        world,
+    };
+    let run = fenced.world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent
+        .query("INSERT INTO comments (ticket, text) VALUES (1, 'x')")
+        .ok();
+    let refused = fenced.as_login(&login(&run), "SELECT * FROM billing.cards");
+    assert!(refused.is_err_and(|error| error.contains("42501")));
+    let mut check = fenced.world.command(&["task", "check", "triage", "--json"]);
+    let checked = finish(check.env("TARGET_PASSWORD", SERVICE_PASSWORD));
+    let json: serde_json::Value = serde_json::from_str(checked.ok()).expect("JSON");
+    let advice = json["fences"][0]["advice"][0].as_str().unwrap_or_default();
+    assert!(advice.contains("svc is a superuser"), "{json:#}");
+    fenced.world.stop();
+    let left = fenced.roles("bailiwick_");
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -245,3 +245,127 @@ impl Session for Administer {
         self.out.0.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::message::{message, put_c_string, ready};
+    use crate::{Did, Sweep, TlsMode};
+
+    struct Nothing;
+
+    impl Veil for Nothing {
+        fn masks(&self, _: &str, _: &str, _: &str) -> bool {
+            false
+        }
+        fn masks_any(&self, _: &str, _: &str) -> bool {
+            false
+        }
+        fn rewrite(&self, _: &[u8]) -> Option<(Vec<u8>, u64)> {
+            None
+        }
+        fn placeholder(&self) -> &'static str {
+            ""
+        }
+        fn has_placeholder(&self, _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    /// A sweep whose target has let it in; what it asked so far is taken.
+    fn let_in() -> Administer {
+        let mut session = Administer::new(Errand::Sweep(Sweep {
+            gateway: "g".into(),
+            live: Arc::new(|_| false),
+            keep: Arc::new(|_| false),
+        }));
+        let endpoint = Endpoint {
+            host: "h".into(),
+            port: 1,
+            user: "u".into(),
+            password: None,
+            database: "d".into(),
+            tls: TlsMode::Disable,
+            roots: None,
+        };
+        let veil: Arc<dyn Veil> = Arc::new(Nothing);
+        session.connected(&endpoint, "label", veil, None).unwrap();
+        let mut bytes = super::message::authentication(0, b"").to_vec();
+        bytes.extend(ready(b'I'));
+        session.target(&bytes).unwrap();
+        // The settings that do not depend on the role come before anything else.
+        assert!(asked(&mut session).contains("SET search_path = pg_catalog"));
+        session.target(&ready(b'I')).unwrap();
+        assert!(asked(&mut session).contains("FROM pg_roles"));
+        session
+    }
+
+    /// What it asked last.
+    fn asked(session: &mut Administer) -> String {
+        let mut last = String::new();
+        while let Some(step) = session.next() {
+            if let Step::Relay(plumbing) = step {
+                last = String::from_utf8_lossy(&plumbing.into_bytes()).into_owned();
+            }
+        }
+        last
+    }
+
+    /// A result of one row, or none.
+    fn result(cells: &[&str]) -> Vec<u8> {
+        let mut bytes = message(b'T', |body| body.extend_from_slice(&[0, 0])).to_vec();
+        if !cells.is_empty() {
+            bytes.extend(message(b'D', |body| {
+                body.extend_from_slice(&u16::try_from(cells.len()).unwrap().to_be_bytes());
+                for cell in cells {
+                    body.extend_from_slice(&u32::try_from(cell.len()).unwrap().to_be_bytes());
+                    body.extend_from_slice(cell.as_bytes());
+                }
+            }));
+        }
+        bytes.extend(message(b'C', |body| put_c_string(body, "SELECT")));
+        bytes
+    }
+
+    #[test]
+    fn a_target_without_logins_is_swept_at_once() {
+        let mut session = let_in();
+        let mut bytes = result(&["180000", "false"]);
+        bytes.extend(result(&[]));
+        bytes.extend(result(&[]));
+        bytes.extend(ready(b'I'));
+        for byte in bytes {
+            session.target(&[byte]).unwrap();
+        }
+        let steps: Vec<_> = std::iter::from_fn(|| session.next()).collect();
+        let [Step::Did(Did::Swept { dropped, failed }), Step::Ready] = &steps[..] else {
+            panic!("not swept");
+        };
+        assert_eq!((*dropped, failed.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_answer_that_is_none_ends_the_errand() {
+        let refusal = message(b'E', |body| {
+            for (field, text) in [(b'C', "42501"), (b'M', "no")] {
+                body.extend_from_slice(&[field]);
+                put_c_string(body, text);
+            }
+            body.extend_from_slice(&[0]);
+        });
+        let cut = message(b'D', |body| body.extend_from_slice(&[0, 9, 0, 0]));
+        for (bytes, expected) in [
+            (refusal.to_vec(), "no (42501)"),
+            (Vec::new(), "a form that is not understood"),
+            (result(&["180000"]), "a form that is not understood"),
+            (cut.to_vec(), "malformed row"),
+            (message(b'G', |_| {}).to_vec(), "a message of type 'G'"),
+        ] {
+            let mut session = let_in();
+            let bytes = [bytes, ready(b'I').to_vec()].concat();
+            let fault = session.target(&bytes).unwrap_err();
+            assert!(fault.to_string().contains(expected), "{fault}");
+        }
+        assert!(let_in().agent(b"x").is_err());
+    }
+}

@@ -98,7 +98,12 @@ impl Fences {
         );
         let words = format!("two fences on {target}: it holds each run to its grants itself, {by}");
         match self.missing.as_slice() {
-            [] => table.text(2, &format!("✓ {words}"), style::FINE),
+            [] if self.role.is_some() => table.text(2, &format!("✓ {words}"), style::FINE),
+            [] => table.text(
+                2,
+                &format!("◦ {words} (it was not asked)"),
+                anstyle::Style::new(),
+            ),
             missing => {
                 table.text(2, &format!("✗ {words}"), style::DENIED);
                 for why in missing {

@@ -16,6 +16,9 @@ const COLUMNS_SHOWN: usize = 6;
 /// Actions of a call that a line names.
 const ACTIONS_SHOWN: usize = 4;
 
+/// The error code of a target whose own privileges refused a call: insufficient_privilege.
+const NO_PRIVILEGE: &str = "42501";
+
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
@@ -108,6 +111,9 @@ impl Story {
                     Some(code) => format!("{} {code}", outcome.state),
                     None => outcome.state.clone(),
                 };
+                if outcome.error.as_deref() == Some(NO_PRIVILEGE) {
+                    line.reason = Some("let through here, and refused by the target itself".into());
+                }
             }
             return Ok(Some(line));
         }

@@ -34,8 +34,10 @@ const EVERYBODY: &str = "\
     WHERE p.prosecdef AND has_function_privilege('public', p.oid, 'EXECUTE') \
     AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
     AND has_schema_privilege('public', n.oid, 'USAGE') \
-    UNION ALL SELECT 'make large objects' \
-    WHERE has_function_privilege('public', 'pg_catalog.lo_create(oid)', 'EXECUTE')";
+    UNION ALL SELECT 'make large objects' WHERE EXISTS (SELECT 1 FROM pg_proc \
+    WHERE pronamespace = 'pg_catalog'::regnamespace \
+    AND proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import') \
+    AND has_function_privilege('public', oid, 'EXECUTE'))";
 
 impl Inspect {
     pub(super) fn new(gateway: String, fence: Arc<dyn Fence>) -> Self {

@@ -285,3 +285,176 @@ impl Right {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::roles::facts::Routine;
+
+    /// Grants everything that it is given, but the column `secret`.
+    struct Lenient(Vec<Granted>);
+
+    impl Fence for Lenient {
+        fn task(&self) -> &str {
+            "t"
+        }
+        fn grants(&self) -> Vec<Granted> {
+            self.0.clone()
+        }
+        fn allows(&self, action: &Action) -> bool {
+            !action.columns.contains("secret")
+        }
+    }
+
+    fn granted(verb: Verb, kind: Kind, name: Option<&str>, columns: Option<&[&str]>) -> Granted {
+        Granted {
+            verb,
+            class: verb.class().unwrap_or(bailiwick_action::Class::Read),
+            kind,
+            schema: Some("public".into()),
+            name: name.map(str::to_owned),
+            columns: columns.map(|all| all.iter().map(|name| (*name).to_owned()).collect()),
+        }
+    }
+
+    fn facts() -> Facts {
+        let table = |oid, name: &str, columns: &[&str]| Relation {
+            oid,
+            schema_oid: 2200,
+            schema: "public".into(),
+            name: name.into(),
+            is_sequence: false,
+            sql: format!("public.{name}"),
+            columns: std::iter::once((-1, "ctid".to_owned()))
+                .chain((1..).zip(columns.iter().map(|name| (*name).to_owned())))
+                .collect(),
+        };
+        Facts {
+            version: 180_000,
+            database: "app".into(),
+            database_oid: 5,
+            user: "gw".into(),
+            relations: vec![
+                table(10, "open", &["id", "na\"me"]),
+                table(11, "closed", &["id", "secret"]),
+            ],
+            routines: vec![Routine {
+                oid: 20,
+                schema_oid: 2200,
+                schema: "public".into(),
+                name: "f".into(),
+                sql: "public.f(integer)".into(),
+            }],
+            sequences: BTreeMap::from([(10, BTreeSet::from([(30, "public.open_id_seq".into())]))]),
+            ..Facts::default()
+        }
+    }
+
+    fn statements(grants: Vec<Granted>) -> Vec<String> {
+        let rights = Rights::new(&Lenient(grants), &facts()).unwrap();
+        rights.grant(&rights.all().iter().collect(), "x", "")
+    }
+
+    #[test]
+    fn rights_are_what_the_scope_allows_and_no_more() {
+        let table = Kind::Table;
+        assert_eq!(
+            statements(vec![granted(Verb::Select, table, None, None)]),
+            [
+                "GRANT CONNECT ON DATABASE \"app\" TO \"x\"",
+                "GRANT USAGE ON SCHEMA \"public\" TO \"x\"",
+                "GRANT SELECT ON TABLE public.open TO \"x\"",
+                "GRANT SELECT (\"id\") ON TABLE public.closed TO \"x\"",
+            ]
+        );
+        // Rows cannot be deleted by column, so where a column is forbidden they are not deleted, nor
+        // is anything of a schema used of which nothing is granted.
+        let delete = statements(vec![granted(Verb::Delete, table, Some("other"), None)]);
+        assert_eq!(delete, ["GRANT CONNECT ON DATABASE \"app\" TO \"x\""]);
+        let insert = granted(Verb::Insert, table, Some("open"), Some(&["na\"me", "gone"]));
+        assert_eq!(
+            statements(vec![insert])[2..],
+            [
+                "GRANT USAGE ON SEQUENCE public.open_id_seq TO \"x\"",
+                "GRANT INSERT (\"na\"\"me\") ON TABLE public.open TO \"x\"",
+            ]
+        );
+        let both = statements(vec![
+            granted(Verb::Select, table, Some("open"), Some(&["id", "ctid"])),
+            granted(Verb::Select, table, Some("open"), None),
+            granted(Verb::Execute, Kind::Function, Some("f"), None),
+        ]);
+        assert_eq!(
+            both[2..],
+            [
+                "GRANT SELECT ON TABLE public.open TO \"x\"",
+                "GRANT EXECUTE ON ROUTINE public.f(integer) TO \"x\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_template_is_named_by_all_that_it_is_for() {
+        let grants = vec![granted(Verb::Select, Kind::Table, Some("open"), None)];
+        let name = |facts: &Facts, gateway: &str, task: &str| {
+            let rights = Rights::new(&Lenient(grants.clone()), facts).unwrap();
+            rights.template(gateway, task, facts)
+        };
+        let first = name(&facts(), "g", "t");
+        assert!(first.len() < 60 && first.starts_with(TEMPLATE), "{first}");
+        assert_eq!(first, name(&facts(), "g", "t"));
+        let mut made_anew = facts();
+        made_anew.relations[0].oid = 99;
+        let mut elsewhere = facts();
+        elsewhere.database = "other".into();
+        let mut as_another = facts();
+        as_another.user = "gw2".into();
+        for other in [
+            name(&made_anew, "g", "t"),
+            name(&elsewhere, "g", "t"),
+            name(&as_another, "g", "t"),
+            name(&facts(), "g2", "t"),
+            name(&facts(), "g", "t2"),
+        ] {
+            assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn what_no_privilege_expresses_is_said() {
+        let table = Kind::Table;
+        let update = granted(Verb::Update, table, Some("open"), None);
+        let lock = granted(Verb::Lock, table, Some("open"), None);
+        assert!(beyond(&[update.clone(), lock.clone()]).is_empty());
+        assert!(beyond(std::slice::from_ref(&lock))[0].starts_with("lock on public.open: "));
+        let other = granted(Verb::Update, table, Some("closed"), None);
+        assert_eq!(beyond(&[other, lock]).len(), 1);
+        for verb in [
+            Verb::Create,
+            Verb::Drop,
+            Verb::Alter,
+            Verb::Grant,
+            Verb::Maintain,
+        ] {
+            assert_eq!(beyond(&[granted(verb, table, None, None)]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn an_old_server_and_too_much_are_refused() {
+        let old = Facts {
+            version: 140_010,
+            ..facts()
+        };
+        assert!(Rights::new(&Lenient(Vec::new()), &old).is_err());
+        let mut wide = facts();
+        wide.relations = (0..PRIVILEGES_MAX as u32)
+            .map(|oid| Relation {
+                oid,
+                ..wide.relations[0].clone()
+            })
+            .collect();
+        let all = vec![granted(Verb::Select, Kind::Table, None, None)];
+        assert!(Rights::new(&Lenient(all), &wide).is_err());
+    }
+}
