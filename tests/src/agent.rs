@@ -175,6 +175,17 @@ impl Agent {
         }
     }
 
+    /// The next byte, where an answer is no more than that; nothing once the connection is closed.
+    #[track_caller]
+    pub fn byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(0) => None,
+            Ok(_) => Some(byte[0]),
+            Err(error) => panic!("the gateway neither answered nor closed: {error}"),
+        }
+    }
+
     fn take(&mut self) -> Option<Message> {
         let length = self.input.get(1..5)?;
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;

@@ -216,7 +216,7 @@ fn garbage() {
     let openings: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\x16\x03\x01\x00\x0b\x01\x00\x01\xfc\x03\x03 hello",
         &noise,
         b"\x00\x00\x00\x08\x00\x02\x00\x00",
     ];

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use bailiwick_wire::Protocol;
+use bailiwick_wire::{Protocol, Refused, Session, Step};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connect::connect;
 use crate::gateway::Gateway;
 use crate::limits::{CONNECTIONS_MAX, LOGIN_TIME_MAX, STOP_TIME_MAX};
 use crate::login::log_in;
 use crate::stream::Stream;
+use crate::tls;
 
 /// Serves agents of one protocol until told to stop; returns once their sessions are over.
 pub async fn serve(
@@ -21,6 +23,7 @@ pub async fn serve(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {
+    let tls = TlsAcceptor::from(gateway.tls.speaking(protocol.tls_alpn));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -33,11 +36,13 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     tracing::warn!(%peer, "connection closed: {CONNECTIONS_MAX} are open already");
+                    turn_away(protocol, &stream);
                     continue;
                 };
                 let gateway = Arc::clone(&gateway);
+                let tls = tls.clone();
                 connections.spawn(async move {
-                    if let Err(error) = connection(&gateway, protocol, stream).await {
+                    if let Err(error) = connection(&gateway, protocol, &tls, stream).await {
                         tracing::debug!(%peer, %error, "connection ended");
                     }
                     drop(place);
@@ -58,16 +63,37 @@ pub async fn serve(
     }
 }
 
+/// Says why there is no place for a connection, without waiting until that is read.
+fn turn_away(protocol: &'static Protocol, stream: &TcpStream) {
+    let Ok(seed) = Gateway::seed() else { return };
+    let mut session = (protocol.session)(seed);
+    session.refuse(&Refused {
+        code: "53300",
+        message: format!("the gateway has {CONNECTIONS_MAX} connections open"),
+        hint: "Close some, or try again later.".into(),
+    });
+    while let Some(step) = session.next() {
+        if let Step::ToAgent(bytes) = step {
+            // Its buffer is empty, so there is room; and if not, it is closed without a word.
+            let _ = stream.try_write(&bytes);
+        }
+    }
+}
+
 async fn connection(
     gateway: &Arc<Gateway>,
     protocol: &'static Protocol,
+    tls: &TlsAcceptor,
     stream: TcpStream,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let seed = Gateway::seed().map_err(std::io::Error::other)?;
     let cancel = seed.cancel;
     let mut session = (protocol.session)(seed);
-    let login = log_in(gateway, &mut *session, Stream::Plain(stream));
+    let login = async {
+        let stream = begin(protocol, tls, &mut *session, stream).await?;
+        log_in(gateway, tls, &mut *session, stream).await
+    };
     match timeout(LOGIN_TIME_MAX, login).await {
         Ok(logged_in) => match logged_in? {
             Some(logged_in) => connect(gateway, protocol, session, logged_in, cancel).await,
@@ -75,4 +101,27 @@ async fn connection(
         },
         Err(_) => Err(std::io::Error::other("the login took too long")),
     }
+}
+
+/// The connection as its login finds it: within TLS, if that is what the agent starts with.
+async fn begin(
+    protocol: &'static Protocol,
+    tls: &TlsAcceptor,
+    session: &mut dyn Session,
+    stream: TcpStream,
+) -> std::io::Result<Stream> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 || first != [tls::HANDSHAKE] {
+        return Ok(Stream::Plain(stream));
+    }
+    let secured = tls.accept(stream).await?;
+    // Without the protocol's name, what was meant for another server might be taken for this
+    // protocol (an ALPACA attack). PostgreSQL asks for it, too.
+    if secured.get_ref().1.alpn_protocol() != Some(protocol.tls_alpn) {
+        return Err(std::io::Error::other(
+            "TLS at once, without the protocol's name in it",
+        ));
+    }
+    session.agent_secured();
+    Ok(Stream::Agent(Box::new(secured)))
 }

@@ -25,6 +25,7 @@ pub(crate) struct LoggedIn {
 /// Lets an agent log in; nothing if it did not, and then it has been told and that is on record.
 pub(crate) async fn log_in(
     gateway: &Gateway,
+    tls: &TlsAcceptor,
     session: &mut dyn Session,
     mut stream: Stream,
 ) -> io::Result<Option<LoggedIn>> {
@@ -40,8 +41,7 @@ pub(crate) async fn log_in(
                     let Some(plain) = stream.into_plain() else {
                         return Err(io::Error::other("TLS within TLS"));
                     };
-                    let acceptor = TlsAcceptor::from(Arc::clone(&gateway.tls.config));
-                    stream = Stream::Agent(Box::new(acceptor.accept(plain).await?));
+                    stream = Stream::Agent(Box::new(tls.accept(plain).await?));
                     session.agent_secured();
                 }
                 Step::Identify { user } => {

@@ -17,6 +17,9 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
+/// The first byte of a connection that starts with TLS (RFC 8446, section 5.1: the type of a record).
+pub(crate) const HANDSHAKE: u8 = 22;
+
 /// What is wrong with a certificate or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -81,6 +84,13 @@ impl AgentTls {
                 .map_err(|error| in_file(&certificate, &error))?;
         }
         Self::load(&certificate, &key)
+    }
+
+    /// For agents that speak this protocol: one that names another is refused.
+    pub(crate) fn speaking(&self, protocol: &[u8]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(config)
     }
 
     fn new(

@@ -23,6 +23,9 @@ pub struct Protocol {
     /// What asks a target for TLS, on a connection that is opened only to cancel; the answer is one
     /// byte, `S` for yes.
     pub tls_request: &'static [u8],
+    /// The protocol's name in TLS (ALPN). An agent that gives it may start TLS at once, without
+    /// asking first.
+    pub tls_alpn: &'static [u8],
     /// A new session, for a connection that was just accepted.
     pub session: fn(seed: Seed) -> Box<dyn Session>,
     /// A session without an agent, to learn of a target: it starts at [`Session::connected`], and
@@ -290,7 +293,8 @@ pub trait Veil: Send + Sync {
 /// The state machine of one connection: bytes in, steps out.
 ///
 /// After every call that puts something in, take steps with [`Session::next`] until there are none.
-/// After a [`Fault`] only [`Session::refuse`] and `next` are of use.
+/// After a [`Fault`] only [`Session::refuse`], [`Session::cancel_request`] and `next` are of use: nothing
+/// that is put in is looked at, and nothing more goes to the target but the end of the session.
 pub trait Session: Send {
     /// The agent sent these bytes.
     fn agent(&mut self, bytes: &[u8]) -> Result<()>;
@@ -298,7 +302,8 @@ pub trait Session: Send {
     /// The target sent these bytes.
     fn target(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Answers [`Step::AgentTls`]: the agent's bytes are encrypted from now on.
+    /// Answers [`Step::AgentTls`]: the agent's bytes are encrypted from now on. Also before the first
+    /// byte, if the agent started TLS at once.
     fn agent_secured(&mut self);
 
     /// Answers [`Step::Identify`].

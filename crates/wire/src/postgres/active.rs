@@ -15,7 +15,7 @@ use bailiwick_action::{Call, Held};
 use bytes::{Bytes, BytesMut};
 
 use super::Outbox;
-use super::calls::{self, Calls};
+use super::calls::{self, Calls, FULL};
 use super::cover::Cover;
 use super::expect::{Expect, Part, Running};
 use super::frame::{Frame, Sender, take};
@@ -23,7 +23,7 @@ use super::learn::Learning;
 use super::message;
 use super::names::{Change, Names, Portal, Prepared};
 use super::target_login::Greeting;
-use crate::limits::{AGENT_FRAME_BYTES_MAX, PIPELINE_MAX, VALUES_MAX};
+use crate::limits::{AGENT_FRAME_BYTES_MAX, PIPELINE_BYTES_MAX, PIPELINE_MAX, VALUES_MAX};
 use crate::sql::{Catalogue, StatementKind};
 use crate::{Answer, End, Fault, Result, Seed, Step, Ticket, Veil};
 
@@ -61,7 +61,12 @@ pub(super) struct Active {
     stash: Option<Stash>,
     /// A message that was read, and waits for the stash before it to be answered.
     next: Option<Frame>,
+    /// The target was asked for the answers to a pipeline that is full.
+    pub(super) flushed: bool,
 }
+
+/// Every message that a client may send once it has logged in.
+const KNOWN: &[u8] = b"QPBDECHSXFdcf";
 
 /// What becomes of a held call.
 enum Asked {
@@ -133,23 +138,52 @@ impl Active {
             tickets: 0,
             stash: None,
             next: None,
+            flushed: false,
         })
     }
 
-    pub(super) fn cancel_request(&self) -> Vec<u8> {
-        message::cancel(&self.cancel_key).to_vec()
+    /// Nothing if the target gave no key.
+    pub(super) fn cancel_request(&self) -> Option<Vec<u8>> {
+        (!self.cancel_key.is_empty()).then(|| message::cancel(&self.cancel_key).to_vec())
     }
 
     pub(super) fn wants_agent(&self) -> bool {
+        self.acts() && !self.awaits_copy()
+    }
+
+    /// Whether a message of the agent would be acted on now.
+    fn acts(&self) -> bool {
         self.asked.is_none()
             && self.learning.is_none()
             && (!self.awaiting || self.copying.is_some())
-            && self.expected.len() < PIPELINE_MAX
+            && !self.is_full()
+    }
+
+    /// Whether as much is on its way as may be.
+    fn is_full(&self) -> bool {
+        self.expected.len() >= PIPELINE_MAX
+            || self.expected.iter().map(Expect::held).sum::<usize>() >= PIPELINE_BYTES_MAX
+    }
+
+    /// Whether data waits for a COPY that the target has not confirmed.
+    fn awaits_copy(&self) -> bool {
+        let data = |frame: &Frame| matches!(frame.tag, b'd' | b'c' | b'f');
+        self.copying.is_none()
+            && !self.skipping
+            && self.next.as_ref().is_some_and(data)
+            && self.expects_copy()
+    }
+
+    fn expects_copy(&self) -> bool {
+        self.expected.iter().any(|expect| {
+            matches!(expect, Expect::Execute { portal, .. }
+                if matches!(portal.prepared.statement.kind, StatementKind::CopyIn))
+        })
     }
 
     /// Reads as many of the agent's messages as can be acted on now.
     pub(super) fn agent(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<()> {
-        while self.wants_agent() {
+        while self.acts() {
             // Between two segments nothing of the agent's is on its way.
             if self.stale && !self.in_pipeline && self.expected.is_empty() && self.status != b'E' {
                 let (learning, first) = Learning::start();
@@ -164,6 +198,12 @@ impl Active {
                     None => return Ok(()),
                 },
             };
+            if !KNOWN.contains(&frame.tag) {
+                return Err(Fault::Agent(format!(
+                    "a message of type {:?}, which this gateway does not know",
+                    char::from(frame.tag)
+                )));
+            }
             if frame.tag == b'X' {
                 out.relay(message::terminate());
                 out.step(Step::Done);
@@ -183,6 +223,12 @@ impl Active {
                 return Ok(());
             }
         }
+        if self.is_full() && !self.flushed {
+            // The target keeps its answers back until it is asked for them, and the agent may never
+            // come to that.
+            self.flushed = true;
+            out.relay(message::flush());
+        }
         Ok(())
     }
 
@@ -196,15 +242,18 @@ impl Active {
             b'D' => self.describe(&frame, out)?,
             b'E' => self.execute(&frame, out)?,
             b'C' => self.close(&frame, out)?,
-            b'H' => out.relay(frame.whole),
-            b'S' => self.sync(out),
+            b'H' => {
+                text_of(&frame, |_| Some(()))?;
+                out.relay(frame.whole);
+            }
+            b'S' => {
+                text_of(&frame, |_| Some(()))?;
+                self.sync(out);
+            }
             b'd' | b'c' | b'f' => {
                 // Data for a COPY that the target has not confirmed waits; that of a COPY which
                 // failed is dropped, as the target would drop it.
-                if self.expected.iter().any(|expect| {
-                    matches!(expect, Expect::Execute { portal, .. }
-                        if matches!(portal.prepared.statement.kind, StatementKind::CopyIn))
-                }) {
+                if self.expects_copy() {
                     self.next = Some(frame);
                     return Ok(false);
                 }
@@ -222,12 +271,7 @@ impl Active {
                     out,
                 );
             }
-            tag => {
-                return Err(Fault::Agent(format!(
-                    "a message of type {:?}, which this gateway does not know",
-                    char::from(tag)
-                )));
-            }
+            _ => return Err(Fault::Bug("a known message that nobody reads")),
         }
         Ok(true)
     }
@@ -263,7 +307,13 @@ impl Active {
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (name, text) = text_of(frame, |reader| Some((reader.name()?, reader.c_string()?)))?;
+        let (name, text) = text_of(frame, |reader| {
+            let named = (reader.name()?, reader.c_string()?);
+            // The types of its parameters, which change what it does as little as casts would.
+            let types = reader.count(VALUES_MAX)?;
+            reader.bytes(types * size_of::<u32>())?;
+            Some(named)
+        })?;
         let prepared = self.calls().prepare(&text, &self.foreseen());
         match prepared {
             Ok((call, prepared)) => {
@@ -308,6 +358,14 @@ impl Active {
             self.refuse(call, Some(instead), out);
             return Ok(());
         };
+        if self.foreseen().is_full() {
+            let verb = prepared.statement.verb;
+            let call = self
+                .calls()
+                .refused(verb, prepared.text.clone(), FULL.into());
+            self.refuse(call, None, out);
+            return Ok(());
+        }
         self.stash = Some(Stash {
             bind: true,
             describe: false,
@@ -344,7 +402,7 @@ impl Active {
     }
 
     fn execute(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let name = text_of(frame, |reader| reader.name())?;
+        let (name, _rows) = text_of(frame, |reader| Some((reader.name()?, reader.i32()?)))?;
         if self.stash.is_none() {
             let Some(portal) = self.foreseen().portal(&name).cloned() else {
                 let why = "a portal that does not exist in this session";
@@ -641,17 +699,21 @@ impl Active {
     }
 }
 
-/// Reads a message's fields; one that cannot be read is the agent's fault.
+/// Reads a message's fields, all there are; one that cannot be read is the agent's fault.
 fn text_of<T>(
     frame: &Frame,
     read: impl FnOnce(&mut super::frame::Reader) -> Option<T>,
 ) -> Result<T> {
-    read(&mut frame.reader()).ok_or_else(|| {
-        Fault::Agent(format!(
-            "a malformed message of type {:?}, text that is not UTF-8, or a name of more than 63 bytes",
-            char::from(frame.tag)
-        ))
-    })
+    let mut reader = frame.reader();
+    read(&mut reader)
+        .filter(|_| reader.is_empty())
+        .ok_or_else(|| {
+            Fault::Agent(format!(
+                "a malformed message of type {:?}, text that is not UTF-8, or a name of more than \
+                 63 bytes",
+                char::from(frame.tag)
+            ))
+        })
 }
 
 /// A list of format codes: true for binary. Nothing where one is neither.

@@ -32,6 +32,8 @@ impl Active {
         }
         while let Some(frame) = take(input, Sender::Target, TARGET_FRAME_BYTES_MAX)? {
             self.answered(&frame, out)?;
+            // What comes next may be kept back again.
+            self.flushed = false;
         }
         Ok(())
     }
@@ -174,7 +176,7 @@ impl Active {
             }
         }
         self.failed = false;
-        self.status = frame.reader().u8().unwrap_or(b'E');
+        self.status = super::message::status(frame)?;
         if self.status == b'I' {
             self.names.transaction_over();
         }

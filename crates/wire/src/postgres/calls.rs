@@ -21,6 +21,10 @@ const VERB_BYTES_MAX: usize = 64;
 /// placeholder that is cut in two.
 pub(super) const PLACEHOLDER_BYTES_MAX: usize = 32;
 
+/// Why a session cannot name more.
+pub(super) const FULL: &str = "more prepared statements, portals or cursors, or larger ones, than one \
+                               session may hold; close some, or end the transaction";
+
 /// Makes calls, for one session.
 pub(super) struct Calls<'a> {
     pub(super) catalogue: &'a Catalogue,
@@ -109,10 +113,7 @@ impl Calls<'_> {
             );
         }
         if names.is_full() {
-            return refused(
-                "PREPARE",
-                "more prepared statements than one session may hold".into(),
-            );
+            return refused("PREPARE", FULL.into());
         }
         let verb = format!("PREPARE {}", statement.verb);
         let prepared = Prepared::new(statement, text.to_owned(), self.cover);
@@ -222,7 +223,7 @@ impl Calls<'_> {
             _ => {}
         }
         if matches!(change, Some(Change::Prepare(..) | Change::Open(..))) && names.is_full() {
-            return Err("more prepared statements or cursors than one session may hold".into());
+            return Err(FULL.into());
         }
         Ok(Resolved {
             actions,

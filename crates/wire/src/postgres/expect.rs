@@ -74,3 +74,27 @@ pub(crate) enum Expect {
     /// which the agent gets this.
     Denied { instead: Bytes },
 }
+
+impl Expect {
+    /// About how many bytes of the agent's it holds.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Expect::Query { parts, .. } => parts.front().map_or(0, |part| part.prepared.held()),
+            Expect::Parse { prepared, .. } => prepared.held(),
+            Expect::Execute { portal, .. }
+            | Expect::Bind {
+                portal,
+                running: Some(_),
+                ..
+            } => portal.held(),
+            // Its Execute follows, with the same portal.
+            Expect::Bind { running: None, .. }
+            | Expect::OwnDescribe { .. }
+            | Expect::DescribeStatement
+            | Expect::DescribePortal
+            | Expect::Close(_)
+            | Expect::Sync
+            | Expect::Denied { .. } => 0,
+        }
+    }
+}

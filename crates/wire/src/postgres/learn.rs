@@ -7,7 +7,7 @@ use super::Outbox;
 use super::frame::{Frame, Sender, take};
 use super::message;
 use super::rows::report_field;
-use crate::limits::{CATALOGUE_ROWS_MAX, COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
+use crate::limits::{CATALOGUE_BYTES_MAX, CATALOGUE_ROWS_MAX, COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
 use crate::sql::{Catalogue, QUERIES, Row};
 use crate::{Fault, Result};
 
@@ -45,6 +45,7 @@ pub(super) struct Learning {
     answers: Vec<Vec<Row>>,
     rows: Vec<Row>,
     total: usize,
+    bytes: usize,
 }
 
 impl Learning {
@@ -104,6 +105,12 @@ impl Learning {
         if self.total > CATALOGUE_ROWS_MAX {
             return Err(Fault::Target(format!(
                 "a catalogue of more than {CATALOGUE_ROWS_MAX} rows"
+            )));
+        }
+        self.bytes += frame.whole.len();
+        if self.bytes > CATALOGUE_BYTES_MAX {
+            return Err(Fault::Target(format!(
+                "a catalogue of more than {CATALOGUE_BYTES_MAX} bytes"
             )));
         }
         let mut body = frame.reader();

@@ -54,6 +54,8 @@ pub(crate) enum Login {
     Start {
         /// TLS is up.
         secured: bool,
+        /// GSSAPI encryption was asked for, and refused.
+        gss_refused: bool,
     },
     /// Waiting for the verifier of the name.
     Identifying(Startup),
@@ -75,19 +77,19 @@ pub(crate) struct Exchange {
 
 impl Login {
     pub(crate) fn new() -> Self {
-        Login::Start { secured: false }
+        Login::Start {
+            secured: false,
+            gss_refused: false,
+        }
     }
 
     /// Reads on. `nonce` is the server's half, fresh for this connection.
     pub(crate) fn advance(&mut self, input: &mut BytesMut, nonce: &[u8; 18]) -> Result<Progress> {
         match self {
-            Login::Start { secured } => {
-                let secured = *secured;
-                match take_startup(input, STARTUP_BYTES_MAX)? {
-                    Some(packet) => self.start(Reader(packet), secured, input),
-                    None => Ok(Progress::Wait),
-                }
-            }
+            Login::Start { .. } => match take_startup(input, STARTUP_BYTES_MAX)? {
+                Some(packet) => self.start(Reader(packet), input),
+                None => Ok(Progress::Wait),
+            },
             Login::Identifying(_) | Login::Over => Ok(Progress::Wait),
             Login::First(..) | Login::Final(..) => {
                 let Some(frame) = take(input, Sender::Agent, LOGIN_BYTES_MAX)? else {
@@ -111,7 +113,10 @@ impl Login {
 
     /// TLS is up: the agent starts again from its startup packet.
     pub(crate) fn secured(&mut self) {
-        *self = Login::Start { secured: true };
+        *self = Login::Start {
+            secured: true,
+            gss_refused: true,
+        };
     }
 
     /// Goes on with the verifier of whoever the name stands for; returns what to send.
@@ -127,17 +132,12 @@ impl Login {
         }
     }
 
-    fn start(&mut self, mut packet: Reader, secured: bool, rest: &BytesMut) -> Result<Progress> {
+    fn start(&mut self, mut packet: Reader, rest: &BytesMut) -> Result<Progress> {
         let code = packet.u32().unwrap_or_default();
+        if matches!(code, SSL_REQUEST | GSS_REQUEST) {
+            return self.encryption(code, &packet, rest);
+        }
         match code {
-            SSL_REQUEST if !secured => {
-                if !rest.is_empty() {
-                    // Bytes sent before TLS must not be taken for bytes sent within it.
-                    return Err(Fault::Agent("bytes between its TLS request and TLS".into()));
-                }
-                Ok(Progress::Tls(bytes::Bytes::from_static(b"S")))
-            }
-            SSL_REQUEST | GSS_REQUEST => Ok(Progress::Say(bytes::Bytes::from_static(b"N"))),
             CANCEL_REQUEST => match <[u8; 8]>::try_from(&*packet.rest()) {
                 Ok(key) => Ok(Progress::Cancel(CancelKey(key))),
                 Err(_) => Err(Fault::Agent("a cancel key of a wrong length".into())),
@@ -152,6 +152,29 @@ impl Login {
                 ),
                 hint: "Use a client that speaks PostgreSQL's protocol 3.".into(),
             })),
+        }
+    }
+
+    /// A request for encryption. Each kind may be asked for once, and not within TLS.
+    fn encryption(&mut self, code: u32, body: &Reader, rest: &BytesMut) -> Result<Progress> {
+        // Bytes sent before the answer must not be taken for bytes sent after it: with TLS, somebody
+        // in between could have put them there (CVE-2021-23214).
+        if !body.is_empty() || !rest.is_empty() {
+            return Err(Fault::Agent(
+                "bytes between its request for encryption and the answer".into(),
+            ));
+        }
+        match (code, self) {
+            (SSL_REQUEST, Login::Start { secured: false, .. }) => {
+                Ok(Progress::Tls(bytes::Bytes::from_static(b"S")))
+            }
+            (GSS_REQUEST, Login::Start { gss_refused, .. }) if !*gss_refused => {
+                *gss_refused = true;
+                Ok(Progress::Say(bytes::Bytes::from_static(b"N")))
+            }
+            _ => Err(Fault::Agent(
+                "a request for encryption that was answered before".into(),
+            )),
         }
     }
 
@@ -178,6 +201,11 @@ impl Login {
                 _ if name.starts_with("_pq_.") => unknown.push(name),
                 _ => startup.settings.push((name, value)),
             }
+        }
+        if !packet.is_empty() {
+            return Err(Fault::Agent(
+                "a startup packet with something behind its end".into(),
+            ));
         }
         if startup.database.is_empty() {
             startup.database = startup.user.clone();

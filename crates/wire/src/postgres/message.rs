@@ -4,7 +4,8 @@
 use bailiwick_action::Denial;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::Refused;
+use super::frame::Frame;
+use crate::{Fault, Refused, Result};
 
 /// insufficient_privilege: PostgreSQL's own code for what somebody may not do.
 pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -110,6 +111,14 @@ pub(crate) fn ready(status: u8) -> Bytes {
     message(b'Z', |body| body.put_u8(status))
 }
 
+/// The transaction status that a ReadyForQuery says.
+pub(crate) fn status(ready: &Frame) -> Result<u8> {
+    match *ready.body() {
+        [status @ (b'I' | b'T' | b'E')] => Ok(status),
+        _ => Err(Fault::Target("a malformed ReadyForQuery".into())),
+    }
+}
+
 /// Query, of the simple protocol.
 pub(crate) fn query(sql: &str) -> Bytes {
     message(b'Q', |body| put_c_string(body, sql))
@@ -118,6 +127,11 @@ pub(crate) fn query(sql: &str) -> Bytes {
 /// Sync.
 pub(crate) fn sync() -> Bytes {
     message(b'S', |_| {})
+}
+
+/// Flush.
+pub(crate) fn flush() -> Bytes {
+    message(b'H', |_| {})
 }
 
 /// Terminate.

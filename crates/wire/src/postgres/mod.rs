@@ -45,6 +45,8 @@ pub const PROTOCOL: Protocol = Protocol {
     agent_url: endpoint::agent_url,
     agent_jdbc_url: endpoint::agent_jdbc_url,
     tls_request: &target_login::TLS_REQUEST,
+    // Registered with IANA; what PostgreSQL 17 and its clients send.
+    tls_alpn: b"postgresql",
     session: |seed| Box::new(Postgres::new(seed)),
     survey: |seed| Box::new(Postgres::survey(seed)),
     readable: rows::readable,
@@ -99,6 +101,9 @@ enum Phase {
     Learning(Learning, Greeting, Arc<dyn Veil>),
     /// Calls go through.
     Active(Box<Active>),
+    /// One side broke the protocol while calls went through. Nothing is read or sent any more; what
+    /// the target is still doing can be cancelled.
+    Broken(Box<Active>),
     /// Over.
     Over,
 }
@@ -249,6 +254,21 @@ impl Postgres {
         self.active()
     }
 
+    /// After a fault nothing of the session goes to its target: not what is on its way out, and not
+    /// what is put in later. Where a login failed, another attempt can be made.
+    fn break_on<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            let to_target = |step: &Step| matches!(step, Step::Relay(_) | Step::Ask(..));
+            self.out.0.retain(|step| !to_target(step));
+            self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Active(active) => Phase::Broken(active),
+                phase @ (Phase::TargetLogin(..) | Phase::Connecting(_) | Phase::Broken(_)) => phase,
+                Phase::Login(_) | Phase::Learning(..) | Phase::Over => Phase::Over,
+            };
+        }
+        result
+    }
+
     fn active(&mut self) -> Result<()> {
         match &mut self.phase {
             Phase::Active(active) => {
@@ -262,25 +282,42 @@ impl Postgres {
 
 impl Session for Postgres {
     fn agent(&mut self, bytes: &[u8]) -> Result<()> {
-        self.from_agent.extend_from_slice(bytes);
-        match self.phase {
-            Phase::Login(_) => self.login(),
-            Phase::Active(_) => self.active(),
+        let result = match self.phase {
+            Phase::Broken(_) | Phase::Over => return Ok(()),
             Phase::Connecting(_) | Phase::TargetLogin(..) | Phase::Learning(..) => Err(
                 Fault::Agent("a message before it was told to go ahead".into()),
             ),
-            Phase::Over => Ok(()),
-        }
+            Phase::Login(_) => {
+                self.from_agent.extend_from_slice(bytes);
+                self.login()
+            }
+            Phase::Active(_) => {
+                self.from_agent.extend_from_slice(bytes);
+                self.active()
+            }
+        };
+        self.break_on(result)
     }
 
     fn target(&mut self, bytes: &[u8]) -> Result<()> {
-        self.from_target.extend_from_slice(bytes);
-        match self.phase {
-            Phase::TargetLogin(..) => self.target_login(),
-            Phase::Learning(..) => self.learning(),
-            Phase::Active(_) => self.active(),
-            Phase::Login(_) | Phase::Connecting(_) | Phase::Over => Ok(()),
-        }
+        let result = match self.phase {
+            Phase::Login(_) | Phase::Connecting(_) | Phase::Broken(_) | Phase::Over => {
+                return Ok(());
+            }
+            Phase::TargetLogin(..) => {
+                self.from_target.extend_from_slice(bytes);
+                self.target_login()
+            }
+            Phase::Learning(..) => {
+                self.from_target.extend_from_slice(bytes);
+                self.learning()
+            }
+            Phase::Active(_) => {
+                self.from_target.extend_from_slice(bytes);
+                self.active()
+            }
+        };
+        self.break_on(result)
     }
 
     fn agent_secured(&mut self) {
@@ -293,9 +330,11 @@ impl Session for Postgres {
         let Phase::Login(login) = &mut self.phase else {
             return Err(Fault::Bug("identified outside of a login"));
         };
-        let ask = login.identified(verifier)?;
-        self.out.agent(ask);
-        self.login()
+        let result = login.identified(verifier).and_then(|ask| {
+            self.out.agent(ask);
+            self.login()
+        });
+        self.break_on(result)
     }
 
     fn connected(
@@ -329,11 +368,18 @@ impl Session for Postgres {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<()> {
-        let Phase::Active(active) = &mut self.phase else {
-            return Err(Fault::Bug("an answer outside of a session"));
+        let result = match &mut self.phase {
+            Phase::Active(active) => active
+                .answer(ticket, answer, &mut self.out)
+                .and_then(|()| self.active()),
+            // The session ended while the call was decided.
+            Phase::Broken(_) | Phase::Over => Ok(()),
+            Phase::Login(_)
+            | Phase::Connecting(_)
+            | Phase::TargetLogin(..)
+            | Phase::Learning(..) => Err(Fault::Bug("an answer outside of a session")),
         };
-        active.answer(ticket, answer, &mut self.out)?;
-        self.active()
+        self.break_on(result)
     }
 
     fn refresh(&mut self) {
@@ -344,7 +390,7 @@ impl Session for Postgres {
 
     fn refuse(&mut self, refused: &Refused) {
         self.out.agent(message::fatal(refused));
-        if matches!(self.phase, Phase::Active(_)) {
+        if matches!(self.phase, Phase::Active(_) | Phase::Broken(_)) {
             self.out.relay(message::terminate());
         }
         self.phase = Phase::Over;
@@ -355,15 +401,17 @@ impl Session for Postgres {
         match &self.phase {
             Phase::Login(login) => login.identifying().is_none(),
             Phase::Active(active) => active.wants_agent(),
-            Phase::Connecting(_) | Phase::TargetLogin(..) | Phase::Learning(..) | Phase::Over => {
-                false
-            }
+            Phase::Connecting(_)
+            | Phase::TargetLogin(..)
+            | Phase::Learning(..)
+            | Phase::Broken(_)
+            | Phase::Over => false,
         }
     }
 
     fn cancel_request(&self) -> Option<Vec<u8>> {
         match &self.phase {
-            Phase::Active(active) => Some(active.cancel_request()),
+            Phase::Active(active) | Phase::Broken(active) => active.cancel_request(),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::cover::Cover;
 use super::rows::Described;
-use crate::limits::NAMES_MAX;
-use crate::sql::Statement;
+use crate::limits::{NAMES_BYTES_MAX, NAMES_MAX};
+use crate::sql::{Outputs, Statement};
 
 /// A statement that the target has prepared.
 #[derive(Debug)]
@@ -22,7 +22,24 @@ pub(crate) struct Prepared {
     pub(crate) columns: OnceLock<Vec<Described>>,
 }
 
+/// Bytes that a name takes beside its text.
+const NAME_COST: usize = 256;
+
+/// Bytes that one column takes in what is known of a statement.
+const COLUMN_COST: usize = 128;
+
 impl Prepared {
+    /// About how many bytes it takes.
+    pub(crate) fn held(&self) -> usize {
+        let statement = &self.statement;
+        let outputs = match &statement.outputs {
+            Outputs::Columns(columns) => columns.iter().map(|of| 1 + of.sources.len()).sum(),
+            Outputs::None | Outputs::Unknown => 0,
+        };
+        let columns = statement.exposed_sources.len() + statement.touched.len() + outputs;
+        NAME_COST + self.text.len() + columns * COLUMN_COST
+    }
+
     pub(crate) fn new(statement: Statement, text: String, cover: &Cover) -> Arc<Self> {
         Arc::new(Self {
             reads_masked: super::calls::reads_masked(&statement, cover),
@@ -45,6 +62,15 @@ pub(crate) struct Portal {
     pub(crate) formats: Vec<bool>,
     /// It was made by SQL, and does not end with its transaction as far as we can see.
     pub(crate) cursor: bool,
+}
+
+impl Portal {
+    /// About how many bytes it takes; its statement counts by itself.
+    pub(crate) fn held(&self) -> usize {
+        let values: usize = self.values.iter().flatten().map(String::len).sum();
+        let slots = self.values.len() * size_of::<Option<String>>() + self.formats.len();
+        NAME_COST + values + slots
+    }
 }
 
 /// A change to the names, made when the target confirms it.
@@ -74,7 +100,14 @@ impl Names {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.statements.len() >= NAMES_MAX || self.portals.len() >= NAMES_MAX
+        let statements = self.statements.values().map(|prepared| prepared.held());
+        let portals = self
+            .portals
+            .values()
+            .map(|portal| portal.held() + portal.prepared.held());
+        self.statements.len() >= NAMES_MAX
+            || self.portals.len() >= NAMES_MAX
+            || statements.chain(portals).sum::<usize>() >= NAMES_BYTES_MAX
     }
 
     /// The target confirmed the change, so whatever had the name before is gone.
@@ -125,7 +158,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::{Outputs, StatementKind};
+    use crate::sql::StatementKind;
 
     fn prepared(text: &str) -> Arc<Prepared> {
         Arc::new(Prepared {

@@ -7,7 +7,7 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 
 use super::frame::{Frame, Reader, Sender, take};
 use super::message;
-use crate::limits::TARGET_FRAME_BYTES_MAX;
+use crate::limits::{SCRAM_ROUNDS_MAX, TARGET_LOGIN_BYTES_MAX, TARGET_LOGIN_MESSAGES_MAX};
 use crate::{Endpoint, Fault, Result, TlsMode};
 
 /// SSLRequest: its length, and the code 80877103.
@@ -42,6 +42,8 @@ pub(crate) struct TargetLogin {
     endpoint: Endpoint,
     settings: Vec<(String, String)>,
     state: State,
+    /// Messages it has sent so far.
+    messages: usize,
     greeting: Greeting,
 }
 
@@ -51,7 +53,11 @@ enum State {
     /// Waiting for TLS to be up.
     Securing,
     /// Asked to be let in.
-    Authenticating(Option<ScramSha256>),
+    Authenticating,
+    /// In the middle of SCRAM; whether it has sent its challenge.
+    Scram(Box<ScramSha256>, bool),
+    /// Whatever it asked for was sent, once: it has only to say yes or no.
+    Answered,
     /// Let in; waiting for it to be ready.
     Greeting,
 }
@@ -63,6 +69,7 @@ impl TargetLogin {
             endpoint: endpoint.clone(),
             settings,
             state: State::Tls,
+            messages: 0,
             greeting: Greeting::default(),
         };
         let first = match endpoint.tls {
@@ -79,9 +86,11 @@ impl TargetLogin {
     pub(crate) fn secured(&mut self) -> Result<Bytes> {
         match self.state {
             State::Securing => Ok(self.start_up()),
-            State::Tls | State::Authenticating(_) | State::Greeting => {
-                Err(Fault::Bug("TLS came up that nobody asked for"))
-            }
+            State::Tls
+            | State::Authenticating
+            | State::Scram(..)
+            | State::Answered
+            | State::Greeting => Err(Fault::Bug("TLS came up that nobody asked for")),
         }
     }
 
@@ -90,8 +99,8 @@ impl TargetLogin {
         match &self.state {
             State::Tls => self.tls_answer(input),
             State::Securing => Ok(Progress::Wait),
-            State::Authenticating(_) | State::Greeting => {
-                match take(input, Sender::Target, TARGET_FRAME_BYTES_MAX)? {
+            State::Authenticating | State::Scram(..) | State::Answered | State::Greeting => {
+                match take(input, Sender::Target, TARGET_LOGIN_BYTES_MAX)? {
                     Some(frame) => self.frame(frame),
                     None => Ok(Progress::Wait),
                 }
@@ -100,7 +109,7 @@ impl TargetLogin {
     }
 
     fn start_up(&mut self) -> Bytes {
-        self.state = State::Authenticating(None);
+        self.state = State::Authenticating;
         let mut body = BytesMut::new();
         body.put_u32(PROTOCOL_3_0);
         let mut pair = |name: &str, value: &str| {
@@ -142,20 +151,32 @@ impl TargetLogin {
     }
 
     fn frame(&mut self, frame: Frame) -> Result<Progress> {
+        self.messages += 1;
+        if self.messages > TARGET_LOGIN_MESSAGES_MAX {
+            return Err(Fault::Target(format!(
+                "more than {TARGET_LOGIN_MESSAGES_MAX} messages before it was ready"
+            )));
+        }
+        let let_in = matches!(self.state, State::Greeting);
         match frame.tag {
-            b'R' => self.authenticate(frame.reader()),
-            b'S' => {
+            b'R' if !let_in => self.authenticate(frame.reader()),
+            b'S' if let_in => {
                 self.greeting.settings.push(frame);
                 Ok(Progress::Wait)
             }
-            b'K' => {
-                self.greeting.cancel_key = frame.body();
+            b'K' if let_in => {
+                let key = frame.body();
+                // In protocol 3.0, which it was asked for, it has four bytes behind the process id.
+                if key.len() != 8 {
+                    return Err(Fault::Target("a cancel key of a wrong length".into()));
+                }
+                self.greeting.cancel_key = key;
                 Ok(Progress::Wait)
             }
             b'N' | b'v' => Ok(Progress::Wait),
             b'E' => Err(Fault::TargetLogin(error_text(frame.reader()))),
-            b'Z' => {
-                self.greeting.status = frame.reader().u8().unwrap_or(b'I');
+            b'Z' if let_in => {
+                self.greeting.status = message::status(&frame)?;
                 Ok(Progress::In(Box::new(std::mem::take(&mut self.greeting))))
             }
             tag => Err(Fault::Target(format!(
@@ -172,7 +193,7 @@ impl TargetLogin {
             0 => {
                 // A target that lets us in without having shown that it knows the password, in the
                 // middle of SCRAM, is not the one we think.
-                if matches!(self.state, State::Authenticating(Some(_))) {
+                if matches!(self.state, State::Scram(..)) {
                     return Err(Fault::Target(
                         "a login cut short in the middle of SCRAM".into(),
                     ));
@@ -180,8 +201,15 @@ impl TargetLogin {
                 self.state = State::Greeting;
                 Ok(Progress::Wait)
             }
-            3 => Ok(Progress::Say(password(self.password()?))),
+            3 | 5 | 10 if !matches!(self.state, State::Authenticating) => {
+                Err(Fault::Target("a second request for the password".into()))
+            }
+            3 => {
+                self.state = State::Answered;
+                Ok(Progress::Say(password(self.password()?)))
+            }
             5 => {
+                self.state = State::Answered;
                 let salt = body.rest();
                 let salt: [u8; 4] = (&*salt).try_into().map_err(|_| malformed())?;
                 let user = self.endpoint.user.as_bytes();
@@ -201,7 +229,7 @@ impl TargetLogin {
                 let exchange =
                     ScramSha256::new(self.password()?.as_bytes(), ChannelBinding::unsupported());
                 let first = exchange.message().to_vec();
-                self.state = State::Authenticating(Some(exchange));
+                self.state = State::Scram(Box::new(exchange), false);
                 Ok(Progress::Say(message::message(b'p', |body| {
                     message::put_c_string(body, "SCRAM-SHA-256");
                     body.put_u32(u32::try_from(first.len()).unwrap_or(u32::MAX));
@@ -209,21 +237,28 @@ impl TargetLogin {
                 })))
             }
             11 => {
-                let State::Authenticating(Some(exchange)) = &mut self.state else {
+                let State::Scram(exchange, challenged @ false) = &mut self.state else {
                     return Err(malformed());
                 };
-                exchange.update(&body.rest()).map_err(scram)?;
+                let challenge = body.rest();
+                if rounds(&challenge).is_none_or(|rounds| rounds > SCRAM_ROUNDS_MAX) {
+                    return Err(Fault::Target(format!(
+                        "a SCRAM challenge without a count of rounds up to {SCRAM_ROUNDS_MAX}"
+                    )));
+                }
+                *challenged = true;
+                exchange.update(&challenge).map_err(scram)?;
                 let message = exchange.message().to_vec();
                 Ok(Progress::Say(message::message(b'p', |body| {
                     body.put_slice(&message);
                 })))
             }
             12 => {
-                let State::Authenticating(Some(exchange)) = &mut self.state else {
+                let State::Scram(exchange, true) = &mut self.state else {
                     return Err(malformed());
                 };
                 exchange.finish(&body.rest()).map_err(scram)?;
-                self.state = State::Authenticating(None);
+                self.state = State::Answered;
                 Ok(Progress::Wait)
             }
             kind => Err(Fault::TargetLogin(format!(
@@ -238,6 +273,16 @@ impl TargetLogin {
             Fault::TargetLogin("it asks for a password, and the target's URL has none".into())
         })
     }
+}
+
+/// How often a SCRAM challenge (`r=…,s=…,i=…`) wants the password hashed. Each round is work of ours
+/// that the target need not do.
+fn rounds(challenge: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(challenge).ok()?;
+    let mut rounds = text.split(',').filter_map(|part| part.strip_prefix("i="));
+    let first = rounds.next()?;
+    // A second one might be the one that counts.
+    rounds.next().is_none().then(|| first.parse().ok())?
 }
 
 fn password(text: &str) -> Bytes {

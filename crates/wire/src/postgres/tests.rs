@@ -1,5 +1,9 @@
 //! A session from login to end, with a scripted target: bytes in, steps out.
 
+mod limits;
+mod messages;
+mod target;
+
 use std::sync::Arc;
 
 use bailiwick_action::{Action, Class, Denial, Held};
@@ -70,6 +74,24 @@ struct Did {
     done: bool,
 }
 
+const SEED: Seed = Seed {
+    nonce: [1; 18],
+    cancel: CancelKey([2; 8]),
+    token: [4; 8],
+};
+
+fn endpoint(tls: TlsMode) -> Endpoint {
+    Endpoint {
+        host: "db".into(),
+        port: 5432,
+        user: "svc".into(),
+        password: Some("secret".into()),
+        database: "app".into(),
+        tls,
+        roots: None,
+    }
+}
+
 struct Test {
     session: Box<dyn Session>,
     secret: Secret,
@@ -80,11 +102,7 @@ impl Test {
     fn new() -> Self {
         let run = RunId::new(Time::from_millis(1), [3; 10]);
         Self {
-            session: (PROTOCOL.session)(Seed {
-                nonce: [1; 18],
-                cancel: CancelKey([2; 8]),
-                token: [4; 8],
-            }),
+            session: (PROTOCOL.session)(SEED),
             secret: Secret::new([5; 32]),
             run,
         }
@@ -170,20 +188,17 @@ impl Test {
         }
     }
 
-    /// A session that is ready.
+    /// A session that is ready. As a survey it needs no login, which takes its time.
     fn ready() -> Self {
-        let mut test = Self::new();
-        let secret = test.secret.clone();
-        assert!(test.log_in(&secret));
-        let endpoint = Endpoint {
-            host: "db".into(),
-            port: 5432,
-            user: "svc".into(),
-            password: None,
-            database: "app".into(),
-            tls: TlsMode::Disable,
-            roots: None,
+        Self::connected((PROTOCOL.survey)(SEED))
+    }
+
+    fn connected(session: Box<dyn Session>) -> Self {
+        let mut test = Self {
+            session,
+            ..Self::new()
         };
+        let endpoint = endpoint(TlsMode::Disable);
         test.session
             .connected(&endpoint, "label", Arc::new(TestVeil), Some(catalogue()))
             .unwrap();
@@ -292,6 +307,16 @@ fn tags(mut bytes: &[u8]) -> String {
         bytes = &bytes[1 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
     }
     tags
+}
+
+#[test]
+fn the_right_secret_is_believed() {
+    let mut test = Test::new();
+    let secret = test.secret.clone();
+    assert!(test.log_in(&secret));
+    let mut test = Test::connected(test.session);
+    let asked = test.agent(&message::query("SELECT id FROM tickets"));
+    assert_eq!(asked.asked.len(), 1);
 }
 
 #[test]
