@@ -91,6 +91,8 @@ use bailiwick_wire::Plumbing;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use crate::limits::HELD_BYTES_MAX;
+
 /// One held call that may go to its target, once. Its bytes can be had in no other way.
 #[derive(Debug)]
 pub struct Permit {
@@ -241,6 +243,7 @@ impl WayBack {
             if free.is_empty() {
                 to.flush().await?;
                 self.unflushed = false;
+                give_back(&mut self.waiting);
                 return Ok(());
             }
             self.unflushed = true;
@@ -306,6 +309,7 @@ impl<W: AsyncWrite + Unpin> Way<W> {
         }
         self.target.flush().await?;
         self.unflushed = false;
+        give_back(&mut self.waiting);
         Ok(())
     }
 
@@ -317,6 +321,13 @@ impl<W: AsyncWrite + Unpin> Way<W> {
     /// Looks at the connection, to read from it.
     pub(crate) fn get_mut(&mut self) -> &mut W {
         &mut self.target
+    }
+}
+
+/// An empty buffer that was large once is let go: the session may stay idle for long.
+fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > HELD_BYTES_MAX {
+        *buffer = BytesMut::new();
     }
 }
 

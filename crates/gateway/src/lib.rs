@@ -25,6 +25,7 @@ mod veil;
 pub use directory::{Admission, Directory};
 pub use errand::{beyond, inspect};
 pub use gateway::Gateway;
+pub use limits::OPEN_FILES_MAX;
 pub use listen::serve;
 pub use sweep::keep_logins;
 pub use target::{Credentials, ReadMode, Target, survey};

@@ -1,5 +1,6 @@
 //! `bailiwick serve`: the gateway.
 
+mod files;
 mod wiring;
 
 pub(super) use wiring::{log_settings, targets};
@@ -40,6 +41,9 @@ impl Serve {
         log_to_stderr();
         for warning in config.warnings() {
             note(warning);
+        }
+        if let Some(warning) = files::allow(bailiwick_gateway::OPEN_FILES_MAX) {
+            note(&warning);
         }
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
