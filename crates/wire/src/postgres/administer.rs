@@ -255,11 +255,8 @@ mod tests {
     struct Nothing;
 
     impl Veil for Nothing {
-        fn masks(&self, _: &str, _: &str, _: &str) -> bool {
-            false
-        }
-        fn masks_any(&self, _: &str, _: &str) -> bool {
-            false
+        fn masked(&self) -> Vec<crate::Masked> {
+            Vec::new()
         }
         fn rewrite(&self, _: &[u8]) -> Option<(Vec<u8>, u64)> {
             None
