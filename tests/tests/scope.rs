@@ -926,3 +926,99 @@ forbid (principal, action == Bailiwick::Action::"update", resource);"#,
     goes_through(&mut agent, "SELECT id FROM tickets");
     stays_out(&mut agent, "UPDATE tickets SET priority = 1", &["freeze"]);
 }
+
+/// A task that may move its own search path, and delete from `billing.drafts` alone.
+const MOVER: &str = "[[read]]\ntarget = \"tickets\"\ntables = [\"billing.drafts\"]\n\
+    [[destroy]]\ntarget = \"tickets\"\ntables = [\"billing.drafts\"]\nverbs = [\"delete\"]\n\
+    [[admin]]\ntarget = \"tickets\"\nsettings = [\"search_path\"]\nverbs = [\"set\"]\n";
+
+fn mover() -> (World, Run, Agent) {
+    let world = World::granting(MOVER);
+    world.sql("CREATE TABLE billing.drafts (id int, text text)");
+    let run = world.open("triage");
+    let agent = Agent::connect(&run);
+    (world, run, agent)
+}
+
+#[test]
+fn a_search_path_moves_names_in_its_own_session_only() {
+    let (world, run, mut agent) = mover();
+    agent.query("SET search_path = billing").ok();
+    agent.query("DELETE FROM drafts").ok();
+    let mut other = Agent::connect(&run);
+    stays_out(&mut other, "DELETE FROM drafts", &["public.drafts"]);
+    goes_through(&mut other, "UPDATE tickets SET priority = 8 WHERE id = 8");
+    assert_eq!(world.sql("SELECT count(*) FROM drafts"), "5");
+}
+
+#[test]
+fn a_search_path_that_is_taken_back_no_longer_moves_names() {
+    for (there, back) in [
+        ("BEGIN; SET LOCAL search_path = billing", "COMMIT"),
+        ("BEGIN; SET search_path = billing", "ROLLBACK"),
+        ("SET search_path = billing", "RESET ALL"),
+        ("SET search_path = billing", "DISCARD ALL"),
+        ("SET search_path = billing", "RESET search_path"),
+        (
+            "BEGIN; SAVEPOINT here; SET search_path = billing",
+            "ROLLBACK TO here",
+        ),
+        (
+            "BEGIN; SELECT set_config('search_path', 'billing', true)",
+            "COMMIT",
+        ),
+    ] {
+        let (world, run, mut agent) = mover();
+        let moved = |agent: &mut Agent| {
+            agent.query(there).ok();
+            agent.query("SELECT * FROM drafts").ok();
+        };
+        moved(&mut agent);
+        agent.query(back).ok();
+        agent.query("DELETE FROM drafts").denied(&["public.drafts"]);
+        // Sent together, one would be read before the other has moved what it means.
+        let mut agent = Agent::connect(&run);
+        moved(&mut agent);
+        agent
+            .query(&format!("{back}; DELETE FROM drafts"))
+            .denied(&["sent together"]);
+        assert_eq!(world.sql("SELECT count(*) FROM drafts"), "5", "{back}");
+    }
+}
+
+#[test]
+fn what_follows_a_search_path_at_once_is_not_decided_on_by_the_old_one() {
+    let world = World::granting(
+        "[[destroy]]\ntarget = \"tickets\"\ntables = [\"public.drafts\"]\nverbs = [\"delete\"]\n\
+         [[admin]]\ntarget = \"tickets\"\nsettings = [\"search_path\"]\nverbs = [\"set\"]\n",
+    );
+    world.sql("CREATE TABLE billing.drafts (id int, text text)");
+    world.sql("INSERT INTO billing.drafts VALUES (1, 'a')");
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent
+        .query("SET search_path = billing; DELETE FROM drafts")
+        .denied(&["sent together"]);
+    agent
+        .query("SELECT set_config('search_path', 'billing', false); DELETE FROM drafts")
+        .denied(&["sent together"]);
+    // In a pipeline.
+    agent.send(|bytes| {
+        for sql in ["SET search_path = billing", "DELETE FROM drafts"] {
+            step(bytes, sql);
+        }
+        frontend::sync(bytes);
+    });
+    agent.answer().denied(&["sent together"]);
+    // What was prepared before would be read again at the target.
+    agent.query("PREPARE deleting AS DELETE FROM drafts").ok();
+    agent.query("EXECUTE deleting").ok();
+    agent.query("SET search_path = billing").ok();
+    agent
+        .query("EXECUTE deleting")
+        .denied(&["does not exist in this session"]);
+    agent
+        .query("DELETE FROM drafts")
+        .denied(&["billing.drafts"]);
+    assert_eq!(world.sql("SELECT count(*) FROM billing.drafts"), "1");
+}

@@ -36,8 +36,6 @@ pub(crate) struct Live<'g> {
     from_target: ReadHalf<Stream>,
     way: Way<WriteHalf<Stream>>,
     endpoint: bailiwick_wire::Endpoint,
-    /// What the session's login sees of the target.
-    view: Option<String>,
     back: WayBack,
     /// Bytes of the agent that the session does not want yet.
     unread: BytesMut,
@@ -99,7 +97,6 @@ impl<'g> Live<'g> {
             from_target,
             way: Way::new(to_target),
             endpoint: opened.endpoint,
-            view: opened.view,
             back,
             unread: BytesMut::new(),
             asking: None,
@@ -253,11 +250,7 @@ impl<'g> Live<'g> {
                 Step::Relay(plumbing) => self.way.relay(plumbing),
                 Step::Ask(ticket, held) => self.ask(ticket, held)?,
                 Step::Finished(ticket, end) => self.finished(ticket, &end),
-                Step::Learned(knowledge) => {
-                    let view = self.view.as_deref();
-                    let targets = &self.gateway.targets;
-                    targets.learned(&self.target.name, view, knowledge);
-                }
+                Step::Learned(_) => self.gateway.targets.outdated(&self.target.name),
                 Step::Done => return Ok(true),
                 Step::AgentTls(_)
                 | Step::Identify { .. }

@@ -128,6 +128,15 @@ impl Targets {
         let key = (name.to_owned(), view.map(str::to_owned));
         known.insert(key, (Instant::now(), knowledge));
     }
+
+    /// What was learned of a target, by whomever, is to be learned again.
+    pub(crate) fn outdated(&self, name: &str) {
+        let mut known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(target, _), _| target != name);
+    }
 }
 
 /// Logs in to a target without an agent, and learns what it has.
@@ -170,8 +179,6 @@ pub(crate) struct Open {
     pub(crate) stream: Stream,
     /// The endpoint as it was reached: with the TLS mode of the attempt that succeeded.
     pub(crate) endpoint: Endpoint,
-    /// What its login sees of it.
-    pub(crate) view: Option<String>,
     /// Steps for the agent that came with it.
     pub(crate) to_agent: BytesMut,
     /// What came of the errand that it was opened for.
@@ -287,7 +294,6 @@ async fn attempt(
                     return Ok(Open {
                         stream: way.into_inner(),
                         endpoint: endpoint.clone(),
-                        view: view.map(str::to_owned),
                         to_agent,
                         did,
                     });

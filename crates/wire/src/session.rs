@@ -208,7 +208,9 @@ pub enum Step {
     },
     /// Start TLS with the target as the client, then call [`Session::target_secured`].
     TargetTls,
-    /// Keep this for the next session with the same target.
+    /// At login: keep this for the next session with the same target. Later: something else was found
+    /// than what is kept. A session sees its own search path and what it has not committed, so only
+    /// what a login finds is for others.
     Learned(Knowledge),
     /// What came of the errand that this session was for.
     Did(Did),

@@ -22,6 +22,7 @@ use super::frame::{Frame, Sender, take};
 use super::learn::Learning;
 use super::message;
 use super::names::{Change, Names, Portal, Prepared};
+use super::place::{ADRIFT, Place};
 use super::target_login::Greeting;
 use crate::limits::{AGENT_FRAME_BYTES_MAX, PIPELINE_BYTES_MAX, PIPELINE_MAX, VALUES_MAX};
 use crate::sql::{Catalogue, StatementKind};
@@ -35,6 +36,8 @@ pub(super) struct Active {
     pub(super) cover: Cover,
     /// The catalogue may have changed since it was read.
     pub(super) stale: bool,
+    /// Where names are looked for.
+    pub(super) place: Place,
     /// The agent has begun a pipeline and not ended it with its Sync.
     pub(super) in_pipeline: bool,
     /// The catalogue is being read again.
@@ -123,6 +126,7 @@ impl Active {
             veil,
             catalogue,
             stale: false,
+            place: Place::default(),
             in_pipeline: false,
             learning: None,
             names: Names::default(),
@@ -292,7 +296,7 @@ impl Active {
             ));
         }
         let text = text_of(frame, |reader| reader.c_string())?;
-        let (call, parts) = self.calls().query(&text, &self.foreseen());
+        let (call, parts) = self.calls().query(&text, &self.foreseen(), &self.place);
         let reads_masked = parts.iter().any(|part| part.prepared.reads_masked);
         let asked = if call.refusal.is_some() {
             Asked::Refused {
@@ -314,6 +318,11 @@ impl Active {
             reader.bytes(types * size_of::<u32>())?;
             Some(named)
         })?;
+        if self.place.is_adrift() {
+            let call = self.calls().refused("PREPARE", text, ADRIFT.to_owned());
+            self.refuse(call, None, out);
+            return Ok(());
+        }
         let prepared = self.calls().prepare(&text, &self.foreseen());
         match prepared {
             Ok((call, prepared)) => {
@@ -515,6 +524,15 @@ impl Active {
         let Some(mut stash) = self.stash.take() else {
             return;
         };
+        if self.place.is_adrift() {
+            let (verb, text) = (
+                stash.portal.prepared.statement.verb,
+                stash.portal.prepared.text.clone(),
+            );
+            let call = self.calls().refused(verb, text, ADRIFT.to_owned());
+            self.refuse(call, None, out);
+            return;
+        }
         let executes = execute.is_some();
         let (call, results, change) =
             self.calls()
@@ -674,6 +692,8 @@ impl Active {
                     self.expected.push_back(Expect::DescribePortal);
                 }
                 if let Some(execute) = execute {
+                    self.place.sent(&stash.portal.prepared.statement);
+                    self.place.sent(&execute.results.statement);
                     self.expected.push_back(Expect::Execute {
                         running: running(withhold),
                         portal: stash.portal,

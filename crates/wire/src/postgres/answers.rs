@@ -11,6 +11,7 @@ use super::calls;
 use super::cover::Cover;
 use super::expect::{Expect, Running};
 use super::frame::{Frame, Sender, take};
+use super::names::Change;
 use super::rows;
 use super::shape;
 use crate::limits::TARGET_FRAME_BYTES_MAX;
@@ -24,11 +25,17 @@ impl Active {
             let Some(catalogue) = learning.advance(input, out)? else {
                 return Ok(());
             };
-            self.catalogue = Arc::new(catalogue);
-            self.cover = Cover::new(&*self.veil, &self.catalogue);
             self.learning = None;
             self.stale = false;
-            out.step(Step::Learned(Arc::clone(&self.catalogue) as Knowledge));
+            if !catalogue.is_placed_like(&self.catalogue) {
+                // The target reads them again too, and may find something else under their names.
+                self.names.confirm(Change::Deallocate(None));
+            }
+            if catalogue != *self.catalogue {
+                self.catalogue = Arc::new(catalogue);
+                self.cover = Cover::new(&*self.veil, &self.catalogue);
+                out.step(Step::Learned(Arc::clone(&self.catalogue) as Knowledge));
+            }
         }
         while let Some(frame) = take(input, Sender::Target, TARGET_FRAME_BYTES_MAX)? {
             self.answered(&frame, out)?;
@@ -177,6 +184,7 @@ impl Active {
         }
         self.failed = false;
         self.status = super::message::status(frame)?;
+        self.place.ready(self.status);
         if self.status == b'I' {
             self.names.transaction_over();
         }
@@ -272,7 +280,7 @@ impl Active {
                 *rules = None;
                 running.end.rows = running.end.rows.max(affected);
                 if let Some(part) = parts.pop_front() {
-                    self.stale |= changes_catalogue(&part.prepared.statement);
+                    self.stale |= self.place.completed(&part.prepared.statement);
                     if let Some(change) = part.change {
                         self.names.confirm(change);
                     }
@@ -283,6 +291,7 @@ impl Active {
                 let Some(Expect::Execute {
                     mut running,
                     portal,
+                    results,
                     change,
                     ..
                 }) = self.expected.pop_front()
@@ -290,7 +299,8 @@ impl Active {
                     return Err(unexpected(frame.tag));
                 };
                 running.end.rows = running.end.rows.max(affected);
-                self.stale |= changes_catalogue(&portal.prepared.statement);
+                self.stale |= self.place.completed(&portal.prepared.statement);
+                self.stale |= self.place.completed(&results.statement);
                 if let (Some(change), b'C') = (change, frame.tag) {
                     self.names.confirm(change);
                 }
@@ -329,8 +339,7 @@ impl Active {
                 name,
                 prepared,
             }) => {
-                self.names
-                    .confirm(super::names::Change::Prepare(name, prepared));
+                self.names.confirm(Change::Prepare(name, prepared));
                 out.step(Step::Finished(running.ticket, running.end));
             }
             Some(Expect::Bind {
@@ -338,7 +347,7 @@ impl Active {
                 name,
                 portal,
             }) => {
-                self.names.confirm(super::names::Change::Open(name, portal));
+                self.names.confirm(Change::Open(name, portal));
                 if let Some(running) = running {
                     out.step(Step::Finished(running.ticket, running.end));
                 }
@@ -412,15 +421,6 @@ fn affected(frame: &Frame) -> u64 {
         .c_string()
         .and_then(|tag| tag.rsplit(' ').next()?.parse().ok())
         .unwrap_or_default()
-}
-
-/// Whether names may resolve otherwise after this statement.
-fn changes_catalogue(statement: &crate::sql::Statement) -> bool {
-    use bailiwick_action::{Class, Verb};
-    statement
-        .actions
-        .iter()
-        .any(|action| action.class == Class::Admin || action.verb == Verb::Drop)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::cover::{Cover, Covered};
 use super::expect::Part;
 use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
+use super::place::{ADRIFT, Place};
 use crate::limits::NAME_BYTES_MAX;
 use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify};
 use crate::{Fault, Result, Veil};
@@ -56,7 +57,7 @@ impl Calls<'_> {
     }
 
     /// The call that a Query is, and its statements in order.
-    pub(super) fn query(&self, text: &str, names: &Names) -> (Call, Vec<Part>) {
+    pub(super) fn query(&self, text: &str, names: &Names, place: &Place) -> (Call, Vec<Part>) {
         let statements = match classify(text, self.catalogue) {
             Ok(statements) => statements,
             Err(refusal) => {
@@ -67,8 +68,15 @@ impl Calls<'_> {
         let verb = joined(&statements);
         let mut names = names.clone();
         let mut actions = BTreeSet::new();
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         for statement in statements {
+            if parts
+                .iter()
+                .any(|part| place.moves(&part.prepared.statement))
+            {
+                let call = self.refused(&verb, text.to_owned(), ADRIFT.to_owned());
+                return (call, Vec::new());
+            }
             let prepared = Prepared::new(statement, text.to_owned(), self.cover);
             match self.resolve(&prepared, &names) {
                 Ok(resolved) => {

@@ -14,6 +14,7 @@ mod learn;
 mod login;
 mod message;
 mod names;
+mod place;
 mod roles;
 mod rows;
 mod shape;

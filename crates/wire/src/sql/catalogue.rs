@@ -337,6 +337,11 @@ impl Catalogue {
         &self.user
     }
 
+    /// Whether a name without a schema is looked for in the same places.
+    pub(crate) fn is_placed_like(&self, other: &Self) -> bool {
+        self.path == other.path && self.temporary == other.temporary
+    }
+
     /// Every relation.
     pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.iter()
