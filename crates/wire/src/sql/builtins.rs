@@ -83,7 +83,9 @@ pub(super) fn is_field(name: &str) -> bool {
             | "weights"
             | "option_name"
             | "option_value"
+            // Of information_schema._pg_expandarray, by which drivers read keys.
             | "n"
+            | "x"
     )
 }
 

@@ -8,7 +8,7 @@ use super::builtins::{self, Builtin, builtin};
 use super::catalogue::{Function, Volatility};
 use super::flow::Flow;
 use super::scope::Env;
-use super::settings::harmless_setting;
+use super::settings::{free, harmless_setting};
 use super::walk::{Walked, Walker, kind, refuse, strings};
 
 /// What a function gives when it stands in FROM.
@@ -136,11 +136,16 @@ impl Walker<'_> {
         let [name, value, _] = args else {
             return refuse("set_config() without a name, a value and whether it is local");
         };
-        let (Some(name), Some(value)) = (literal(name), literal(value)) else {
-            return refuse("set_config() of something that is worked out; write both as constants");
+        let worked_out = "set_config() of something that is worked out; write both as constants";
+        let Some(name) = literal(name) else {
+            return refuse(worked_out);
         };
-        if !harmless_setting(name, value) {
-            self.sets(name);
+        match (literal(value), &value.node) {
+            (Some(value), _) if harmless_setting(name, value) => {}
+            // The agent's own, whatever it will be.
+            (None, Some(NodeEnum::ParamRef(_))) if free(name) => {}
+            (Some(_), _) => self.sets(name),
+            (None, _) => return refuse(worked_out),
         }
         Ok(true)
     }

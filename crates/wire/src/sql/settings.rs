@@ -5,30 +5,7 @@ pub fn harmless_setting(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let value = value.trim().trim_matches('\'').to_ascii_lowercase();
     match &*name {
-        "application_name"
-        | "bytea_output"
-        | "datestyle"
-        | "extra_float_digits"
-        | "geqo"
-        | "idle_in_transaction_session_timeout"
-        | "idle_session_timeout"
-        | "intervalstyle"
-        | "jit"
-        | "lc_monetary"
-        | "lc_numeric"
-        | "lc_time"
-        | "lock_timeout"
-        | "plan_cache_mode"
-        | "statement_timeout"
-        | "time zone"
-        | "timezone"
-        | "transaction_deferrable"
-        | "transaction_isolation"
-        | "transaction_timeout"
-        | "default_transaction_deferrable"
-        | "default_transaction_isolation"
-        | "xmlbinary"
-        | "xmloption" => true,
+        name if free(name) => true,
         // Below notice, a target tells of its own workings, with values in them.
         "client_min_messages" => matches!(&*value, "notice" | "warning" | "error"),
         // What is read as text must be the text that is decided on.
@@ -40,6 +17,37 @@ pub fn harmless_setting(name: &str, value: &str) -> bool {
         "escape_string_warning" | "synchronize_seqscans" => truth(&value).is_some(),
         _ => false,
     }
+}
+
+/// Whether setting `name` is mere housekeeping whatever the value.
+pub(super) fn free(name: &str) -> bool {
+    matches!(
+        &*name.to_ascii_lowercase(),
+        "application_name"
+            | "bytea_output"
+            | "datestyle"
+            | "extra_float_digits"
+            | "geqo"
+            | "idle_in_transaction_session_timeout"
+            | "idle_session_timeout"
+            | "intervalstyle"
+            | "jit"
+            | "lc_monetary"
+            | "lc_numeric"
+            | "lc_time"
+            | "lock_timeout"
+            | "plan_cache_mode"
+            | "statement_timeout"
+            | "time zone"
+            | "timezone"
+            | "transaction_deferrable"
+            | "transaction_isolation"
+            | "transaction_timeout"
+            | "default_transaction_deferrable"
+            | "default_transaction_isolation"
+            | "xmlbinary"
+            | "xmloption"
+    )
 }
 
 /// PostgreSQL's spellings of a boolean setting that clients use.
