@@ -15,6 +15,18 @@ pub struct Pattern {
     pub name: Option<String>,
 }
 
+/// Schemas of the target's own, where each name is another matter.
+const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "pg_toast"];
+
+/// What `ANALYZE` has taken from the columns of all tables.
+const STATISTICS: [&str; 5] = [
+    "pg_statistic",
+    "pg_statistic_ext_data",
+    "pg_stats",
+    "pg_stats_ext",
+    "pg_stats_ext_exprs",
+];
+
 impl Pattern {
     /// Reads `schema.name` or `schema.*`. A part with a dot in it is written in double quotes, as in
     /// SQL, but names are never folded to lower case.
@@ -27,6 +39,9 @@ impl Pattern {
         };
         if schema.is_star() {
             return Err(InvalidName::EverySchema);
+        }
+        if name.is_star() && SYSTEM_SCHEMAS.contains(&&*schema.text) {
+            return Err(InvalidName::SystemSchema(schema.text.clone()));
         }
         Ok(Self {
             kind,
@@ -46,6 +61,17 @@ impl Pattern {
             schema: None,
             name: Some(Part::plain(text).exact()?),
         })
+    }
+
+    /// Whether it is a table of the system's that shows values of other tables' columns: statistics,
+    /// and parts of values that are kept apart.
+    pub(crate) fn shows_other_columns(&self) -> bool {
+        self.kind == Kind::Table
+            && match (self.schema.as_deref(), self.name.as_deref()) {
+                (Some("pg_catalog"), Some(name)) => STATISTICS.contains(&name),
+                (Some("pg_toast"), _) => true,
+                _ => false,
+            }
     }
 
     /// Whether the resource is one of these.
@@ -106,6 +132,10 @@ pub(crate) enum InvalidName {
     NotAColumn,
     #[error("every schema at once cannot be granted; name one, as in \"public.*\"")]
     EverySchema,
+    #[error(
+        "everything of {0} at once cannot be granted: beside what clients look up there, it has what other sessions run, passwords' verifiers, and statistics with values of columns; name what is needed (docs/postgres-clients.md has a list for each client)"
+    )]
+    SystemSchema(String),
     #[error(
         "`*` stands only for every name of one schema, as in \"public.*\", not for part of a name or for a column"
     )]
@@ -256,6 +286,12 @@ mod tests {
             ("a.b.c", E::Parts),
             ("*.*", E::EverySchema),
             ("*.tickets", E::EverySchema),
+            ("pg_catalog.*", E::SystemSchema("pg_catalog".into())),
+            (
+                "\"information_schema\".*",
+                E::SystemSchema("information_schema".into()),
+            ),
+            ("pg_toast.*", E::SystemSchema("pg_toast".into())),
             ("public.t*", E::Star),
             ("public.\"*\"", E::Star),
             ("public.", E::Empty),
