@@ -89,6 +89,8 @@ pub(crate) async fn log_in(
                 }
                 Step::Cancel(key) => {
                     gateway.cancel(key);
+                    // Clients that cancel over TLS wait for its proper end.
+                    stream.shutdown().await?;
                     return Ok(None);
                 }
                 Step::Done => {
