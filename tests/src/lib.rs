@@ -20,7 +20,9 @@ pub use certificate::{Certified, certificate};
 pub use disk::Disk;
 pub use lasting::Lasting;
 pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
-pub use programs::{Finished, bailiwick, command, confinement, finish, java, node, psql, python};
+pub use programs::{
+    Finished, bailiwick, command, confinement, finish, java, node, postgresql_18, psql, python,
+};
 pub use random::Random;
 pub use small_disk::SmallDisk;
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, Version, mark};

@@ -39,7 +39,7 @@ fn client(path: &str) -> PathBuf {
 }
 
 /// The folder of the programs of PostgreSQL 18.
-pub(crate) fn postgresql_18() -> PathBuf {
+pub fn postgresql_18() -> PathBuf {
     let folder = client("postgresql-18/native/bin");
     folder.canonicalize().expect("a folder")
 }
@@ -51,14 +51,14 @@ pub fn psql() -> Command {
     psql
 }
 
-/// Python with psycopg, running one of `tests/clients`.
+/// Python with psycopg, asyncpg and SQLAlchemy, running one of `tests/clients`.
 pub fn python(program: &str) -> Command {
     let mut python = command(client("python/bin/python"));
     python.arg(source(program));
     python
 }
 
-/// Node with node-postgres, running one of `tests/clients`.
+/// Node with node-postgres and Drizzle, running one of `tests/clients`.
 pub fn node(program: &str) -> Command {
     let modules = client("node/node_modules/pg");
     let mut node = command("node");
