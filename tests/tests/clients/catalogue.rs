@@ -1,6 +1,6 @@
 //! What the catalogue grant does not open, whatever is asked of it.
 
-use bailiwick_tests::{Agent, TRIAGE, World, command, finish, postgresql_18, task};
+use bailiwick_tests::{Agent, TRIAGE, World, command, finish, programs_18, task};
 
 use crate::table::catalogue_grant;
 
@@ -154,7 +154,7 @@ fn pg_dump_shows_no_masked_value_whatever_is_granted() {
          INSERT INTO people SELECT n, '{SECRET} ' || n FROM generate_series(1, 5) n"
     ));
     let run = world.open("dump");
-    for program in ["pg_dump".into(), postgresql_18().join("pg_dump")] {
+    for program in ["pg_dump".into(), programs_18().join("pg_dump")] {
         for options in [
             &[][..],
             &["--inserts"],

@@ -8,8 +8,10 @@ mod table;
 
 use std::process::Command;
 
-use bailiwick_tests::{Run, TRIAGE, World, finish, java, node, python, task};
-use table::Observed;
+use bailiwick_tests::{
+    Builder, Run, Store, TRIAGE, Version, World, finish, java, node, python, task,
+};
+use table::{Observed, Outcome};
 
 /// Grants on data alone, as a task would have them; those on pgbench's tables as pgbench needs them.
 const DATA: &str = r#"
@@ -37,19 +39,22 @@ INSERT INTO pgbench_tellers SELECT n, 1, 0 FROM generate_series(1, 10) n;
 INSERT INTO pgbench_accounts SELECT n, 1, 0 FROM generate_series(1, 100) n;
 ";
 
-/// A gateway with the tasks `plain` and `catalogue`.
+/// A gateway with the tasks `plain` and `catalogue`, in front of the system's PostgreSQL.
 fn world() -> World {
+    let world = tasks().start();
+    world.sql(OBJECTS);
+    world
+}
+
+fn tasks() -> Builder {
     let both = |name: &str, grants: &str| {
         let (name, text) = task(name, &format!("{TRIAGE}{DATA}{grants}"));
         let jdbc = "[env]\nJDBC_URL = \"jdbc:tickets\"\n";
         (name, text.replace("[env]\n", jdbc))
     };
-    let world = World::builder()
+    World::builder()
         .task(both("plain", ""))
         .task(both("catalogue", &table::catalogue_grant()))
-        .start();
-    world.sql(OBJECTS);
-    world
 }
 
 /// Watches a client in a run of either task, and holds the table's row against it. Each has a
@@ -62,7 +67,7 @@ fn watch(look: impl Fn(&World, &Run) -> Observed) {
         let observed = look(&world, &world.open(task));
         let transaction = observed.outcomes.get("transaction");
         let priorities = match transaction {
-            Some(table::Outcome::Works) if observed.client != "pgbench" => "0|22|0",
+            Some(Outcome::Works) if observed.client != "pgbench" => "0|22|0",
             _ => "0|0|0",
         };
         let found = world.sql(
@@ -125,4 +130,32 @@ clients! {
     jdbc_works: "JDBC" => script(java("Jdbc.java"));
     tokio_postgres_works: "tokio-postgres" => drivers::tokio_postgres;
     sqlx_works: "sqlx" => drivers::sqlx;
+}
+
+/// What a client looks up depends on its server; the table is about the system's.
+#[test]
+fn the_catalogue_grant_is_enough_for_postgresql_18() {
+    let store = Store::of(Version::Newest);
+    let database = store.database();
+    store.sql(&database, OBJECTS);
+    let url = World::url(store, &database);
+    let world = tasks().target("tickets", &url).start();
+    let run = world.open("catalogue");
+    let shown = programs::metadata(&programs::newest(), &run, false);
+    assert_eq!(shown, Outcome::Works);
+    for program in [
+        python("psycopg3.py"),
+        python("asyncpg_client.py"),
+        python("sqlalchemy_client.py"),
+        java("Jdbc.java"),
+    ] {
+        let observed = script(program)(&world, &run);
+        let metadata = observed.outcomes.get("metadata");
+        assert_eq!(metadata, Some(&Outcome::Works), "{observed:#?}");
+    }
+    for drive in [drivers::tokio_postgres, drivers::sqlx] {
+        let observed = drive(&world, &run);
+        let metadata = observed.outcomes.get("metadata");
+        assert_eq!(metadata, Some(&Outcome::Works), "{observed:#?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bailiwick_tests::{
-    Finished, Run, World, command, eventually, finish, postgresql_18, python, signal,
+    Finished, Run, World, command, eventually, finish, programs_18, python, signal,
 };
 
 use crate::table::{Observed, Outcome};
@@ -21,7 +21,7 @@ pub(crate) fn system() -> Release {
 
 /// The newest, which is installed for the tests.
 pub(crate) fn newest() -> Release {
-    Release(Some(postgresql_18()))
+    Release(Some(programs_18()))
 }
 
 impl Release {
@@ -212,7 +212,7 @@ pub(crate) fn psql(release: Release) -> impl Fn(&World, &Run) -> Observed {
 
 /// psql's commands that begin with `\d`, and the Tab key.
 #[track_caller]
-fn metadata(release: &Release, run: &Run, older: bool) -> Outcome {
+pub(crate) fn metadata(release: &Release, run: &Run, older: bool) -> Outcome {
     let psql = |meta: &str| {
         let mut psql = release.program("psql");
         finish(psql.args(["--no-psqlrc", "--no-password", run.url(), "-c", meta]))
