@@ -106,6 +106,7 @@ macro_rules! clients {
         #[test]
         fn every_row_of_the_table_has_a_test() {
             table::check_rows(&[$($client),*]);
+            table::check_readme();
         }
     };
 }

@@ -184,3 +184,30 @@ pub(crate) fn check_rows(tested: &[&str]) {
     said.sort_unstable();
     assert_eq!(said, tested, "the rows of the table and the tests");
 }
+
+/// The sentence of the README about clients names those of the table that do anything, and no others.
+pub(crate) fn check_readme() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md");
+    let (_, after) = readme
+        .split_once("Agents keep their clients: ")
+        .expect("the sentence");
+    let (sentence, _) = after.split_once("\nconnect with").expect("its end");
+    let mut named: Vec<_> = sentence
+        .split(", ")
+        .flat_map(|part| part.split(" and "))
+        .collect();
+    named.sort_unstable();
+    let rows = rows();
+    let mut working: Vec<_> = rows
+        .iter()
+        .filter(|row| row.cells.iter().filter(|cell| *cell == "works").count() > 2)
+        .map(|row| row.client.trim_end_matches(" without hstore"))
+        .collect();
+    working.sort_unstable();
+    working.dedup();
+    assert_eq!(
+        named, working,
+        "the clients of README.md and those of the table"
+    );
+}
