@@ -752,12 +752,19 @@ fn copy_is_a_read_or_a_write_or_a_denial() {
         "COPY drafts FROM STDIN",
         &["insert", "public.drafts"],
     );
-    // Out: rows without a shape to mask by.
-    stays_out(&mut agent, "COPY tickets TO STDOUT", &["COPY"]);
+    // Out: a read of the table, or of what its query reads.
+    let answer = agent.query("COPY (SELECT id FROM tickets) TO STDOUT").ok();
+    assert_eq!(answer.tags(), ["COPY 20"]);
+    for sql in [
+        "COPY billing.cards TO STDOUT",
+        "COPY (SELECT number FROM billing.cards) TO STDOUT (FORMAT csv)",
+    ] {
+        stays_out(&mut agent, sql, &["select", "billing.cards"]);
+    }
     stays_out(
         &mut agent,
-        "COPY (SELECT id FROM tickets) TO STDOUT",
-        &["COPY"],
+        "COPY (DELETE FROM tickets RETURNING id) TO STDOUT",
+        &["delete", "public.tickets"],
     );
     // Programs and files of the server.
     stays_out(

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Outbox;
 use super::calls::{self, Calls, FULL};
+use super::copy_out::Copying;
 use super::cover::Cover;
 use super::expect::{Expect, Part, Running};
 use super::frame::{Frame, Sender, take};
@@ -55,6 +56,8 @@ pub(super) struct Active {
     pub(super) failed: bool,
     /// The target takes COPY data; the end of what was sent before, to see a placeholder in two halves.
     pub(super) copying: Option<Vec<u8>>,
+    /// The target sends COPY data.
+    pub(super) copying_out: Option<Copying>,
     /// The target's key for cancelling.
     cancel_key: Bytes,
     /// Names the portal that no agent can make.
@@ -136,6 +139,7 @@ impl Active {
             skipping: false,
             failed: false,
             copying: None,
+            copying_out: None,
             cancel_key: greeting.cancel_key,
             nowhere: format!("bailiwick denied a call {token}"),
             asked: None,

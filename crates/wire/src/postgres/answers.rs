@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use super::Outbox;
 use super::active::Active;
 use super::calls;
+use super::copy_out::{self, Copying};
 use super::cover::Cover;
 use super::expect::{Expect, Running};
 use super::frame::{Frame, Sender, take};
@@ -72,6 +73,13 @@ impl Active {
             b'C' | b'I' | b's' => self.complete(frame, out)?,
             b'1' | b'2' | b'3' | b't' | b'n' => self.step_done(frame, out)?,
             b'G' => self.copy_in(frame, out)?,
+            b'H' => self.copy_out(frame, out)?,
+            b'd' => self.copied(frame, out)?,
+            b'c' => match self.copying_out.take() {
+                Some(copying) if copying.is_whole() => out.agent(frame.whole.clone()),
+                Some(_) => return Err(Fault::Target("a COPY that ends in the middle".into())),
+                None => return Err(unexpected(frame.tag)),
+            },
             tag => return Err(unexpected(tag)),
         }
         Ok(())
@@ -121,6 +129,7 @@ impl Active {
 
     fn error(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
         self.copying = None;
+        self.copying_out = None;
         let code = rows::report_field(frame, b'C');
         let withhold = self.withhold();
         let (bytes, masked) = rows::mask_report(frame, withhold, &*self.veil)?;
@@ -190,6 +199,7 @@ impl Active {
         }
         self.awaiting = false;
         self.copying = None;
+        self.copying_out = None;
         out.agent(frame.whole.clone());
         Ok(())
     }
@@ -266,6 +276,9 @@ impl Active {
 
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
     fn complete(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
+        if self.copying_out.is_some() {
+            return Err(unexpected(frame.tag));
+        }
         out.agent(frame.whole.clone());
         let affected = match frame.tag {
             b'C' => affected(frame),
@@ -355,6 +368,37 @@ impl Active {
             Some(Expect::Close(change)) => self.names.confirm(change),
             _ => {}
         }
+        Ok(())
+    }
+
+    /// CopyOutResponse.
+    fn copy_out(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
+        let prepared = match self.expected.front() {
+            Some(Expect::Query { parts, .. }) => parts.front().map(|part| &part.prepared),
+            Some(Expect::Execute { results, .. }) => Some(results),
+            _ => None,
+        };
+        let prepared = prepared.ok_or_else(|| unexpected(frame.tag))?;
+        let StatementKind::CopyOut(copy) = &prepared.statement.kind else {
+            return Err(unexpected(frame.tag));
+        };
+        let count = copy_out::columns(frame, copy)?;
+        let rules = shape::copy_rules(prepared, count, &self.cover)?;
+        self.copying_out = Some(Copying::new(copy.clone(), rules));
+        out.agent(frame.whole.clone());
+        Ok(())
+    }
+
+    /// CopyData.
+    fn copied(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
+        let copying = self.copying_out.as_mut();
+        let copying = copying.ok_or_else(|| unexpected(frame.tag))?;
+        let copied = copying.data(frame, &*self.veil)?;
+        let running = self.running().ok_or_else(|| unexpected(frame.tag))?;
+        running.end.rows += copied.rows;
+        running.end.bytes += copied.bytes.len() as u64;
+        running.end.masked += copied.masked;
+        out.step(Step::Rows(running.ticket, copied.bytes));
         Ok(())
     }
 

@@ -164,6 +164,8 @@ mod tests {
                     .map(|(name, number)| Column {
                         number,
                         name: name.into(),
+                        type_oid: 25,
+                        generated: false,
                     })
                     .collect(),
                 definition: None,

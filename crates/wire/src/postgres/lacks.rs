@@ -91,6 +91,8 @@ mod tests {
             columns: vec![Column {
                 number: 1,
                 name: "priority".into(),
+                type_oid: 25,
+                generated: false,
             }],
             definition: None,
         });

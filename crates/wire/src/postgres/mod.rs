@@ -5,6 +5,7 @@ mod active;
 mod administer;
 mod answers;
 mod calls;
+mod copy_out;
 mod cover;
 mod endpoint;
 mod expect;

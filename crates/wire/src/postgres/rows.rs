@@ -57,11 +57,17 @@ pub(crate) fn columns(frame: &Frame) -> Result<usize> {
 }
 
 /// Reads DataRows for people, up to the first that is not whole: text where a value is text, else
-/// hexadecimal.
+/// hexadecimal. What a COPY has brought is one value for each message.
 pub(crate) fn readable(rows: &[u8]) -> Vec<Vec<Option<String>>> {
     let mut rest = BytesMut::from(rows);
     let mut readable = Vec::new();
     while let Ok(Some(frame)) = take(&mut rest, Sender::Target, TARGET_FRAME_BYTES_MAX) {
+        if frame.tag == b'd' {
+            let body = frame.body();
+            let line = body.strip_suffix(b"\n").unwrap_or(&body);
+            readable.push(vec![Some(value_text(line, false))]);
+            continue;
+        }
         let mut body = frame.reader();
         let count = body.count(COLUMNS_MAX).unwrap_or_default();
         let values = (0..count).map_while(|_| body.value());
@@ -152,7 +158,7 @@ pub(crate) fn mask(frame: &Frame, rules: &Rules, veil: &dyn Veil) -> Result<(Byt
 
 /// What takes a value's place (the inner nothing is NULL, valid in every type) and how many sensitive
 /// values it held; nothing where it may pass as it is.
-fn replace(value: &Bytes, rule: Rule, veil: &dyn Veil) -> Option<(Option<Vec<u8>>, u64)> {
+pub(super) fn replace(value: &[u8], rule: Rule, veil: &dyn Veil) -> Option<(Option<Vec<u8>>, u64)> {
     let family = family(rule.type_oid);
     if rule.masked {
         return Some((whole(family, rule.binary, veil), 1));
@@ -169,7 +175,7 @@ fn replace(value: &Bytes, rule: Rule, veil: &dyn Veil) -> Option<(Option<Vec<u8>
             Some((Some([&[*version], &*text].concat()), count))
         }
         (Family::Int8, true) => {
-            let number = i64::from_be_bytes(value.as_ref().try_into().ok()?);
+            let number = i64::from_be_bytes(value.try_into().ok()?);
             absent(veil, number.to_string().as_bytes())
         }
         (Family::Numeric, true) => absent(veil, numeric_text(value)?.as_bytes()),
@@ -209,7 +215,7 @@ fn absent(veil: &dyn Veil, text: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
     Some((None, count))
 }
 
-fn whole(family: Family, binary: bool, veil: &dyn Veil) -> Option<Vec<u8>> {
+pub(super) fn whole(family: Family, binary: bool, veil: &dyn Veil) -> Option<Vec<u8>> {
     let placeholder = veil.placeholder();
     match (family, binary) {
         (Family::Text, _) => Some(placeholder.as_bytes().to_vec()),

@@ -41,6 +41,17 @@ pub(super) fn blind_rules(prepared: &Prepared, count: usize, cover: &Cover) -> R
     Ok(Rules((0..count).map(rule).collect()))
 }
 
+/// How to treat the data of a COPY, which the target does not describe.
+pub(super) fn copy_rules(prepared: &Prepared, count: usize, cover: &Cover) -> Result<Rules> {
+    let mut rules = blind_rules(prepared, count, cover)?;
+    if let Outputs::Columns(columns) = &prepared.statement.outputs {
+        for (rule, column) in rules.0.iter_mut().zip(columns) {
+            rule.type_oid = column.type_oid;
+        }
+    }
+    Ok(rules)
+}
+
 fn check_count(prepared: &Prepared, count: usize) -> Result<()> {
     match &prepared.statement.outputs {
         Outputs::Columns(columns) if columns.len() != count => {

@@ -57,6 +57,8 @@ fn catalogue() -> Knowledge {
             .map(|(number, name)| Column {
                 number,
                 name: name.into(),
+                type_oid: 25,
+                generated: false,
             })
             .collect(),
         definition: None,

@@ -81,6 +81,10 @@ pub struct Column {
     pub number: i16,
     /// Its name.
     pub name: String,
+    /// The OID of its type, or of the type that its domain is over.
+    pub type_oid: u32,
+    /// Whether it is generated from other columns, or from nothing.
+    pub generated: bool,
 }
 
 impl Relation {
@@ -179,16 +183,22 @@ impl Catalogue {
             catalogue.path.push(schema?.to_owned());
             Some(())
         })?;
-        each(columns, bad(3), |[oid, number, name]| {
-            built_columns
-                .entry(oid?.parse().ok()?)
-                .or_default()
-                .push(Column {
-                    number: number?.parse().ok()?,
-                    name: name?.to_owned(),
-                });
-            Some(())
-        })?;
+        each(
+            columns,
+            bad(3),
+            |[oid, number, name, type_oid, generated]| {
+                built_columns
+                    .entry(oid?.parse().ok()?)
+                    .or_default()
+                    .push(Column {
+                        number: number?.parse().ok()?,
+                        name: name?.to_owned(),
+                        type_oid: type_oid?.parse().ok()?,
+                        generated: boolean(generated?)?,
+                    });
+                Some(())
+            },
+        )?;
         each(
             relations,
             bad(2),

@@ -151,6 +151,7 @@ impl Walker<'_> {
                 name,
                 flow: flow.clone(),
                 reads: Flow::default(),
+                type_oid: 0,
             };
             if !definitions.is_empty() {
                 entry.columns.extend(definitions.into_iter().map(column));
@@ -182,6 +183,7 @@ impl Walker<'_> {
                     name,
                     flow: flow.clone(),
                     reads: Flow::default(),
+                    type_oid: 0,
                 })
                 .collect();
         }
@@ -190,6 +192,7 @@ impl Walker<'_> {
                 name: "ordinality".into(),
                 flow: Flow::default(),
                 reads: Flow::default(),
+                type_oid: 0,
             });
         }
         apply(&mut entry, alias.as_ref())?;
@@ -296,6 +299,7 @@ impl Walker<'_> {
                 name: (&**colname).into(),
                 flow: made_of,
                 reads: Flow::default(),
+                type_oid: 0,
             });
         }
         apply(&mut entry, alias.as_ref())?;
@@ -417,11 +421,13 @@ impl Walker<'_> {
                 name: Rc::clone(name),
                 flow: Flow::default(),
                 reads: Flow::default(),
+                type_oid: 0,
             };
             for side in [&left, &right] {
                 self.charge(side.columns.len())?;
                 let mut found = false;
                 for one in side.columns.iter().filter(|one| one.name == *name) {
+                    column.type_oid = one.type_oid;
                     column.flow.add(&one.flow);
                     column.reads.add(&one.reads);
                     found = true;

@@ -26,6 +26,8 @@ pub(super) fn catalogue() -> Catalogue {
                 .map(|(name, number)| Column {
                     number,
                     name: name.into(),
+                    type_oid: 25,
+                    generated: false,
                 })
                 .collect(),
             definition: definition.map(Into::into),

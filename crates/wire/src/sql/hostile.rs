@@ -181,6 +181,8 @@ fn views_upon_views_end() {
                 columns: vec![Column {
                     number: 1,
                     name: "email".into(),
+                    type_oid: 25,
+                    generated: false,
                 }],
                 definition: Some(nested),
             });
@@ -202,6 +204,8 @@ fn views_upon_views_end() {
             columns: vec![Column {
                 number: 1,
                 name: "a".into(),
+                type_oid: 25,
+                generated: false,
             }],
             definition: Some("SELECT a FROM v".into()),
         });
@@ -217,7 +221,7 @@ fn refusals_hold_nothing_of_the_text() {
         "select hunter2.id from tickets",
         "do 'hunter2'",
         "select a.hunter2.c.d(1)",
-        "copy (select 'hunter2') to stdout",
+        "copy (select 'hunter2') to stdout (hunter2 1)",
         "truncate hunter2 cascade",
         "explain (hunter2) select 1",
     ] {

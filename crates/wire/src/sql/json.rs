@@ -302,6 +302,7 @@ impl Walker<'_> {
                     name: (&**name).into(),
                     flow,
                     reads: Flow::default(),
+                    type_oid: 0,
                 });
             } else {
                 // NESTED PATH has columns in its stead.

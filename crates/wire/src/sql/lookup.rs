@@ -7,7 +7,7 @@ use pg_query::protobuf::{
 };
 
 use super::names::Qualifier;
-use super::scope::Env;
+use super::scope::{Column, Env};
 use super::walk::{Walked, Walker, kind, strings};
 
 /// The types that a value may be cast to: what compares equal in these is equal. They are the system's
@@ -88,17 +88,28 @@ impl Walker<'_> {
 
     /// Whether it is, for certain, a column of one table in the FROM beside it.
     fn is_own_column(&mut self, column: &ColumnRef, env: &Env<'_>) -> Walked<bool> {
+        let column = self.own_column(column, env)?;
+        // A view's column, or a query's, is made of others.
+        Ok(column.is_some_and(|column| column.reads.len() == 1 && column.flow == column.reads))
+    }
+
+    /// The one column that a name means, for certain, of what is in the FROM beside it.
+    fn own_column<'e>(
+        &mut self,
+        column: &ColumnRef,
+        env: &'e Env<'_>,
+    ) -> Walked<Option<&'e Column>> {
         let Some(level) = &env.level else {
-            return Ok(false);
+            return Ok(None);
         };
         self.charge(level.items.columns.len())?;
         let mut fields = column.fields.iter();
         if fields.any(|field| !matches!(field.node, Some(NodeEnum::String(_)))) {
-            return Ok(false);
+            return Ok(None);
         }
         let names = strings(&column.fields)?;
         let found: Vec<_> = match names.as_slice() {
-            [] => return Ok(false),
+            [] => return Ok(None),
             [name] => level
                 .items
                 .columns
@@ -115,11 +126,19 @@ impl Walker<'_> {
                     .collect()
             }
         };
-        let [column] = found.as_slice() else {
-            return Ok(false);
+        Ok(match found.as_slice() {
+            [column] => Some(*column),
+            _ => None,
+        })
+    }
+
+    /// The type of a result column, where it is plainly that of a column; else zero.
+    pub(super) fn type_of(&mut self, value: &Node, env: &Env<'_>) -> Walked<u32> {
+        let NodeEnum::ColumnRef(reference) = kind(value)? else {
+            return Ok(0);
         };
-        // A view's column, or a query's, is made of others.
-        Ok(column.reads.len() == 1 && column.flow == column.reads)
+        let column = self.own_column(reference, env)?;
+        Ok(column.map_or(0, |column| column.type_oid))
     }
 }
 

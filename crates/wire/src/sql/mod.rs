@@ -8,6 +8,7 @@
 
 mod builtins;
 mod catalogue;
+mod copy;
 #[cfg(test)]
 mod corpus;
 mod define;
@@ -40,6 +41,7 @@ mod write;
 pub use catalogue::{
     BadRow, Catalogue, Column, Function, Operator, Relation, RelationKind, Row, Volatility,
 };
+pub use copy::{CopyFormat, CopyOut};
 pub use queries::QUERIES;
 pub use settings::harmless_setting;
 
@@ -145,6 +147,8 @@ pub enum Outputs {
 pub struct Lineage {
     /// Every column that its value depends on; nothing for a constant.
     pub sources: BTreeSet<Source>,
+    /// The OID of its type, where that is plainly a column's; else zero.
+    pub type_oid: u32,
 }
 
 /// A column of a relation.
@@ -224,6 +228,8 @@ pub enum StatementKind {
     },
     /// It reads rows from the agent.
     CopyIn,
+    /// It sends rows to the agent, as a text or file would have them.
+    CopyOut(CopyOut),
     /// It forgets prepared statements, cursors and settings: `DISCARD ALL`.
     Discard,
     /// It sets or resets a setting.

@@ -134,6 +134,7 @@ impl Walker<'_> {
                 name: (&*column.name).into(),
                 flow,
                 reads,
+                type_oid: column.type_oid,
             });
         }
         let columns = Rc::new(columns);
@@ -518,6 +519,7 @@ pub(super) fn rename(columns: &mut Vec<Column>, open: Option<&Flow>, names: &[&s
                 name: (*name).into(),
                 flow: open.clone(),
                 reads: Flow::default(),
+                type_oid: 0,
             }),
             (None, None) => return refuse("more names for columns than there are columns"),
         }

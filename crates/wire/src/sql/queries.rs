@@ -26,8 +26,12 @@ pub const QUERIES: [&str; 8] = [
       WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[])",
     // Their columns.
     "SELECT a.attrelid::pg_catalog.oid::pg_catalog.text, a.attnum::pg_catalog.text, \
-            a.attname::pg_catalog.text \
+            a.attname::pg_catalog.text, \
+            CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" \
+                 THEN t.typbasetype ELSE t.oid END::pg_catalog.oid::pg_catalog.text, \
+            (a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\")::pg_catalog.text \
        FROM pg_catalog.pg_attribute a \
+       JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid \
        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid \
       WHERE a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped \
         AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \

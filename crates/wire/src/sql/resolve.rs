@@ -15,6 +15,8 @@ fn table(oid: u32, schema: &str, name: &str, columns: &[&str]) -> Relation {
             .map(|(name, number)| Column {
                 number,
                 name: (*name).into(),
+                type_oid: 25,
+                generated: false,
             })
             .collect(),
         definition: None,
@@ -65,6 +67,8 @@ fn temporary_tables_are_the_sessions_own() {
             Some(oid.to_owned()),
             Some("1".to_owned()),
             Some(name.to_owned()),
+            Some("25".to_owned()),
+            Some("false".to_owned()),
         ]
     };
     let answers = [

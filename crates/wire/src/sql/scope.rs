@@ -27,6 +27,8 @@ pub(super) struct Column {
     /// The tables' own columns that are read by naming it; none for a column of a subquery, whose
     /// reads were counted where it was written.
     pub(super) reads: Flow,
+    /// The OID of its type, where that is plain; else zero.
+    pub(super) type_oid: u32,
 }
 
 /// One item of FROM under one name.

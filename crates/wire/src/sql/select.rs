@@ -179,6 +179,9 @@ impl Walker<'_> {
         }
         let mut columns = left.columns;
         for (column, other) in columns.iter_mut().zip(&right.columns) {
+            if column.type_oid != other.type_oid {
+                column.type_oid = 0;
+            }
             self.join(&mut column.flow, &other.flow)?;
         }
         Ok(Derived {
@@ -208,6 +211,7 @@ impl Walker<'_> {
                         name: format!("column{}", at + 1).into(),
                         flow,
                         reads: Flow::default(),
+                        type_oid: 0,
                     }),
                 }
             }
@@ -266,6 +270,7 @@ impl Walker<'_> {
             name,
             flow,
             reads: Flow::default(),
+            type_oid: self.type_of(value, env)?,
         });
         Ok(())
     }
@@ -743,6 +748,7 @@ impl Walker<'_> {
                 name: name.into(),
                 flow,
                 reads: Flow::default(),
+                type_oid: 0,
             });
         }
         Ok(derived)

@@ -3,19 +3,17 @@
 use bailiwick_action::{Action, Kind, Resource, Verb};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    self, AConst, CallStmt, ClusterStmt, CopyStmt, CreateTableAsStmt, DeallocateStmt,
-    DeclareCursorStmt, DefElem, DiscardMode, DiscardStmt, ExecuteStmt, ExplainStmt, FetchStmt,
-    LockStmt, Node, ObjectType, PrepareStmt, RefreshMatViewStmt, ReindexStmt, SelectStmt,
-    SetOperation, TransactionStmt, TransactionStmtKind, TruncateStmt, VacuumRelation, VacuumStmt,
+    self, AConst, CallStmt, ClusterStmt, CreateTableAsStmt, DeallocateStmt, DeclareCursorStmt,
+    DefElem, DiscardMode, DiscardStmt, ExecuteStmt, ExplainStmt, FetchStmt, LockStmt, Node,
+    ObjectType, PrepareStmt, RefreshMatViewStmt, ReindexStmt, SelectStmt, SetOperation,
+    TransactionStmt, TransactionStmtKind, TruncateStmt, VacuumRelation, VacuumStmt,
     VariableSetKind, VariableSetStmt, a_const,
 };
 
-use super::flow::Flow;
-use super::names::Found;
 use super::parse::parse_view;
-use super::scope::{Column, Derived, Entry, Env, Items};
+use super::scope::{Derived, Env};
 use super::settings::harmless_setting;
-use super::walk::{Closed, Walked, Walker, kind, present, refuse, strings};
+use super::walk::{Closed, Walked, Walker, kind, present, refuse};
 use super::{Lineage, Outputs, Statement, StatementKind};
 
 /// What a statement is, beside the book that was kept of it.
@@ -35,14 +33,14 @@ impl What {
         }
     }
 
-    fn kind(verb: &'static str, kind: StatementKind) -> Self {
+    pub(super) fn kind(verb: &'static str, kind: StatementKind) -> Self {
         Self {
             kind,
             ..Self::plain(verb)
         }
     }
 
-    fn rows(verb: &'static str, outputs: Outputs) -> Self {
+    pub(super) fn rows(verb: &'static str, outputs: Outputs) -> Self {
         Self {
             outputs,
             ..Self::plain(verb)
@@ -76,7 +74,7 @@ impl Walker<'_> {
         })
     }
 
-    fn found(&mut self, node: &NodeEnum) -> Walked<What> {
+    pub(super) fn found(&mut self, node: &NodeEnum) -> Walked<What> {
         let env = Env::default();
         match node {
             NodeEnum::SelectStmt(select) => {
@@ -342,7 +340,7 @@ impl Walker<'_> {
         })
     }
 
-    fn outputs(&mut self, derived: &Derived) -> Walked<Outputs> {
+    pub(super) fn outputs(&mut self, derived: &Derived) -> Walked<Outputs> {
         if derived.open.is_some() {
             return Ok(Outputs::Unknown);
         }
@@ -352,6 +350,7 @@ impl Walker<'_> {
             self.charge(4 * column.flow.len())?;
             columns.push(Lineage {
                 sources: self.sources.set(&column.flow),
+                type_oid: column.type_oid,
             });
         }
         Ok(Outputs::Columns(columns))
@@ -584,130 +583,10 @@ impl Walker<'_> {
         self.expose(&derived.whole())?;
         Ok(What::plain(verb))
     }
-
-    fn copy(&mut self, statement: &CopyStmt) -> Walked<What> {
-        let CopyStmt {
-            relation,
-            query,
-            attlist,
-            is_from,
-            is_program,
-            filename,
-            options,
-            where_clause,
-        } = statement;
-        let columns = strings(attlist)?;
-        for option in options {
-            let (name, value) = definition(option)?;
-            match name {
-                "format" | "freeze" | "delimiter" | "null" | "header" | "quote" | "escape"
-                | "force_quote" | "force_not_null" | "force_null" | "default" | "on_error"
-                | "log_verbosity" | "reject_limit" => {}
-                "encoding" => {
-                    let value = value.and_then(constant).unwrap_or_default();
-                    if !harmless_setting("client_encoding", &value) {
-                        return refuse("COPY in another encoding than UTF8");
-                    }
-                }
-                _ => return refuse("an option of COPY that is not known"),
-            }
-        }
-        let outside = *is_program || !filename.is_empty();
-        if *is_program {
-            self.object(Verb::Maintain, "program", "");
-        } else if outside {
-            self.object(Verb::Maintain, "server files", "");
-        }
-        if !*is_from && !outside {
-            return refuse("COPY … TO STDOUT; use SELECT, whose result can be masked");
-        }
-        if !*is_from {
-            return self.copy_out(relation.as_ref(), query.as_deref(), &columns);
-        }
-        if query.is_some() {
-            return refuse("a COPY that is not known");
-        }
-        let found = self.relation(present(relation.as_ref())?)?;
-        let mut entry = Entry {
-            name: Some(found.name().name.clone()),
-            ..Entry::default()
-        };
-        let all = match &found {
-            Found::Known(_, known) => {
-                // Its condition is about the rows that come in, not those that are there.
-                entry.columns = known
-                    .iter()
-                    .map(|column| Column {
-                        flow: Flow::default(),
-                        reads: Flow::default(),
-                        ..column.clone()
-                    })
-                    .collect();
-                known.iter().map(|column| column.name.to_string()).collect()
-            }
-            Found::Unknown(_) => vec!["*".to_owned()],
-        };
-        let name = found.name();
-        let resource = Resource::table(&*name.schema, &*name.name);
-        let set = match columns.is_empty() {
-            true => all,
-            false => columns.into_iter().map(str::to_owned).collect(),
-        };
-        self.act(Action::new(Verb::Insert, resource).with_columns(set));
-        let env = Env::default().within(Items::one(entry));
-        self.condition(where_clause.as_deref(), &env)?;
-        Ok(What::kind(
-            "COPY FROM",
-            match outside {
-                true => StatementKind::Plain,
-                false => StatementKind::CopyIn,
-            },
-        ))
-    }
-
-    /// COPY to a file or program of the target.
-    fn copy_out(
-        &mut self,
-        relation: Option<&protobuf::RangeVar>,
-        query: Option<&Node>,
-        columns: &[&str],
-    ) -> Walked<What> {
-        match (relation, query) {
-            (Some(named), None) => {
-                let found = self.relation(named)?;
-                self.selects(found.name());
-                let entry = self.entry(&found, None)?;
-                for column in &entry.columns {
-                    if columns.is_empty() || columns.contains(&&*column.name) {
-                        let flow = self.reads(column)?;
-                        self.expose(&flow)?;
-                    }
-                }
-                if let Some(open) = &entry.open {
-                    let flow = self.reads_open(open)?;
-                    self.expose(&flow)?;
-                }
-            }
-            (None, Some(query)) => match kind(query)? {
-                NodeEnum::SelectStmt(_)
-                | NodeEnum::InsertStmt(_)
-                | NodeEnum::UpdateStmt(_)
-                | NodeEnum::DeleteStmt(_)
-                | NodeEnum::MergeStmt(_) => {
-                    let (_, touched) =
-                        self.touching(|walker| walker.deeper(|walker| walker.found(kind(query)?)))?;
-                    self.expose(&touched)?;
-                }
-                _ => return refuse("a COPY of something that is not known"),
-            },
-            _ => return refuse("a COPY that is not known"),
-        }
-        Ok(What::plain("COPY TO"))
-    }
 }
 
 /// Whether the first of a query's parts has an INTO.
-fn makes_table(select: &SelectStmt) -> bool {
+pub(super) fn makes_table(select: &SelectStmt) -> bool {
     let mut first = select;
     while let (Ok(op), Some(left)) = (SetOperation::try_from(first.op), &first.larg) {
         if op == SetOperation::SetopNone {
@@ -743,7 +622,7 @@ pub(super) fn definition(option: &Node) -> Walked<(&str, Option<&Node>)> {
 }
 
 /// A constant as text.
-fn constant(node: &Node) -> Option<String> {
+pub(super) fn constant(node: &Node) -> Option<String> {
     Some(match node.node.as_ref()? {
         NodeEnum::AConst(AConst { val, .. }) => match val.as_ref()? {
             a_const::Val::Ival(number) => number.ival.to_string(),

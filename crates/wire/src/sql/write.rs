@@ -404,6 +404,7 @@ fn unread(columns: &[Column]) -> Vec<Column> {
             name: Rc::clone(&column.name),
             flow: Flow::default(),
             reads: Flow::default(),
+            type_oid: 0,
         })
         .collect()
 }

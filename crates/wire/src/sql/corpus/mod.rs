@@ -265,6 +265,8 @@ fn catalogue(files: &[(String, Vec<String>)]) -> Catalogue {
                 .map(|(name, number)| Column {
                     number,
                     name: name.to_owned(),
+                    type_oid: 25,
+                    generated: false,
                 })
                 .collect();
             // Without columns of its own it may have any.
@@ -296,8 +298,8 @@ fn nothing_in_postgresqls_own_tests_goes_unseen() {
     let empty = Catalogue::new("regression", "svc", ["pg_catalog", "public"]);
     // A text that has not become rarer in PostgreSQL may not be refused more often than this.
     for (what, catalogue, refused_max) in [
-        ("nothing known", empty, 629),
-        ("tables known", catalogue(&files), 660),
+        ("nothing known", empty, 523),
+        ("tables known", catalogue(&files), 555),
     ] {
         let mut tally = Tally::default();
         for (file, statements) in &files {
@@ -337,4 +339,4 @@ fn nothing_in_postgresqls_own_tests_goes_unseen() {
 }
 
 /// Names and effects that there are to be seen in the files, counted once for each statement.
-const FACTS_MIN: usize = 64_800;
+const FACTS_MIN: usize = 64_900;
