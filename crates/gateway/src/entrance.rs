@@ -30,8 +30,8 @@ pub(crate) struct Entrance {
 /// The logins of runs, by run and target, and what keeps them in order.
 pub(crate) struct Entrances {
     of: Mutex<HashMap<(RunId, String), Making>>,
-    /// When a run last used a template, by target and template.
-    used: Mutex<HashMap<(String, String), Instant>>,
+    /// When a run last used a template.
+    used: Mutex<HashMap<String, Instant>>,
     /// Wakes a target's sweeper.
     sweepers: HashMap<String, Arc<Notify>>,
     /// Errands at once.
@@ -59,11 +59,10 @@ impl Entrances {
     }
 
     /// Whether a run used a template not long ago, so that the next may want it, too.
-    pub(crate) fn used_lately(&self, target: &str, template: &str) -> bool {
-        let key = (target.to_owned(), template.to_owned());
+    pub(crate) fn used_lately(&self, template: &str) -> bool {
         let used = lock(&self.used);
-        used.get(&key)
-            .is_some_and(|used| used.elapsed() < TEMPLATE_KEPT)
+        let used = used.get(template);
+        used.is_some_and(|used| used.elapsed() < TEMPLATE_KEPT)
     }
 
     /// Waits for a place among the errands.
@@ -71,11 +70,11 @@ impl Entrances {
         self.places.acquire().await.ok()
     }
 
-    fn use_template(&self, target: &str, entrance: &Entrance) {
+    fn use_template(&self, entrance: &Entrance) {
         if let Some(template) = &entrance.view {
             let mut used = lock(&self.used);
             used.retain(|_, used| used.elapsed() < TEMPLATE_KEPT);
-            used.insert((target.to_owned(), template.clone()), Instant::now());
+            used.insert(template.clone(), Instant::now());
         }
     }
 }
@@ -130,10 +129,10 @@ impl Gateway {
             let key = (admission.run.id, target.name.clone());
             match entrance {
                 Ok(entrance) => {
-                    entrances.use_template(&target.name, &entrance);
+                    entrances.use_template(&entrance);
                     made.send_replace(Some(Ok(entrance.clone())));
                     ended_because(&mut admission.ended.clone()).await;
-                    entrances.use_template(&target.name, &entrance);
+                    entrances.use_template(&entrance);
                     lock(&entrances.of).remove(&key);
                 }
                 Err(why) => {

@@ -75,11 +75,10 @@ async fn sweep(
     last: bool,
 ) -> bool {
     let (runs, kept) = (Arc::clone(gateway), Arc::clone(gateway));
-    let name = target.name.clone();
     let errand = Errand::Sweep(Sweep {
         gateway: gateway.name.clone(),
         live: Arc::new(move |run: &RunId| is_live(&runs, run)),
-        keep: Arc::new(move |template| !last && kept.entrances.used_lately(&name, template)),
+        keep: Arc::new(move |template| !last && kept.entrances.used_lately(template)),
     });
     let _place = gateway.entrances.place().await;
     match run_errand((per_run.errand)(errand), target, "bailiwick sweep").await {

@@ -1,6 +1,6 @@
 //! What the second fence holds, also where the first has a hole, or is not there.
 
-use bailiwick_tests::{Agent, TRIAGE, Version, task};
+use bailiwick_tests::{Agent, TRIAGE, Version, World, actions, task};
 
 use crate::kit::{Fenced, login};
 use crate::on_each_version;
@@ -10,6 +10,8 @@ on_each_version!(
     a_hole_in_the_first_fence_is_closed_by_the_second,
     without_the_first_fence_the_second_holds,
     every_sort_of_grant_is_as_wide_as_the_task_says,
+    names_mean_what_they_mean_to_the_login,
+    a_guardrail_stands_above_the_privileges,
 );
 
 fn a_session_works_as_ever_and_is_the_runs_own(version: Version) {
@@ -336,46 +338,54 @@ fn every_sort_of_grant_is_as_wide_as_the_task_says(version: Version) {
     holds(&login(&run));
 }
 
-/// A guardrail that forbids what the task grants is in the privileges, too.
-#[test]
-fn a_guardrail_stands_above_the_privileges() {
-    let fenced = Fenced::new(Version::System, TRIAGE);
-    drop(fenced);
-    let store = bailiwick_tests::Store::of(Version::System);
-    let database = store.database();
-    store.sql(
-        &database,
-        "GRANT USAGE ON SCHEMA public TO gateway WITH GRANT OPTION; \
-         GRANT SELECT, UPDATE, INSERT ON tickets, comments TO gateway WITH GRANT OPTION; \
-         GRANT USAGE ON SEQUENCE comments_id_seq TO gateway WITH GRANT OPTION",
+/// PostgreSQL passes over a schema of the search path that a role may not use.
+fn names_mean_what_they_mean_to_the_login(version: Version) {
+    let read = |table: &str| format!("[[read]]\ntarget = \"tickets\"\ntables = [\"{table}\"]\n");
+    let fenced = Fenced::from(
+        version,
+        World::builder()
+            .task(task("one", &read("first.notes")))
+            .task(task("two", &read("public.notes"))),
+        "per-run",
+        "CREATE SCHEMA first; CREATE TABLE first.notes AS SELECT 'first' AS a; \
+         CREATE TABLE public.notes AS SELECT 'second' AS a; \
+         GRANT USAGE ON SCHEMA first TO gateway WITH GRANT OPTION; \
+         GRANT SELECT ON first.notes, public.notes TO gateway WITH GRANT OPTION;",
     );
-    let world = bailiwick_tests::World::builder()
-        .name(&format!("test.example/{database}"))
-        .task(task("triage", TRIAGE))
-        .guardrail(
-            "bodies",
-            r#"@reason("bodies stay where they are")
+    fenced.sql(&format!(
+        "ALTER DATABASE {} SET search_path = first, public",
+        fenced.database
+    ));
+    // One right after the other, so that what was learned for the one could serve the other.
+    for (task, table, says) in [
+        ("one", "first.notes", "first"),
+        ("two", "public.notes", "second"),
+        ("one", "first.notes", "first"),
+    ] {
+        let run = fenced.world.open(task);
+        let mut agent = Agent::connect(&run);
+        assert_eq!(agent.query("SELECT a FROM notes").ok().value(), says);
+        let decided = fenced.world.decided(&run.id, "FROM notes");
+        assert_eq!(actions(&decided), [format!("select {table}")]);
+    }
+}
+
+/// A guardrail that forbids what the task grants is in the privileges, too.
+fn a_guardrail_stands_above_the_privileges(version: Version) {
+    let builder = World::builder().task(task("triage", TRIAGE)).guardrail(
+        "bodies",
+        r#"@reason("bodies stay where they are")
 forbid (principal, action == Bailiwick::Action::"select", resource == Bailiwick::Table::"tickets/public/tickets")
 when { context.columns.contains("body") };"#,
-        )
-        .target("tickets", &crate::kit::url(store, &database))
-        .target_setting("credentials = \"per-run\"")
-        .start();
-    let fenced = Fenced {
-        store,
-        database,
-        world,
-    };
+    );
+    let fenced = Fenced::from(version, builder, "per-run", "");
     let run = fenced.world.open("triage");
     Agent::connect(&run)
         .query("SELECT subject FROM tickets")
         .ok();
     let login = login(&run);
-    assert!(
-        fenced
-            .as_login(&login, "SELECT subject, email FROM tickets")
-            .is_ok()
-    );
+    let answer = fenced.as_login(&login, "SELECT subject, email FROM tickets");
+    assert!(answer.is_ok(), "{answer:?}");
     let error = fenced
         .as_login(&login, "SELECT body FROM tickets")
         .unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bailiwick_tests::{Run, SERVICE_PASSWORD, Store, Version, World, eventually, task};
+use bailiwick_tests::{Builder, Run, SERVICE_PASSWORD, Store, Version, World, eventually, task};
 
 /// The gateway's own role: no superuser, and no more than the documentation says.
 pub(crate) const GATEWAY: &str = "gateway";
@@ -49,13 +49,23 @@ impl Fenced {
 
     /// With these credentials, and with this done to the database first.
     pub(crate) fn with(version: Version, grants: &str, credentials: &str, prepare: &str) -> Self {
+        let builder = World::builder().task(task("triage", grants));
+        Self::from(version, builder, credentials, prepare)
+    }
+
+    /// With the tasks and guardrails of this builder.
+    pub(crate) fn from(
+        version: Version,
+        builder: Builder,
+        credentials: &str,
+        prepare: &str,
+    ) -> Self {
         let store = Store::of(version);
         gateway_role(store);
         let database = store.database();
         store.sql(&database, &format!("{GRANTS}{prepare}"));
-        let world = World::builder()
+        let world = builder
             .name(&format!("test.example/{database}"))
-            .task(task("triage", grants))
             .target("tickets", &url(store, &database))
             .target_setting(&format!("credentials = \"{credentials}\""))
             .start();

@@ -221,6 +221,13 @@ fn two_targets_may_be_one_server(version: Version) {
     }
     fenced.world.bailiwick(&["close", &run.id]).ok();
     fenced.all_gone();
+    // What is at the other database is not this one's to clear, and no complaint.
+    let mut fenced = fenced;
+    fenced.world.stop();
+    let left = fenced.roles("bailiwick_");
+    assert!(left.is_empty(), "{left:?}");
+    let said = fenced.world.said();
+    assert!(!said.contains("WARN"), "{said}");
 }
 
 fn check_says_which_fences_are_up(version: Version) {

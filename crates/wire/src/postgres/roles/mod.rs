@@ -30,8 +30,7 @@ const LOGIN: &str = "bailiwick_run_";
 const GRAVEYARD: &str = "bailiwick_graveyard";
 
 /// The advisory lock of a database for those who change its templates, whichever gateway they are of.
-/// Its digits are the letters `bailiwic` in ASCII.
-const LOCK: i64 = 0x6261_696c_6977_6963;
+const LOCK: i64 = i64::from_be_bytes(*b"bailiwic");
 
 /// What a session of these settings does not depend on: the settings of its role and its database.
 pub(super) const SETTINGS: &str = "SET search_path = pg_catalog; \
@@ -53,6 +52,14 @@ pub(super) struct Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl Refusal {
+    /// Whether somebody else changed the same entry of the catalogue at the same moment. It has no
+    /// code of its own.
+    fn is_at_once(&self) -> bool {
+        self.message.starts_with("tuple concurrently ")
     }
 }
 

@@ -239,7 +239,7 @@ fn passes(refusal: &Refusal) -> bool {
         "42710" | "23505" | "42704" | "42P01" | "42883" | "3F000"
         // Deadlock, serialisation, a lock that was not to be had.
         | "40P01" | "40001" | "55P03"
-    ) || refusal.message.contains("tuple concurrently")
+    ) || refusal.is_at_once()
 }
 
 /// What a database administrator has to do before a template can be given what it lacks.

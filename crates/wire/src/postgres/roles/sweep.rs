@@ -73,8 +73,9 @@ impl Sweeping {
         for row in logins {
             let (name, comment) = (cell(row, 0)?, cell(row, 1).unwrap_or_default());
             let Some(run) = run_of(name) else { continue };
+            let forsaken = flag(row, 2)? && flag(row, 3)?;
             let ours = match gateway_of(comment) {
-                Some(gateway) => gateway == self.sweep.gateway || flag(row, 2)?,
+                Some(gateway) => gateway == self.sweep.gateway || forsaken,
                 // Whoever made it, it was no gateway.
                 None => false,
             };
@@ -207,17 +208,26 @@ impl Sweeping {
 
 impl Work for Sweeping {
     fn start(&mut self) -> String {
+        // Which roles of other gateways it may drop, it knows before it tries.
         format!(
             "SELECT current_setting('server_version_num'), \
-             EXISTS (SELECT 1 FROM pg_roles WHERE rolname = {})::text; \
-             SELECT rolname::text, shobj_description(oid, 'pg_authid'), \
-             COALESCE(rolvaliduntil < now() - {FORSAKEN}, false)::text \
-             FROM pg_roles WHERE starts_with(rolname::text, {}) ORDER BY rolname LIMIT {SWEEP_MAX}; \
-             SELECT rolname::text, shobj_description(oid, 'pg_authid') FROM pg_roles \
-             WHERE starts_with(rolname::text, {})",
-            literal(GRAVEYARD),
-            literal(LOGIN),
-            literal(TEMPLATE)
+             EXISTS (SELECT 1 FROM pg_roles WHERE rolname = {graveyard})::text; \
+             SELECT r.rolname::text, shobj_description(r.oid, 'pg_authid'), \
+             COALESCE(r.rolvaliduntil < now() - {FORSAKEN}, false)::text, \
+             (current_setting('server_version_num')::int < 160000 OR me.rolsuper \
+             OR pg_has_role(me.oid, r.oid, 'MEMBER WITH ADMIN OPTION'))::text \
+             FROM pg_roles r, pg_roles me WHERE me.rolname = current_user \
+             AND starts_with(r.rolname::text, {logins}) ORDER BY r.rolname LIMIT {SWEEP_MAX}; \
+             SELECT r.rolname::text, shobj_description(r.oid, 'pg_authid') \
+             FROM pg_roles r, pg_database here WHERE here.datname = current_database() \
+             AND starts_with(r.rolname::text, {templates}) \
+             AND NOT EXISTS (SELECT 1 FROM pg_shdepend d \
+             WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid \
+             AND (d.dbid NOT IN (0, here.oid) \
+             OR d.classid = 'pg_database'::regclass AND d.objid <> here.oid))",
+            graveyard = literal(GRAVEYARD),
+            logins = literal(LOGIN),
+            templates = literal(TEMPLATE)
         )
     }
 
@@ -258,9 +268,10 @@ impl Work for Sweeping {
 }
 
 impl Sweeping {
-    /// One that is gone already was swept by somebody else at the same time.
+    /// Where somebody else is at the same role, as a sweep of another database of the same server is,
+    /// it is theirs; the next sweep looks again.
     fn refused(&mut self, name: &str, refusal: &Refusal) {
-        if refusal.code != "42704" {
+        if refusal.code != "42704" && !refusal.is_at_once() {
             self.fail(name, &refusal.to_string());
         }
     }
