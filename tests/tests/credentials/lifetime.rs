@@ -15,6 +15,7 @@ on_each_version!(
     first_sessions_at_the_same_time_share_one_login,
     a_run_that_ends_while_its_login_is_made_leaves_none,
     gateways_and_administrators_do_not_get_in_each_others_way,
+    a_change_of_somebody_elses_is_waited_out,
 );
 
 fn the_end_of_a_run_takes_its_login(version: Version) {
@@ -319,4 +320,30 @@ fn gateways_and_administrators_do_not_get_in_each_others_way(version: Version) {
         fenced.database
     ));
     assert_eq!(left, "0");
+}
+
+/// PostgreSQL has no lock for grants: who comes second fails, and has to try again.
+fn a_change_of_somebody_elses_is_waited_out(version: Version) {
+    let fenced = Fenced::new(version, TRIAGE);
+    let run = fenced.world.open("triage");
+    std::thread::scope(|scope| {
+        let change = "BEGIN; GRANT SELECT ON tickets TO pg_monitor; SELECT pg_sleep(2); COMMIT";
+        scope.spawn(|| fenced.sql(change));
+        eventually("it is being made", SOON, || {
+            let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                          AND wait_event = 'PgSleep'";
+            (fenced.sql(sleeps) == "1").then_some(())
+        });
+        Agent::connect(&run)
+            .query("SELECT subject FROM tickets")
+            .ok();
+    });
+    let log = fenced.store.log();
+    let of_ours = |line: &&str| line.contains(&fenced.database) && line.contains("bailiwick for");
+    let failed = log.lines().filter(of_ours);
+    let failed = failed
+        .filter(|line| line.contains("tuple concurrently updated"))
+        .count();
+    assert!(failed > 0, "nothing was in the way");
+    assert_eq!(fenced.logins(), [login(&run)]);
 }
