@@ -8,6 +8,7 @@ use crate::on_each_version;
 on_each_version!(
     the_end_of_a_run_takes_its_login,
     sessions_past_the_gateway_are_cut_too,
+    a_login_expires_though_no_gateway_is_there,
     what_a_run_leaves_does_not_keep_its_login,
     a_gateway_that_was_killed_sweeps_when_it_starts,
     a_gateway_that_stops_leaves_nothing,
@@ -78,6 +79,26 @@ fn sessions_past_the_gateway_are_cut_too(version: Version) {
     assert_eq!(last.code, "57P01", "{last:#?}");
     fenced.all_gone();
     assert!(Agent::log_in(&url).is_err());
+}
+
+fn a_login_expires_though_no_gateway_is_there(version: Version) {
+    let mut fenced = Fenced::new(version, TRIAGE);
+    let run = fenced.world.open_with(&["--task", "triage", "--ttl", "4s"]);
+    Agent::connect(&run).query("SELECT 1").ok();
+    fenced.world.kill();
+    let login = login(&run);
+    fenced.sql(&format!("ALTER ROLE {login} PASSWORD 'known'"));
+    let url = format!(
+        "postgres://{login}:known@127.0.0.1:{}/{}",
+        fenced.store.port(),
+        fenced.database
+    );
+    let refused = eventually("it lets nobody in", SOON, || Agent::log_in(&url).err());
+    assert_eq!(refused.code, "28P01", "{refused:#?}");
+    let over = fenced.sql(&format!(
+        "SELECT rolvaliduntil < now() FROM pg_roles WHERE rolname = '{login}'"
+    ));
+    assert_eq!(over, "t");
 }
 
 fn what_a_run_leaves_does_not_keep_its_login(version: Version) {

@@ -1,6 +1,8 @@
 //! What whoever runs the gateway is told when a run cannot have a login, and what the agent is not.
 
-use bailiwick_tests::{Agent, SERVICE_PASSWORD, Store, TRIAGE, Version, World, finish, task};
+use bailiwick_tests::{
+    Agent, SERVICE_PASSWORD, Store, TRIAGE, Version, World, certificate, finish, task,
+};
 
 use crate::kit::{Fenced, gateway_role, login, url};
 use crate::on_each_version;
@@ -303,4 +305,54 @@ fn a_superuser_does_and_is_advised_against(version: Version) {
     fenced.world.stop();
     let left = fenced.roles("bailiwick_");
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Also what the gateway does for itself is told to nobody but the target.
+#[test]
+fn a_targets_sslmode_holds_for_all_that_goes_there() {
+    let good = certificate("127.0.0.1");
+    let store = Store::with_certificate(good.server);
+    gateway_role(&store);
+    let database = store.database();
+    store.sql(
+        &database,
+        "GRANT USAGE ON SCHEMA public TO gateway WITH GRANT OPTION; \
+         GRANT SELECT ON drafts TO gateway WITH GRANT OPTION",
+    );
+    let drafts = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.drafts\"]\n";
+    for (authority, fine) in [
+        (good.authority, true),
+        (certificate("127.0.0.1").authority, false),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), authority).expect("a certificate");
+        let url = url(&store, &database).replace(
+            "sslmode=disable",
+            &format!("sslmode=verify-full&sslrootcert={}", file.path().display()),
+        );
+        let mut world = World::builder()
+            .task(task("triage", drafts))
+            .target("tickets", &url)
+            .target_setting("credentials = \"per-run\"")
+            .start();
+        let run = world.open("triage");
+        match Agent::try_connect(&run) {
+            Ok(mut agent) => {
+                agent.query("SELECT * FROM drafts").ok();
+                let encrypted = format!(
+                    "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = '{}'",
+                    login(&run)
+                );
+                assert_eq!(store.sql(&database, &encrypted), "t");
+                assert!(fine);
+            }
+            Err(refused) => {
+                assert!(!fine, "{refused:#?}");
+                assert!(world.said().contains("ertificate"), "{}", world.said());
+            }
+        }
+        world.stop();
+        let left = "SELECT count(*) FROM pg_roles WHERE starts_with(rolname, 'bailiwick_')";
+        assert_eq!(store.sql(&database, left), "0");
+    }
 }
