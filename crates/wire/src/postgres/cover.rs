@@ -1,7 +1,7 @@
 //! Which columns a session masks: those that the scope names, and every copy of one that the target's
 //! catalogue knows. What is made of a column within a statement is told by lineage; this is about what
 //! the target itself makes: a row of a partition or an inheritance child is a row of its parent too, and
-//! a generated column shows what it is made of.
+//! a generated column shows what it is made of. And the planner's statistics hold values of any column.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +24,42 @@ pub(super) struct Covered {
     /// itself says so of a generated column.
     pub(super) lookup: bool,
 }
+
+/// Where the system itself shows values of other tables: samples that ANALYZE took, and what other
+/// sessions are running.
+const SHOWS_VALUES: [(&str, &[&str]); 6] = [
+    (
+        "pg_statistic",
+        &[
+            "stavalues1",
+            "stavalues2",
+            "stavalues3",
+            "stavalues4",
+            "stavalues5",
+        ],
+    ),
+    ("pg_statistic_ext_data", &["stxdmcv", "stxdexpr"]),
+    (
+        "pg_stats",
+        &[
+            "most_common_vals",
+            "histogram_bounds",
+            "most_common_elems",
+            "range_bounds_histogram",
+        ],
+    ),
+    ("pg_stats_ext", &["most_common_vals"]),
+    (
+        "pg_stats_ext_exprs",
+        &[
+            "most_common_vals",
+            "histogram_bounds",
+            "most_common_elems",
+            "range_bounds_histogram",
+        ],
+    ),
+    ("pg_stat_activity", &["query"]),
+];
 
 impl Cover {
     /// What a veil masks on a target with this catalogue.
@@ -70,6 +106,13 @@ impl Cover {
                 if seen.insert((relative.oid, column)) {
                     cover.column(&relative.schema, &relative.name, column, false);
                     followed.push((relative, column));
+                }
+            }
+        }
+        if !named.is_empty() {
+            for (table, columns) in SHOWS_VALUES {
+                for column in columns {
+                    cover.column("pg_catalog", table, column, false);
                 }
             }
         }
@@ -184,7 +227,9 @@ mod tests {
         let cover = Cover::new(&Names(names), &catalogue());
         let mut all = Vec::new();
         for (schema, tables) in &cover.tables {
-            assert_eq!(schema, "public");
+            if schema == "pg_catalog" {
+                continue;
+            }
             for (table, columns) in tables {
                 all.extend(columns.iter().map(|(column, covered)| {
                     let named = if covered.named.is_some() { "!" } else { "" };
@@ -245,6 +290,14 @@ mod tests {
                 .is_some_and(|of| !of.lookup)
         );
         assert_eq!(cover.of("public", "others", "*"), None);
+        assert!(
+            cover
+                .of("pg_catalog", "pg_stats", "most_common_vals")
+                .is_some()
+        );
+        assert_eq!(cover.of("pg_catalog", "pg_stats", "n_distinct"), None);
+        let nothing = Cover::new(&Names(&[]), &catalogue());
+        assert_eq!(nothing.of("pg_catalog", "pg_stats", "*"), None);
         assert_eq!(cover.of("billing", "later", "email"), None);
     }
 
