@@ -315,19 +315,18 @@ impl Active {
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (name, text) = text_of(frame, |reader| {
-            let named = (reader.name()?, reader.c_string()?);
-            // The types of its parameters, which change what it does as little as casts would.
-            let types = reader.count(VALUES_MAX)?;
-            reader.bytes(types * size_of::<u32>())?;
-            Some(named)
+        let (name, text, types) = text_of(frame, |reader| {
+            let (name, text) = (reader.name()?, reader.c_string()?);
+            let count = reader.count(VALUES_MAX)?;
+            let types: Option<Vec<u32>> = (0..count).map(|_| reader.u32()).collect();
+            Some((name, text, types?))
         })?;
         if self.place.is_adrift() {
             let call = self.calls().refused("PREPARE", text, ADRIFT.to_owned());
             self.refuse(call, None, out);
             return Ok(());
         }
-        let prepared = self.calls().prepare(&text, &self.foreseen());
+        let prepared = self.calls().prepare(&text, &types, &self.foreseen());
         match prepared {
             Ok((call, prepared)) => {
                 // The target describes the statement to us too: masking needs to know its types.

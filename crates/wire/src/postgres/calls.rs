@@ -12,7 +12,7 @@ use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
 use super::place::{ADRIFT, Place};
 use crate::limits::NAME_BYTES_MAX;
-use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify};
+use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify, of_type};
 use crate::{Fault, Result, Veil};
 
 /// The longest verb of a call, in bytes.
@@ -99,10 +99,12 @@ impl Calls<'_> {
         (call, parts)
     }
 
-    /// The call that a Parse is, and what it prepares; or the call to refuse in its place.
+    /// The call that a Parse is, and what it prepares; or the call to refuse in its place. `types` are
+    /// those that it gives its placeholders.
     pub(super) fn prepare(
         &self,
         text: &str,
+        types: &[u32],
         names: &Names,
     ) -> std::result::Result<(Call, Arc<Prepared>), Box<Call>> {
         let refused =
@@ -111,9 +113,19 @@ impl Calls<'_> {
             Ok(statements) => statements.into_iter(),
             Err(refusal) => return refused("NOT UNDERSTOOD", refusal.reason),
         };
-        let statement = statements.next().unwrap_or_else(|| {
+        let mut statement = statements.next().unwrap_or_else(|| {
             Statement::housekeeping("EMPTY", StatementKind::Plain, Outputs::None)
         });
+        // A value that is bound is made by its type.
+        let mut made = types
+            .iter()
+            .flat_map(|oid| of_type(*oid, self.catalogue))
+            .peekable();
+        if made.peek().is_some() {
+            statement.actions.extend(made);
+            statement.actions.sort();
+            statement.actions.dedup();
+        }
         if statements.next().is_some() {
             return refused(
                 "PREPARE",

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::types::Types;
+
 /// One row of an answer to one of [`QUERIES`](super::QUERIES).
 pub type Row = Vec<Option<String>>;
 
@@ -38,6 +40,7 @@ pub struct Catalogue {
     relatives: HashMap<u32, Vec<u32>>,
     /// The generated columns of a table: their own number, and that of one column they are made of.
     generated: HashMap<u32, Vec<(i16, i16)>>,
+    types: Types,
 }
 
 /// What a relation is.
@@ -81,7 +84,7 @@ pub struct Column {
     pub number: i16,
     /// Its name.
     pub name: String,
-    /// The OID of its type, or of the type that its domain is over.
+    /// The OID of its type.
     pub type_oid: u32,
     /// Whether it is generated from other columns, or from nothing.
     pub generated: bool,
@@ -165,6 +168,8 @@ impl Catalogue {
             operators,
             inherits,
             generated,
+            types,
+            made_by,
         ] = answers
         else {
             return Err(BadRow {
@@ -253,6 +258,25 @@ impl Catalogue {
             );
             Some(())
         })?;
+        each(
+            types,
+            bad(8),
+            |[oid, schema, name, base, element, relation]| {
+                let part = |oid: Option<&str>| oid?.parse().ok();
+                let parts = [part(base)?, part(element)?];
+                catalogue.add_type(part(oid)?, schema?, name?, parts, part(relation)?);
+                Some(())
+            },
+        )?;
+        each(
+            made_by,
+            bad(9),
+            |[oid, schema, name, function_schema, function]| {
+                let oid = oid?.parse().ok()?;
+                catalogue.add_made_by(oid, schema?, name?, (function_schema?, function?));
+                Some(())
+            },
+        )?;
         Ok(catalogue)
     }
 
@@ -307,6 +331,63 @@ impl Catalogue {
     pub fn add_generated(&mut self, relation: u32, column: i16, of: i16) {
         let columns = self.generated.entry(relation).or_default();
         columns.push((column, of));
+    }
+
+    /// Adds a type that is not the system's own, with the object ids of what it is over or an array of,
+    /// and of the relation whose columns it has; zero where there is none.
+    pub fn add_type(&mut self, oid: u32, schema: &str, name: &str, over: [u32; 2], relation: u32) {
+        self.types.add(oid, schema, name, over, relation);
+    }
+
+    /// Adds a function (its schema and name) that making a value of a type may call.
+    pub fn add_made_by(&mut self, oid: u32, schema: &str, name: &str, function: (&str, &str)) {
+        self.types.add_made_by(oid, schema, name, function);
+    }
+
+    /// The type that a type is a domain over, or itself.
+    pub(super) fn base_type(&self, oid: u32) -> u32 {
+        self.types.base(oid)
+    }
+
+    /// Every type that a name may mean.
+    pub(super) fn visible_types(&self, name: &str) -> Vec<u32> {
+        let on_path =
+            |schema: &str| schema == "pg_catalog" || self.path.iter().any(|on| on == schema);
+        self.types.named(name, on_path)
+    }
+
+    /// The type with exactly this name.
+    pub(super) fn types_named(&self, schema: &str, name: &str) -> Vec<u32> {
+        let schema = match schema {
+            "pg_temp" => self.temporary_schema(),
+            schema => schema,
+        };
+        self.types.named(name, |of| of == schema)
+    }
+
+    /// The functions that making a value of a type may call: its own, and those of its parts.
+    pub(crate) fn made_by(&self, oid: u32) -> Vec<(&str, &str, Function)> {
+        let columns = |relation| {
+            let relation = self.relation_by_oid(relation).into_iter();
+            let columns = relation.flat_map(|relation| &relation.columns);
+            columns.map(|column| column.type_oid).collect()
+        };
+        let called = self.types.made_by(oid, columns).into_iter();
+        let known = called.map(|(schema, name)| {
+            // One that came in between the two answers may be anything.
+            let unknown = Function {
+                volatility: Volatility::Volatile,
+                set: false,
+                installed: false,
+            };
+            (schema, name, self.function(schema, name).unwrap_or(unknown))
+        });
+        // What an extension's own functions only compute is as good as the system's.
+        known
+            .filter(|(_, _, function)| {
+                !(function.installed && function.volatility == Volatility::Immutable)
+            })
+            .collect()
     }
 
     /// The columns of the same name in the parents and children of a relation: a row of one is a row

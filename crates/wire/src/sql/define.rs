@@ -604,7 +604,7 @@ impl Walker<'_> {
     fn column_definition<'t>(&mut self, column: &'t ColumnDef, env: &Env<'t>) -> Walked<()> {
         let ColumnDef {
             colname: _,
-            type_name: _,
+            type_name,
             compression: _,
             inhcount: _,
             is_local: _,
@@ -626,6 +626,7 @@ impl Walker<'_> {
         if cooked_default.is_some() {
             return refuse("a column that is not known");
         }
+        self.makes(type_name.as_ref())?;
         self.condition(raw_default.as_deref(), env)?;
         for constraint in constraints {
             match kind(constraint)? {

@@ -157,10 +157,11 @@ impl Walker<'_> {
                 let XmlSerialize {
                     xmloption: _,
                     expr,
-                    type_name: _,
+                    type_name,
                     indent: _,
                     location: _,
                 } = &**expr;
+                self.makes(type_name.as_ref())?;
                 self.maybe(expr.as_deref(), env)
             }
             NodeEnum::JsonParseExpr(_)
@@ -262,6 +263,7 @@ impl Walker<'_> {
             type_name,
             location: _,
         } = cast;
+        self.makes(type_name.as_ref())?;
         let TypeName {
             names: _,
             type_oid: _,

@@ -208,7 +208,7 @@ impl Walker<'_> {
                 };
                 let ColumnDef {
                     colname,
-                    type_name: _,
+                    type_name,
                     compression: _,
                     inhcount: _,
                     is_local: _,
@@ -227,6 +227,7 @@ impl Walker<'_> {
                     fdwoptions: _,
                     location: _,
                 } = &**definition;
+                self.makes(type_name.as_ref())?;
                 if raw_default.is_some() || !constraints.is_empty() {
                     return refuse("a column definition in FROM with more than a name and a type");
                 }
@@ -283,13 +284,14 @@ impl Walker<'_> {
             };
             let RangeTableFuncCol {
                 colname,
-                type_name: _,
+                type_name,
                 for_ordinality: _,
                 is_not_null: _,
                 colexpr,
                 coldefexpr,
                 location: _,
             } = &**column;
+            self.makes(type_name.as_ref())?;
             let mut made_of = flow.clone();
             for part in [colexpr, coldefexpr] {
                 let part = self.maybe(part.as_deref(), &env)?;

@@ -2,7 +2,7 @@
 
 use bailiwick_action::{Action, Class, Kind, Resource, Verb};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node, a_const};
+use pg_query::protobuf::{FuncCall, Node, TypeName, a_const};
 
 use super::builtins::{self, Builtin, builtin};
 use super::catalogue::{Function, Volatility};
@@ -285,10 +285,46 @@ impl Walker<'_> {
     }
 
     fn runs(&mut self, schema: &str, name: &str, function: Function) {
-        self.act(Action::execute(
-            class(function.volatility),
-            Resource::function(schema, name),
-        ));
+        self.act(execute(schema, name, function));
+    }
+
+    /// Takes down what making a value of a type takes.
+    pub(super) fn makes(&mut self, type_name: Option<&TypeName>) -> Walked<()> {
+        if let Some(type_name) = type_name {
+            for action in self.making(type_name)? {
+                self.act(action);
+            }
+        }
+        Ok(())
+    }
+
+    /// What making a value of a type takes.
+    pub(super) fn making(&mut self, type_name: &TypeName) -> Walked<Vec<Action>> {
+        let TypeName {
+            names,
+            type_oid: _,
+            setof: _,
+            pct_type: _,
+            typmods: _,
+            typemod: _,
+            array_bounds: _,
+            location: _,
+        } = type_name;
+        let catalogue = self.catalogue;
+        let types = match strings(names)?.as_slice() {
+            [name] => catalogue.visible_types(name),
+            [schema, name] => catalogue.types_named(schema, name),
+            [database, schema, name] if *database == catalogue.database() => {
+                catalogue.types_named(schema, name)
+            }
+            _ => return refuse("a type of another database, or with too many names before it"),
+        };
+        let mut actions = Vec::new();
+        for oid in types {
+            actions.extend(super::of_type(oid, catalogue));
+        }
+        self.charge(actions.len())?;
+        Ok(actions)
     }
 
     fn granted(&mut self, own: Builtin, name: &str) {
@@ -304,6 +340,11 @@ impl Walker<'_> {
     pub(super) fn unknown_function(&mut self, name: &str) {
         self.act(Action::execute(Class::Write, Resource::function("", name)));
     }
+}
+
+/// What running a function is.
+pub(super) fn execute(schema: &str, name: &str, function: Function) -> Action {
+    Action::execute(class(function.volatility), Resource::function(schema, name))
 }
 
 /// The class of a function by what it says of itself.

@@ -137,6 +137,33 @@ pub(super) fn catalogue() -> Catalogue {
             },
         );
     }
+    // A domain with a constraint, its array, a composite type with a column of it, and types with casts.
+    catalogue.add(Relation {
+        oid: 30_000,
+        schema: "public".into(),
+        name: "holder".into(),
+        kind: RelationKind::Composite,
+        columns: vec![Column {
+            number: 1,
+            name: "part".into(),
+            type_oid: 30_001,
+            generated: false,
+        }],
+        definition: None,
+    });
+    for (oid, name, over, relation) in [
+        (30_001, "positive", [23, 0], 0),
+        (30_002, "_positive", [0, 30_001], 0),
+        (30_003, "holder", [0, 0], 30_000),
+        (30_004, "mood", [0, 0], 0),
+        (30_005, "plain", [0, 0], 0),
+    ] {
+        catalogue.add_type(oid, "public", name, over, relation);
+    }
+    catalogue.add_made_by(30_001, "public", "positive", ("public", "escalate"));
+    catalogue.add_made_by(30_004, "public", "mood", ("public", "score"));
+    catalogue.add_made_by(30_004, "public", "mood", ("public", "lower"));
+    catalogue.add_made_by(790, "pg_catalog", "money", ("billing", "total"));
     catalogue
 }
 

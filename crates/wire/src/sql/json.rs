@@ -4,8 +4,8 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{
     JsonAggConstructor, JsonArgument, JsonArrayAgg, JsonArrayConstructor,
     JsonArrayQueryConstructor, JsonBehavior, JsonFuncExpr, JsonIsPredicate, JsonKeyValue,
-    JsonObjectAgg, JsonObjectConstructor, JsonParseExpr, JsonScalarExpr, JsonSerializeExpr,
-    JsonTable, JsonTableColumn, JsonTablePathSpec, JsonValueExpr, Node,
+    JsonObjectAgg, JsonObjectConstructor, JsonOutput, JsonParseExpr, JsonScalarExpr,
+    JsonSerializeExpr, JsonTable, JsonTableColumn, JsonTablePathSpec, JsonValueExpr, Node,
 };
 
 use super::expr::raw;
@@ -22,36 +22,40 @@ impl Walker<'_> {
             NodeEnum::JsonParseExpr(expr) => {
                 let JsonParseExpr {
                     expr,
-                    output: _,
+                    output,
                     unique_keys: _,
                     location: _,
                 } = &**expr;
+                self.output(output.as_ref())?;
                 self.json_value(present(expr.as_deref())?, env)
             }
             NodeEnum::JsonScalarExpr(expr) => {
                 let JsonScalarExpr {
                     expr,
-                    output: _,
+                    output,
                     location: _,
                 } = &**expr;
+                self.output(output.as_ref())?;
                 self.maybe(expr.as_deref(), env)
             }
             NodeEnum::JsonSerializeExpr(expr) => {
                 let JsonSerializeExpr {
                     expr,
-                    output: _,
+                    output,
                     location: _,
                 } = &**expr;
+                self.output(output.as_ref())?;
                 self.json_value(present(expr.as_deref())?, env)
             }
             NodeEnum::JsonObjectConstructor(expr) => {
                 let JsonObjectConstructor {
                     exprs,
-                    output: _,
+                    output,
                     absent_on_null: _,
                     unique: _,
                     location: _,
                 } = expr;
+                self.output(output.as_ref())?;
                 let mut flow = Flow::default();
                 for pair in exprs {
                     let NodeEnum::JsonKeyValue(pair) = kind(pair)? else {
@@ -65,20 +69,22 @@ impl Walker<'_> {
             NodeEnum::JsonArrayConstructor(expr) => {
                 let JsonArrayConstructor {
                     exprs,
-                    output: _,
+                    output,
                     absent_on_null: _,
                     location: _,
                 } = expr;
+                self.output(output.as_ref())?;
                 self.all(exprs, env)
             }
             NodeEnum::JsonArrayQueryConstructor(expr) => {
                 let JsonArrayQueryConstructor {
                     query,
-                    output: _,
+                    output,
                     format: _,
                     absent_on_null: _,
                     location: _,
                 } = &**expr;
+                self.output(output.as_ref())?;
                 match kind(present(query.as_deref())?)? {
                     NodeEnum::SelectStmt(select) => Ok(self.select(select, env)?.whole()),
                     _ => refuse("a JSON_ARRAY that is not known"),
@@ -114,13 +120,14 @@ impl Walker<'_> {
                     context_item,
                     pathspec,
                     passing,
-                    output: _,
+                    output,
                     on_empty,
                     on_error,
                     wrapper: _,
                     quotes: _,
                     location: _,
                 } = &**expr;
+                self.output(output.as_ref())?;
                 let mut flow = self.json_value(present(context_item.as_deref())?, env)?;
                 let path = self.maybe(pathspec.as_deref(), env)?;
                 self.join(&mut flow, &path)?;
@@ -143,6 +150,17 @@ impl Walker<'_> {
                 self.maybe(expr.as_deref(), env)
             }
             _ => refuse("a JSON expression that is not known"),
+        }
+    }
+
+    /// What RETURNING makes of a value.
+    fn output(&mut self, output: Option<&JsonOutput>) -> Walked<()> {
+        match output {
+            Some(JsonOutput {
+                type_name,
+                returning: _,
+            }) => self.makes(type_name.as_ref()),
+            None => Ok(()),
         }
     }
 
@@ -170,12 +188,13 @@ impl Walker<'_> {
         env: &Env<'t>,
     ) -> Walked<Flow> {
         let JsonAggConstructor {
-            output: _,
+            output,
             agg_filter,
             agg_order,
             over,
             location: _,
         } = aggregate;
+        self.output(output.as_ref())?;
         let mut flow = self.maybe(agg_filter.as_deref(), env)?;
         for item in agg_order {
             let order = self.sorted(item, env)?;
@@ -279,7 +298,7 @@ impl Walker<'_> {
             let JsonTableColumn {
                 coltype: _,
                 name,
-                type_name: _,
+                type_name,
                 pathspec,
                 format: _,
                 wrapper: _,
@@ -289,6 +308,7 @@ impl Walker<'_> {
                 on_error,
                 location: _,
             } = &**column;
+            self.makes(type_name.as_ref())?;
             let mut flow = document.clone();
             for part in [
                 self.path(pathspec.as_deref(), env)?,

@@ -34,6 +34,7 @@ mod scope;
 mod select;
 mod settings;
 mod titles;
+mod types;
 mod utility;
 mod walk;
 mod write;
@@ -67,6 +68,15 @@ pub fn classify(sql: &str, catalogue: &Catalogue) -> Result<Vec<Statement>, Refu
             Some(node) => walker.statement(node),
             None => walk::refuse("a statement with a gap where something is expected"),
         })
+        .collect()
+}
+
+/// What a value of a type with this object id takes, where a statement is to be given one: the functions
+/// that making it calls.
+pub fn of_type(oid: u32, catalogue: &Catalogue) -> Vec<Action> {
+    let functions = catalogue.made_by(oid).into_iter();
+    functions
+        .map(|(schema, name, function)| functions::execute(schema, name, function))
         .collect()
 }
 

@@ -134,7 +134,7 @@ impl Walker<'_> {
                 name: (&*column.name).into(),
                 flow,
                 reads,
-                type_oid: column.type_oid,
+                type_oid: self.catalogue.base_type(column.type_oid),
             });
         }
         let columns = Rc::new(columns);

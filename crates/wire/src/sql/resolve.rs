@@ -90,6 +90,8 @@ fn temporary_tables_are_the_sessions_own() {
         Vec::new(),
         Vec::new(),
         Vec::new(),
+        Vec::new(),
+        Vec::new(),
     ];
     let catalogue = Catalogue::from_rows(&answers).unwrap();
     assert_eq!(

@@ -538,7 +538,7 @@ impl Walker<'_> {
     fn prepare(&mut self, statement: &PrepareStmt) -> Walked<What> {
         let PrepareStmt {
             name,
-            argtypes: _,
+            argtypes,
             query,
         } = statement;
         let inner = present(query.as_deref())?;
@@ -550,7 +550,16 @@ impl Walker<'_> {
             | NodeEnum::MergeStmt(_) => {}
             _ => return refuse("a PREPARE of something that is not known"),
         }
-        let inner = self.deeper(|walker| walker.statement(inner))?;
+        let mut inner = self.deeper(|walker| walker.statement(inner))?;
+        for argument in argtypes {
+            let NodeEnum::TypeName(type_name) = kind(argument)? else {
+                return refuse("a PREPARE of something that is not known");
+            };
+            // EXECUTE makes the values.
+            inner.actions.extend(self.making(type_name)?);
+        }
+        inner.actions.sort();
+        inner.actions.dedup();
         self.retake(&inner);
         Ok(What::kind(
             "PREPARE",
