@@ -13,7 +13,7 @@ use crate::directory::Admission;
 use crate::errand::run_errand;
 use crate::fence::Fence;
 use crate::gateway::Gateway;
-use crate::limits::{ERRANDS_MAX, LOGIN_SESSIONS_MAX, TEMPLATE_KEPT};
+use crate::limits::{ERRANDS_MAX, LOGIN_SESSIONS_MAX, PROVIDE_TIME_MAX, TEMPLATE_KEPT};
 use crate::live::ended_because;
 use crate::target::{Credentials, OpenError, Target};
 
@@ -170,9 +170,9 @@ impl Gateway {
         };
         let _place = self.entrances.place().await;
         let label = format!("bailiwick for {}", run.id);
-        let did = run_errand((per_run.errand)(Errand::Provide(login)), target, &label)
-            .await
-            .map_err(|error| error.to_string())?;
+        let session = (per_run.errand)(Errand::Provide(login));
+        let did = run_errand(session, target, &label, PROVIDE_TIME_MAX).await;
+        let did = did.map_err(|error| error.to_string())?;
         let Did::Provided { user, template } = did else {
             return Err("the errand for it did something else".into());
         };

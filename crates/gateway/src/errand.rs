@@ -1,20 +1,22 @@
 //! What the gateway does at a target for itself, on connections of its own that no agent is on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_policy::{Scope, Task};
 use bailiwick_wire::{Did, Errand, Fault, Inspection, Protocol, Session};
 
 use crate::fence::{Fence, granted};
-use crate::limits::ERRAND_TIME_MAX;
+use crate::limits::PROVIDE_TIME_MAX;
 use crate::target::{OpenError, Target, Targets, open_within};
 use crate::veil::Veil;
 
-/// Opens a target for an errand of the gateway's own, and has it done.
+/// Opens a target for an errand of the gateway's own, and has it done within so long.
 pub(crate) async fn run_errand(
     mut session: Box<dyn Session>,
     target: &Target,
     label: &str,
+    within: Duration,
 ) -> Result<Did, OpenError> {
     let targets = Targets::new([]);
     let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::of_nobody(&target.name));
@@ -26,7 +28,7 @@ pub(crate) async fn run_errand(
         &targets,
         label,
         &veil,
-        ERRAND_TIME_MAX,
+        within,
     )
     .await?;
     opened.did.ok_or_else(|| OpenError::Login {
@@ -52,7 +54,7 @@ pub async fn inspect(
         gateway: gateway.to_owned(),
         fence: Arc::new(Fence::new(&target.name, scope)),
     });
-    match run_errand(session, target, "bailiwick inspection").await {
+    match run_errand(session, target, "bailiwick inspection", PROVIDE_TIME_MAX).await {
         Ok(Did::Inspected(inspection)) => Ok(inspection),
         Ok(_) => Err("it was not told what to look at".into()),
         Err(error) => Err(error.to_string()),

@@ -49,8 +49,11 @@ pub(crate) const PAYLOAD_VALUES_MAX: usize = 256;
 /// Bytes of each of them.
 pub(crate) const PAYLOAD_VALUE_BYTES_MAX: usize = 1_024;
 
-/// For an errand of the gateway's own at a target, from opening its socket on.
-pub(crate) const ERRAND_TIME_MAX: Duration = Duration::from_secs(60);
+/// For having a target make a run's login, from opening its socket on. An agent waits for it.
+pub(crate) const PROVIDE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// For one sweep of a target; the next goes on where it was.
+pub(crate) const SWEEP_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Errands at once, at all targets together.
 pub(crate) const ERRANDS_MAX: usize = 8;

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::errand::run_errand;
 use crate::gateway::Gateway;
-use crate::limits::{SWEEP_AGAIN_AFTER, SWEEP_EVERY, SWEEP_STOP_TIME_MAX};
+use crate::limits::{SWEEP_AGAIN_AFTER, SWEEP_EVERY, SWEEP_STOP_TIME_MAX, SWEEP_TIME_MAX};
 use crate::target::{Credentials, Target};
 
 /// Keeps the logins at all targets to those of live runs, until told to stop: then all runs have ended,
@@ -81,7 +81,8 @@ async fn sweep(
         keep: Arc::new(move |template| !last && kept.entrances.used_lately(template)),
     });
     let _place = gateway.entrances.place().await;
-    match run_errand((per_run.errand)(errand), target, "bailiwick sweep").await {
+    let session = (per_run.errand)(errand);
+    match run_errand(session, target, "bailiwick sweep", SWEEP_TIME_MAX).await {
         Ok(Did::Swept { dropped, failed }) => {
             if dropped > 0 {
                 tracing::debug!(target = target.name, dropped, "logins of runs were dropped");

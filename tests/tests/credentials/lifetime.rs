@@ -172,6 +172,13 @@ fn a_gateway_that_stops_leaves_nothing(version: Version) {
     fenced.world.stop();
     let left = fenced.roles("bailiwick_");
     assert!(left.is_empty(), "{left:?}");
+    // Nor does it fill the log of the target with what is nobody's business.
+    let log = fenced.store.log();
+    let of_ours = |line: &&str| {
+        line.contains(&fenced.database) && (line.contains("WARNING:") || line.contains("ERROR:"))
+    };
+    let complaints: Vec<_> = log.lines().filter(of_ours).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
     let privileges = fenced.sql(
         "SELECT count(*) FROM pg_class WHERE relacl::text LIKE '%bailiwick_%' \
          OR EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = pg_class.oid AND attacl::text LIKE '%bailiwick_%')",

@@ -91,6 +91,7 @@ impl Administer {
             if !reading.take(&frame)? {
                 continue;
             }
+            let idle = frame.reader().u8() == Some(b'I');
             let answer = std::mem::take(reading).answer();
             let next = match &self.phase {
                 Phase::Settings(_) => match answer {
@@ -99,8 +100,13 @@ impl Administer {
                 },
                 _ => self.work.answered(answer),
             };
+            let next = match next {
+                Next::Anew(sql) if idle => Next::Ask(sql),
+                Next::Anew(sql) => Next::Ask(format!("ROLLBACK; {sql}")),
+                next => next,
+            };
             match next {
-                Next::Ask(sql) => {
+                Next::Ask(sql) | Next::Anew(sql) => {
                     self.out.relay(message::query(&sql));
                     self.phase = Phase::Work(Reading::default());
                 }

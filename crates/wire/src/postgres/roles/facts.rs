@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick_action::{Kind, Verb};
 
 use super::quote::{array, literal};
-use super::{Results, cell, flag};
+use super::{cell, flag};
 use crate::Granted;
 use crate::sql::Row;
 
@@ -116,9 +116,8 @@ fn among(grants: &[Granted], kind: Kind, name: &str) -> String {
 
 impl Facts {
     /// What the answer to [`query`] says; nothing if it is not one.
-    pub(super) fn read(results: &Results) -> Option<Self> {
-        let [session, relations, columns, routines, sequences, settings] = results.as_slice()
-        else {
+    pub(super) fn read(results: &[Vec<Row>]) -> Option<Self> {
+        let [session, relations, columns, routines, sequences, settings] = results else {
             return None;
         };
         let [session] = session.as_slice() else {

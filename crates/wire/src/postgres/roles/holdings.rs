@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::quote::literal;
 use super::rights::{On, Right, Rights};
-use super::{Results, cell, flag};
+use super::{cell, flag};
+use crate::sql::Row;
 
 /// A template as it is, beside what it should be.
 #[derive(Debug, Default)]
@@ -145,8 +146,8 @@ pub(super) fn held(template: &str) -> String {
 
 impl<'r> Holdings<'r> {
     /// What the answer to [`query`] says; nothing if it is not one.
-    pub(super) fn read(results: &Results, rights: &'r Rights) -> Option<Self> {
-        let [role, wanted, held] = results.as_slice() else {
+    pub(super) fn read(results: &[Vec<Row>], rights: &'r Rights) -> Option<Self> {
+        let [role, wanted, held] = results else {
             return None;
         };
         let mut holdings = Self {
@@ -201,7 +202,7 @@ impl<'r> Holdings<'r> {
     clippy::option_option,
     reason = "not an answer, and an answer that fits nothing"
 )]
-fn given(row: &crate::sql::Row) -> Option<Option<(On, String, bool)>> {
+fn given(row: &Row) -> Option<Option<(On, String, bool)>> {
     let oid = cell(row, 1)?.parse().ok()?;
     let on = match cell(row, 0)? {
         "d" => On::Database(oid),

@@ -50,11 +50,8 @@ impl Inspect {
     }
 
     fn has_facts(&mut self, results: &Results) -> Result<Next, String> {
-        let facts = results.get(..facts::RESULTS).map(<[_]>::to_vec);
-        let facts = facts
-            .as_ref()
-            .and_then(Facts::read)
-            .ok_or_else(not_understood)?;
+        let facts = results.get(..facts::RESULTS).and_then(Facts::read);
+        let facts = facts.ok_or_else(not_understood)?;
         let everybody = results.get(facts::RESULTS).ok_or_else(not_understood)?;
         let mut unfenced: Vec<String> = everybody
             .iter()

@@ -67,6 +67,8 @@ impl Refusal {
 pub(super) enum Next {
     /// Further statements.
     Ask(String),
+    /// Further statements, after undoing what is not committed yet.
+    Anew(String),
     /// It is done.
     Did(Did),
     /// It cannot be done. The words are for whoever runs the gateway.

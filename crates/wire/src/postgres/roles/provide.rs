@@ -61,17 +61,15 @@ impl Provide {
         self.state = State::Facts;
         let shared = if alone { "" } else { "_shared" };
         format!(
-            "ROLLBACK; BEGIN; SELECT pg_advisory_xact_lock{shared}({LOCK}); {}",
+            "BEGIN; SELECT pg_advisory_xact_lock{shared}({LOCK}); {}",
             facts::query(&self.login.fence.grants())
         )
     }
 
     fn has_facts(&mut self, results: &Results) -> Result<Next, String> {
-        let facts = results.get(1..).map(<[_]>::to_vec);
-        let facts = facts
-            .as_ref()
-            .and_then(Facts::read)
-            .ok_or_else(not_understood)?;
+        // The first result is the lock's.
+        let facts = results.get(1..).and_then(Facts::read);
+        let facts = facts.ok_or_else(not_understood)?;
         let by = &facts.user;
         if !facts.makes_roles {
             return Err(format!(
@@ -114,8 +112,7 @@ impl Provide {
         let Some((taken, holdings)) = results.split_last() else {
             return Err(not_understood());
         };
-        let holdings = holdings.to_vec();
-        let Some(holdings) = Holdings::read(&holdings, &wanted.rights) else {
+        let Some(holdings) = Holdings::read(holdings, &wanted.rights) else {
             return Ok(self.again(&not_understood()));
         };
         if !holdings.excess.is_empty() {
@@ -145,7 +142,7 @@ impl Provide {
             ));
         }
         if !self.alone {
-            return Ok(Next::Ask(self.begin(true)));
+            return Ok(Next::Anew(self.begin(true)));
         }
         let mut statements = Vec::new();
         if !holdings.exists {
@@ -200,7 +197,7 @@ impl Provide {
         if self.attempts >= PROVIDE_ATTEMPTS_MAX {
             return Next::Failed(why.to_owned());
         }
-        Next::Ask(self.begin(self.alone))
+        Next::Anew(self.begin(self.alone))
     }
 }
 

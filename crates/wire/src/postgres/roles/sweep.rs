@@ -166,8 +166,8 @@ impl Sweeping {
         let role = literal(&name);
         let held = holdings::held(&name);
         self.state = State::Leaving(name);
-        Next::Ask(format!(
-            "ROLLBACK; BEGIN; SELECT pg_advisory_xact_lock({LOCK}); \
+        Next::Anew(format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({LOCK}); \
              SELECT 1::text FROM pg_auth_members m JOIN pg_roles t ON t.oid = m.roleid \
              JOIN pg_roles r ON r.oid = m.member \
              WHERE t.rolname = {role} AND r.rolname <> current_user; {held}"
