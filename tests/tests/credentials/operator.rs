@@ -256,7 +256,11 @@ fn check_says_which_fences_are_up(version: Version) {
     let said = squeeze(check(&[]));
     assert!(said.contains("✓ two fences on tickets"), "{said}");
     // What the target lets everybody do is named.
-    assert!(said.contains("make temporary tables"), "{said}");
+    assert!(
+        said.contains("everybody there may: make temporary tables"),
+        "{said}"
+    );
+    assert!(said.contains("the gateway alone masks"), "{said}");
     let json: serde_json::Value = serde_json::from_str(check(&["--json"]).trim()).expect("JSON");
     let fence = &json["fences"][0];
     assert_eq!(fence["target"], "tickets", "{json:#}");

@@ -23,6 +23,8 @@ pub(super) struct Fences {
     missing: Vec<String>,
     /// What everybody may do there.
     unfenced: Vec<String>,
+    /// Whether the task masks something there, which is the gateway's alone to do.
+    masks: bool,
     /// What is not wrong but not wise either.
     advice: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Fences {
                     role: None,
                     missing: Vec::new(),
                     unfenced: Vec::new(),
+                    masks: task.masks.iter().any(|mask| mask.target == target.name),
                     advice: Vec::new(),
                 };
                 if target.credentials == Credentials::PerRun {
@@ -113,8 +116,12 @@ impl Fences {
         }
         if !self.unfenced.is_empty() {
             let everybody = self.unfenced.join("; ");
-            let words = format!("which everybody there may do, and so any run: {everybody}");
+            let words = format!("not fenced by it, because everybody there may: {everybody}");
             table.text(4, &words, anstyle::Style::new());
+        }
+        if self.masks {
+            let words = "not fenced by it: masked values, which the gateway alone masks";
+            table.text(4, words, anstyle::Style::new());
         }
         for advice in &self.advice {
             table.text(4, advice, style::NOTE);
