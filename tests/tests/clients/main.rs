@@ -64,7 +64,8 @@ fn watch(look: impl Fn(&World, &Run) -> Observed) {
     let world = world();
     let [plain, catalogue] = ["plain", "catalogue"].map(|task| {
         world.sql("UPDATE tickets SET priority = 0");
-        let observed = look(&world, &world.open(task));
+        let run = world.open(task);
+        let observed = look(&world, &run);
         let transaction = observed.outcomes.get("transaction");
         let priorities = match transaction {
             Some(Outcome::Works) if observed.client != "pgbench" => "0|22|0",
@@ -75,9 +76,14 @@ fn watch(look: impl Fn(&World, &Run) -> Observed) {
         );
         assert_eq!(found, priorities, "{observed:#?}");
         assert_eq!(world.sql("SELECT count(*) FROM billing.cards"), "3");
-        observed
+        (observed, world.trail(&run.id))
     });
+    let (plain, _) = plain;
+    let (catalogue, trail) = catalogue;
     table::check(&plain, &catalogue);
+    let sent = trail.iter().map(|entry| entry["payload"]["text"].as_str());
+    let sent: Vec<_> = sent.flatten().map(str::to_owned).collect();
+    table::check_statements(&plain.client, &sent);
 }
 
 /// A client's program that prints a line for each feature.

@@ -96,11 +96,12 @@ struct Row {
 
 fn rows() -> Vec<Row> {
     let document = document();
-    let table = document.lines().filter_map(|line| {
+    let lines = document.lines();
+    let lines = lines.skip_while(|line| !line.starts_with("| client | connect |"));
+    let mut table = lines.map_while(|line| {
         let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
         Some(line.split(" | ").map(str::trim).collect::<Vec<_>>())
     });
-    let mut table = table.skip_while(|cells| cells.first() != Some(&"client"));
     let head = table.next().expect("the table's head");
     let wanted: Vec<_> = ["client"]
         .into_iter()
@@ -210,4 +211,25 @@ pub(crate) fn check_readme() {
         named, working,
         "the clients of README.md and those of the table"
     );
+}
+
+/// Holds what the document says of the statements that a client sends by itself against the record.
+#[track_caller]
+pub(crate) fn check_statements(client: &str, sent: &[String]) {
+    let client = client.trim_end_matches(" without hstore");
+    let document = document();
+    let (_, table) = document
+        .split_once("### What they send by themselves")
+        .expect("the second table");
+    let row = table
+        .lines()
+        .find(|line| line.starts_with(&format!("| {client} |")))
+        .unwrap_or_else(|| panic!("{client} is not in the second table"));
+    let statements = row.split(" | ").nth(2).expect("its third column");
+    for statement in statements.split('`').skip(1).step_by(2) {
+        assert!(
+            sent.iter().any(|text| text.contains(statement)),
+            "{client} does not send {statement}: {sent:#?}"
+        );
+    }
 }
