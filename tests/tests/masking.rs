@@ -1,6 +1,6 @@
 //! Sensitive values leave the gateway masked: whatever name, expression, format or error carries them.
 
-use bailiwick_tests::{Agent, Run, Store, World, command, finish, mark, psql};
+use bailiwick_tests::{Agent, Run, Store, World, command, finish, frontend, mark, psql};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// What stands for a value that is masked whole.
@@ -372,4 +372,42 @@ fn a_notice_does_not_tell_what_is_masked() {
         .ok();
     assert!(answer.kinds().contains('N'), "no notice: {answer:#?}");
     assert!(!answer.holds(SECRET), "{answer:#?}");
+}
+
+#[test]
+fn names_that_lead_to_names_do_not_lead_around_masking() {
+    let (_world, _run, mut agent) = triage();
+    let step = |agent: &mut Agent, name: &str, sql: &str| {
+        agent.send(|out| {
+            frontend::parse(name, sql, [], out).expect("a parse");
+            frontend::sync(out);
+        });
+        agent.answer()
+    };
+    step(&mut agent, "plain", "SELECT subject FROM tickets").ok();
+    step(&mut agent, "secret", "SELECT email FROM tickets").ok();
+    // One that executes another.
+    step(&mut agent, "another", "EXECUTE secret").ok();
+    agent.query("EXECUTE another").denied(&["EXECUTE"]);
+    // One that gives a known name another meaning, where the result does not show where it is from.
+    let rename = "PREPARE plain AS SELECT left(email, 8) FROM tickets";
+    step(&mut agent, "forget", "DEALLOCATE plain").ok();
+    step(&mut agent, "rename", rename).ok();
+    agent.query("EXECUTE forget").denied(&["DEALLOCATE"]);
+    agent.query("EXECUTE rename").denied(&["PREPARE"]);
+    let answer = agent.query("EXECUTE plain").ok();
+    assert!(
+        answer.holds("subject") && !answer.holds("customer"),
+        "{answer:#?}"
+    );
+    // A portal that fetches from what another portal executes.
+    agent.query("BEGIN").ok();
+    agent.send(|out| {
+        frontend::parse("", "EXECUTE secret", [], out).expect("a parse");
+        let bound = frontend::bind("portal", "", [], [""; 0], |_, _| unreachable!(), [], out);
+        assert!(bound.is_ok());
+        frontend::sync(out);
+    });
+    agent.answer().ok();
+    agent.query("FETCH ALL FROM portal").denied(&["portal"]);
 }

@@ -248,16 +248,15 @@ impl Active {
                 let rules = match rules {
                     Some(rules) => rules,
                     None => {
-                        let made = if Arc::ptr_eq(results, &portal.prepared) {
-                            let described = portal
-                                .prepared
-                                .columns
-                                .get()
-                                .ok_or_else(|| unexpected(frame.tag))?;
-                            shape::rules(results, described, &self.catalogue, &self.cover)?
-                        } else {
-                            // Described when it was prepared, when the name may have meant another.
-                            shape::blind_rules(results, rows::columns(frame)?, &self.cover)?
+                        let of = &portal.prepared;
+                        let declared = matches!(of.statement.kind, StatementKind::Declare { .. });
+                        let made = match of.columns.get() {
+                            Some(described) if Arc::ptr_eq(results, of) && !declared => {
+                                shape::rules(results, described, &self.catalogue, &self.cover)?
+                            }
+                            // Described when it was prepared, when the name may have meant another; or
+                            // not at all, because it is a cursor that SQL has declared.
+                            _ => shape::blind_rules(results, rows::columns(frame)?, &self.cover)?,
                         };
                         rules.insert(shape::with_formats(made, &portal.formats))
                     }
@@ -410,11 +409,10 @@ impl Active {
                     .front()
                     .is_some_and(|part| copies(&part.prepared.statement.kind)) => {}
             Some(Expect::Execute { portal, .. }) if copies(&portal.prepared.statement.kind) => {
-                // The target ignores a Sync while it copies, so none is answered.
-                let before = self.expected.len();
-                self.expected
-                    .retain(|expect| !matches!(expect, Expect::Sync));
-                if self.expected.len() < before {
+                // The target ignores a Sync while it copies, so none is answered. But if anything else
+                // stands before it, that has ended the COPY with an error.
+                if matches!(self.expected.get(1), Some(Expect::Sync)) {
+                    self.expected.remove(1);
                     self.awaiting = false;
                 }
             }

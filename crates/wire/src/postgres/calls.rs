@@ -215,6 +215,15 @@ impl Calls<'_> {
                 let found = names
                     .statement(name)
                     .ok_or("EXECUTE of a prepared statement that does not exist in this session")?;
+                // The protocol can prepare what SQL cannot: another EXECUTE, or a command that changes
+                // what names mean. Neither would be seen here.
+                if !matches!(found.statement.kind, StatementKind::Plain) {
+                    return Err(format!(
+                        "EXECUTE of a prepared {}, which is a command of the session and no query; \
+                         send it by itself",
+                        found.statement.verb
+                    ));
+                }
                 actions.extend(found.statement.actions.iter().cloned());
                 results = Arc::clone(found);
             }
@@ -232,6 +241,16 @@ impl Calls<'_> {
                 let found = names
                     .portal(cursor)
                     .ok_or("FETCH from a cursor that does not exist in this session")?;
+                let of = &found.prepared.statement;
+                if !matches!(
+                    of.kind,
+                    StatementKind::Plain | StatementKind::Declare { .. }
+                ) {
+                    return Err(format!(
+                        "FETCH from a portal of {}, which is no query",
+                        of.verb
+                    ));
+                }
                 actions.extend(found.prepared.statement.actions.iter().cloned());
                 results = Arc::clone(&found.prepared);
             }

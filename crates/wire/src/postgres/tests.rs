@@ -2,6 +2,7 @@
 
 mod limits;
 mod messages;
+mod nested;
 mod target;
 
 use std::sync::Arc;
