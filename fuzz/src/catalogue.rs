@@ -9,8 +9,17 @@ use bailiwick_wire::sql::{Catalogue, Row};
 pub(crate) const TICKETS: u32 = 1000;
 pub(crate) const CONTACTS: u32 = 2000;
 
+type Relation = (
+    u32,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+);
+
 /// Relations: object id, schema, name, kind, columns, and what a view shows.
-const RELATIONS: &[(u32, &str, &str, &str, &str, Option<&str>)] = &[
+const RELATIONS: &[Relation] = &[
     (TICKETS, "public", "tickets", "r", "id subject email", None),
     (
         1001,
@@ -112,14 +121,7 @@ pub(crate) fn answers() -> &'static [Vec<Row>] {
                 .map(|row| row.iter().map(|cell| some(cell)).collect())
                 .collect()
         };
-        let relation = |(oid, schema, name, kind, _, definition): &(
-            u32,
-            &str,
-            &str,
-            &str,
-            &str,
-            Option<&str>,
-        )| {
+        let relation = |(oid, schema, name, kind, _, definition): &Relation| {
             vec![
                 Some(oid.to_string()),
                 some(schema),
@@ -146,6 +148,9 @@ pub(crate) fn answers() -> &'static [Vec<Row>] {
             columns.collect(),
             rows(&functions),
             rows(&operators),
+            // A partition and its table; no generated columns.
+            rows(&[&["1004", "1003"]]),
+            Vec::new(),
         ]
     })
 }

@@ -9,8 +9,8 @@ use crate::server::Server;
 enum Came {
     /// The end, by this fault. What was on its way when it was seen may have got further or not.
     Broken(String),
-    /// What the agent was told, and what was asked and sent.
-    Whole(Vec<u8>, Vec<String>, bool),
+    /// What the agent was told, and whether it ended in good order.
+    Whole(Vec<u8>, bool),
 }
 
 /// Puts the same bytes of an agent, and then of a target, to two sessions: whole, and in pieces.
@@ -42,10 +42,15 @@ fn cut<'a>(mut bytes: &'a [u8], lengths: &[u8]) -> Vec<&'a [u8]> {
 fn run(from_agent: &[u8], from_target: &[u8], lengths: &[u8]) -> Came {
     let mut drive = Drive::new();
     let mut server = Server::new();
+    // The target answers only once the agent has said all. When it answers makes a difference: what
+    // comes behind an error is not looked at any more.
     for piece in cut(from_agent, lengths) {
         drive.agent(piece);
-        settle(&mut drive, &mut server, lengths);
+        while drive.pending.is_some() {
+            drive.answer(Wanted::Allow);
+        }
     }
+    settle(&mut drive, &mut server, lengths);
     // What the target says unasked; while nothing of the agent's waits, so that it comes between the
     // same messages.
     if drive.fault.is_none() && drive.wants_agent() {
@@ -55,7 +60,7 @@ fn run(from_agent: &[u8], from_target: &[u8], lengths: &[u8]) -> Came {
     }
     match drive.fault {
         Some(fault) => Came::Broken(fault.to_string()),
-        None => Came::Whole(drive.told, drive.asked, drive.done),
+        None => Came::Whole(drive.told, drive.done),
     }
 }
 

@@ -62,3 +62,15 @@ pub(crate) fn string(body: &mut Bytes) -> Option<String> {
 pub(crate) fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
+
+/// The values of a row, without those that are NULL.
+pub(crate) fn values(mut row: Bytes) -> Vec<Bytes> {
+    let count = row.get_u16();
+    let mut values = Vec::new();
+    for _ in 0..count {
+        if let Ok(length) = usize::try_from(row.get_i32()) {
+            values.push(row.split_to(length));
+        }
+    }
+    values
+}

@@ -11,6 +11,9 @@ pub(crate) const CANARY: &str = "canary";
 /// What is made of the masked column where only a number fits.
 pub(crate) const CANARY_NUMBER: i32 = 0x5EC2_E75A;
 
+/// The same as text.
+pub(crate) const CANARY_TEXT: &[u8] = b"1589831514";
+
 /// A result column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {

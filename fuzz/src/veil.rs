@@ -1,7 +1,7 @@
 //! Masking as the gateway has it: one column by its name, and the detectors.
 
 use bailiwick_mask::{Detectors, WHOLE};
-use bailiwick_wire::Veil;
+use bailiwick_wire::{Masked, Veil};
 
 /// Masks `public.tickets.email`.
 pub(crate) struct TestVeil(pub(crate) &'static Detectors);
@@ -13,12 +13,13 @@ pub(crate) fn detectors() -> &'static Detectors {
 }
 
 impl Veil for TestVeil {
-    fn masks(&self, schema: &str, table: &str, column: &str) -> bool {
-        (schema, table, column) == ("public", "tickets", "email")
-    }
-
-    fn masks_any(&self, schema: &str, table: &str) -> bool {
-        (schema, table) == ("public", "tickets")
+    fn masked(&self) -> Vec<Masked> {
+        vec![Masked {
+            schema: "public".into(),
+            table: "tickets".into(),
+            column: "email".into(),
+            lookup: false,
+        }]
     }
 
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {

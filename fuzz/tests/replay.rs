@@ -30,7 +30,7 @@ fn what_fuzzing_has_kept_holds() {
             .join("corpus")
             .join(name);
         let files = files(&folder);
-        assert!(files.len() > 10 || true, "{folder:?} is almost empty");
+        assert!(files.len() > 10, "{folder:?} is almost empty");
         for file in files {
             let input = fs::read(&file).unwrap();
             put(name, target, &file.display().to_string(), &input);
@@ -45,7 +45,7 @@ fn what_comes_by_chance_holds() {
         text.map_or(otherwise, |text| text.parse().expect(variable))
     };
     let seed = number("BAILIWICK_TEST_SEED", 1);
-    let inputs = number("BAILIWICK_TEST_INPUTS", 300);
+    let inputs = number("BAILIWICK_TEST_INPUTS", 2_000);
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")
