@@ -224,6 +224,8 @@ impl Walker<'_> {
         let env = &self.with(with_clause.as_ref(), env)?;
         let target = self.target(present(relation.as_ref())?)?;
         let source = self.item(present(source_relation.as_deref())?, env, &Items::default())?;
+        // Whatever the arms do, and if they do nothing: its rows decide which of them is taken.
+        self.does(Verb::Select, target.found.name());
         let alone = Items::one(target.entry.clone());
         let mut items = alone.clone();
         items.extend(source.clone());
