@@ -229,7 +229,7 @@ target    = "tickets"
 tables    = ["public.drafts", "public.contacts", "public.numbers"]
 [[read]]
 target    = "tickets"
-functions = ["public.secret"]
+functions = ["public.secret", "public.wild"]
 [[write]]
 target  = "tickets"
 tables  = ["public.drafts"]
@@ -254,9 +254,10 @@ approve = "group:owners"
 
 /// A schema that is granted as a whole, and a function that not everybody may run.
 const MORE: &str = "
-CREATE FUNCTION secret() RETURNS int LANGUAGE sql AS 'SELECT 42';
-REVOKE EXECUTE ON FUNCTION secret() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION secret() TO gateway WITH GRANT OPTION;
+CREATE FUNCTION secret() RETURNS int LANGUAGE sql STABLE AS 'SELECT 42';
+CREATE FUNCTION wild() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 42';
+REVOKE EXECUTE ON FUNCTION secret(), wild() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION secret(), wild() TO gateway WITH GRANT OPTION;
 CREATE SCHEMA more;
 CREATE TABLE more.one (a int);
 CREATE TABLE more.\"T\"\"wo'\" (\"a\"\"b\" int);
@@ -270,6 +271,8 @@ fn every_sort_of_grant_is_as_wide_as_the_task_says(version: Version) {
     let run = fenced.world.open("triage");
     let mut agent = Agent::connect(&run);
     agent.query("SELECT id, subject FROM tickets").ok();
+    agent.query("SELECT secret()").ok();
+    agent.query("SELECT wild()").denied(&["wild"]);
     let first = login(&run);
     let allowed = [
         "SELECT id, subject FROM tickets WHERE id = 1",
@@ -285,6 +288,8 @@ fn every_sort_of_grant_is_as_wide_as_the_task_says(version: Version) {
         "SELECT \"a\"\"b\" FROM more.\"T\"\"wo'\"",
     ];
     let refused = [
+        // It may write, which a grant to read does not cover.
+        "SELECT wild()",
         "SELECT email FROM tickets",
         "SELECT * FROM tickets",
         "SELECT tickets FROM tickets",

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick_action::{Kind, Verb};
+use bailiwick_action::{Class, Kind, Verb};
 
 use super::quote::{array, literal};
 use super::{cell, flag};
@@ -53,6 +53,8 @@ pub(super) struct Routine {
     pub(super) schema_oid: u32,
     pub(super) schema: String,
     pub(super) name: String,
+    /// Whether it may change something.
+    pub(super) volatile: bool,
     /// With the types of its arguments, as the target itself writes it in a statement.
     pub(super) sql: String,
 }
@@ -79,7 +81,8 @@ pub(super) fn query(grants: &[Granted]) -> String {
          c.oid::regclass::text {from_relations}; \
          SELECT a.attrelid::oid::text, a.attnum::text, a.attname::text FROM pg_attribute a \
          WHERE NOT a.attisdropped AND a.attrelid IN (SELECT c.oid {from_relations}); \
-         SELECT p.oid::text, n.oid::text, n.nspname::text, p.proname::text, p.oid::regprocedure::text \
+         SELECT p.oid::text, n.oid::text, n.nspname::text, p.proname::text, \
+         (p.provolatile = 'v')::text, p.oid::regprocedure::text \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {routines}; \
          SELECT DISTINCT d.adrelid::oid::text, s.oid::text, s.oid::regclass::text \
          FROM pg_attrdef d JOIN pg_depend x ON x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid \
@@ -175,6 +178,19 @@ impl Facts {
         })
     }
 
+    /// The class in which a call of a function is decided, as the classifier does it: by the wildest of
+    /// its overloads. What the system's own do is known otherwise, and then the grant's class counts.
+    pub(super) fn class(&self, routine: &Routine, granted: Class) -> Class {
+        let same =
+            |other: &&Routine| (&other.schema, &other.name) == (&routine.schema, &routine.name);
+        let mut overloads = self.routines.iter().filter(same);
+        match &*routine.schema {
+            "pg_catalog" => granted,
+            _ if overloads.any(|overload| overload.volatile) => Class::Write,
+            _ => Class::Read,
+        }
+    }
+
     /// The functions that a grant covers.
     pub(super) fn routines_of<'f>(
         &'f self,
@@ -193,7 +209,8 @@ fn routine(row: &Row) -> Option<Routine> {
         schema_oid: cell(row, 1)?.parse().ok()?,
         schema: cell(row, 2)?.to_owned(),
         name: cell(row, 3)?.to_owned(),
-        sql: cell(row, 4)?.to_owned(),
+        volatile: flag(row, 4)?,
+        sql: cell(row, 5)?.to_owned(),
     })
 }
 

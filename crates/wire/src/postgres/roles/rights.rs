@@ -100,7 +100,8 @@ impl Rights {
             }
             for routine in facts.routines_of(grant) {
                 let resource = Resource::function(&*routine.schema, &*routine.name);
-                if fence.allows(&Action::execute(grant.class, resource)) {
+                let class = facts.class(routine, grant.class);
+                if fence.allows(&Action::execute(class, resource)) {
                     rights.add(On::Routine(routine.oid), "EXECUTE", &routine.sql);
                     rights.schema(routine.schema_oid, &routine.schema);
                 }
@@ -288,10 +289,12 @@ impl Right {
 
 #[cfg(test)]
 mod tests {
+    use bailiwick_action::Class;
+
     use super::*;
     use crate::postgres::roles::facts::Routine;
 
-    /// Grants everything that it is given, but the column `secret`.
+    /// Grants everything that it is given, but the column `secret`, and functions that write.
     struct Lenient(Vec<Granted>);
 
     impl Fence for Lenient {
@@ -303,13 +306,14 @@ mod tests {
         }
         fn allows(&self, action: &Action) -> bool {
             !action.columns.contains("secret")
+                && (action.verb, action.class) != (Verb::Execute, Class::Write)
         }
     }
 
     fn granted(verb: Verb, kind: Kind, name: Option<&str>, columns: Option<&[&str]>) -> Granted {
         Granted {
             verb,
-            class: verb.class().unwrap_or(bailiwick_action::Class::Read),
+            class: verb.class().unwrap_or(Class::Read),
             kind,
             schema: Some("public".into()),
             name: name.map(str::to_owned),
@@ -338,13 +342,20 @@ mod tests {
                 table(10, "open", &["id", "na\"me"]),
                 table(11, "closed", &["id", "secret"]),
             ],
-            routines: vec![Routine {
-                oid: 20,
+            routines: [
+                (20, "f", "f(integer)", false),
+                (21, "g", "g(integer)", false),
+                (22, "g", "g(text)", true),
+            ]
+            .map(|(oid, name, sql, volatile)| Routine {
+                oid,
                 schema_oid: 2200,
                 schema: "public".into(),
-                name: "f".into(),
-                sql: "public.f(integer)".into(),
-            }],
+                name: name.into(),
+                volatile,
+                sql: format!("public.{sql}"),
+            })
+            .into(),
             sequences: BTreeMap::from([(10, BTreeSet::from([(30, "public.open_id_seq".into())]))]),
             ..Facts::default()
         }
@@ -382,7 +393,8 @@ mod tests {
         let both = statements(vec![
             granted(Verb::Select, table, Some("open"), Some(&["id", "ctid"])),
             granted(Verb::Select, table, Some("open"), None),
-            granted(Verb::Execute, Kind::Function, Some("f"), None),
+            // One of the overloads of `g` writes, so that a call of `g` is decided as a write.
+            granted(Verb::Execute, Kind::Function, None, None),
         ]);
         assert_eq!(
             both[2..],
