@@ -175,7 +175,10 @@ fn rows_are_looked_up_by_a_masked_column_only_where_the_task_says_so() {
 
 #[test]
 fn what_the_system_knows_of_values_is_masked_too() {
-    let grants = "[[read]]\ntarget = \"tickets\"\ntables = [\"pg_catalog.*\", \"public.drafts\"]\n";
+    let grants = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.drafts\", \
+        \"pg_catalog.pg_stats\", \"pg_catalog.pg_statistic\", \"pg_catalog.pg_stats_ext\", \
+        \"pg_catalog.pg_stats_ext_exprs\", \"pg_catalog.pg_statistic_ext_data\", \
+        \"pg_catalog.pg_stat_activity\"]\n";
     let masks = "[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.tickets.email\"]\n";
     let mut world = World::builder()
         .task(bailiwick_tests::task(

@@ -18,15 +18,6 @@ pub struct Pattern {
 /// Schemas of the target's own, where each name is another matter.
 const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "pg_toast"];
 
-/// What `ANALYZE` has taken from the columns of all tables.
-const STATISTICS: [&str; 5] = [
-    "pg_statistic",
-    "pg_statistic_ext_data",
-    "pg_stats",
-    "pg_stats_ext",
-    "pg_stats_ext_exprs",
-];
-
 impl Pattern {
     /// Reads `schema.name` or `schema.*`. A part with a dot in it is written in double quotes, as in
     /// SQL, but names are never folded to lower case.
@@ -61,17 +52,6 @@ impl Pattern {
             schema: None,
             name: Some(Part::plain(text).exact()?),
         })
-    }
-
-    /// Whether it is a table of the system's that shows values of other tables' columns: statistics,
-    /// and parts of values that are kept apart.
-    pub(crate) fn shows_other_columns(&self) -> bool {
-        self.kind == Kind::Table
-            && match (self.schema.as_deref(), self.name.as_deref()) {
-                (Some("pg_catalog"), Some(name)) => STATISTICS.contains(&name),
-                (Some("pg_toast"), _) => true,
-                _ => false,
-            }
     }
 
     /// Whether the resource is one of these.

@@ -66,17 +66,16 @@ const CLASSES: [Class; 4] = [Class::Read, Class::Write, Class::Destroy, Class::A
 /// Reads everything, with placeholders for what is wrong: each problem has been reported by then.
 fn read(top: &Section<'_, '_>, stem: &str, text: &str, targets: &[TargetName]) -> Task {
     let name = task_name(top, stem);
-    let masks = masks(top, targets);
     let grants: Vec<Grant> = CLASSES
         .into_iter()
-        .flat_map(|class| grants(top, class, targets, &masks))
+        .flat_map(|class| grants(top, class, targets))
         .collect();
     Task {
         purpose: purpose(top),
         launchers: launchers(top),
         ttl: ttl(top),
         env: env(top, &grants, targets),
-        masks,
+        masks: masks(top, targets),
         confine: confine(top),
         digest: Digest::new()
             .part(name.as_bytes())
@@ -309,12 +308,7 @@ fn masks(top: &Section<'_, '_>, targets: &[TargetName]) -> Vec<Mask> {
     masks
 }
 
-fn grants(
-    top: &Section<'_, '_>,
-    class: Class,
-    targets: &[TargetName],
-    masks: &[Mask],
-) -> Vec<Grant> {
+fn grants(top: &Section<'_, '_>, class: Class, targets: &[TargetName]) -> Vec<Grant> {
     // `requests` is listed so that it gets its own message.
     let known: Vec<&'static str> = GRANT.into_iter().chain(["requests"]).collect();
     top.sections(class.as_str(), &known)
@@ -327,15 +321,13 @@ fn grants(
                     "this version has no http targets; leave this grant out",
                 );
             }
-            let target = section_target(section, targets);
-            let masked = masks.iter().any(|mask| mask.target == target);
-            let items = items(section, masked);
+            let items = items(section);
             let verbs = verbs(section, class, &items);
             check_use(section, class, &verbs, &items);
             Grant {
                 class,
                 number: index + 1,
-                target,
+                target: section_target(section, targets),
                 columns: columns(section, &verbs, &items),
                 approve: approve(section),
                 place: section.document.place(&section.at),
@@ -354,18 +346,11 @@ const LISTS: [(&str, Kind); 5] = [
     ("objects", Kind::Object),
 ];
 
-/// `masked` says that the task masks columns of the target.
-fn items(section: &Section<'_, '_>, masked: bool) -> Vec<Item> {
+fn items(section: &Section<'_, '_>) -> Vec<Item> {
     let mut items = Vec::new();
     for (key, kind) in LISTS {
         for At { value, at } in section.strings(key).unwrap_or_default() {
             match patterns(kind, value) {
-                Ok(patterns) if masked && patterns.iter().any(Pattern::shows_other_columns) => {
-                    let message = format!(
-                        "{value:?} shows values of any table's columns, also of those that the task masks; leave it out"
-                    );
-                    section.document.report(&at, &section.key(key), message);
-                }
                 Ok(patterns) => {
                     let place = section.document.place(&at);
                     let known = |pattern: &Pattern| {

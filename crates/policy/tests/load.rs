@@ -406,32 +406,3 @@ fn the_systems_own_schemas_are_not_granted_whole() {
         assert!(said.contains("docs/postgres-clients.md"), "{said}");
     }
 }
-
-#[test]
-fn statistics_of_masked_columns_are_not_granted() {
-    let granting = |table: &str, masked: &str| {
-        format!(
-            "[[read]]\ntarget = \"tickets\"\ntables = [\"{table}\"]\n\
-             [[mask]]\ntarget = \"{masked}\"\ncolumns = [\"public.tickets.email\"]\n"
-        )
-    };
-    for table in [
-        "pg_catalog.pg_statistic",
-        "pg_catalog.pg_statistic_ext_data",
-        "pg_catalog.pg_stats",
-        "pg_catalog.pg_stats_ext",
-        "pg_catalog.pg_stats_ext_exprs",
-        "pg_toast.pg_toast_16384",
-    ] {
-        let said = after_head(&granting(table, "tickets"));
-        assert!(said.contains("also of those that the task masks"), "{said}");
-        // Where nothing is masked there is nothing to show.
-        let task = format!("{HEAD}{}", granting(table, "crm"));
-        assert!(load(&[("t.toml", &task)]).is_ok(), "{table}");
-    }
-    let task = format!(
-        "{HEAD}{}",
-        granting("pg_catalog.pg_statistic_ext", "tickets")
-    );
-    assert!(load(&[("t.toml", &task)]).is_ok());
-}
