@@ -10,9 +10,9 @@ use super::Outbox;
 use super::frame::{Frame, Sender, take};
 use super::message;
 use super::roles::{self, Next, Refusal, Results, Work};
-use super::rows::report_field;
+use super::rows::{report_field, texts};
 use super::target_login::{self, TargetLogin};
-use crate::limits::{COLUMNS_MAX, ROLE_ROWS_MAX, TARGET_FRAME_BYTES_MAX};
+use crate::limits::{ROLE_ROWS_MAX, TARGET_FRAME_BYTES_MAX};
 use crate::sql::Row;
 use crate::{
     Answer, Endpoint, Errand, Fault, Knowledge, Refused, Result, Session, Step, Ticket, Veil,
@@ -162,15 +162,7 @@ impl Reading {
                 "an answer of more than {ROLE_ROWS_MAX} rows about its roles"
             )));
         }
-        let mut body = frame.reader();
-        let count = body.count(COLUMNS_MAX).ok_or_else(malformed)?;
-        let mut row = Row::with_capacity(count);
-        for _ in 0..count {
-            let value = body.value().ok_or_else(malformed)?;
-            let value = value.map(|value| String::from_utf8(value.to_vec()));
-            row.push(value.transpose().map_err(|_| malformed())?);
-        }
-        Ok(row)
+        texts(frame).ok_or_else(malformed)
     }
 
     fn answer(self) -> std::result::Result<Results, Refusal> {

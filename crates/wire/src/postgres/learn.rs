@@ -6,8 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::Outbox;
 use super::frame::{Frame, Sender, take};
 use super::message;
-use super::rows::report_field;
-use crate::limits::{CATALOGUE_BYTES_MAX, CATALOGUE_ROWS_MAX, COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
+use super::rows::{report_field, texts};
+use crate::limits::{CATALOGUE_BYTES_MAX, CATALOGUE_ROWS_MAX, TARGET_FRAME_BYTES_MAX};
 use crate::sql::{Catalogue, QUERIES, Row};
 use crate::{Fault, Result};
 
@@ -113,15 +113,7 @@ impl Learning {
                 "a catalogue of more than {CATALOGUE_BYTES_MAX} bytes"
             )));
         }
-        let mut body = frame.reader();
-        let count = body.count(COLUMNS_MAX).ok_or_else(malformed)?;
-        let mut row = Row::with_capacity(count);
-        for _ in 0..count {
-            let value = body.value().ok_or_else(malformed)?;
-            let value = value.map(|value| String::from_utf8(value.to_vec()));
-            row.push(value.transpose().map_err(|_| malformed())?);
-        }
-        self.rows.push(row);
+        self.rows.push(texts(frame).ok_or_else(malformed)?);
         Ok(())
     }
 }

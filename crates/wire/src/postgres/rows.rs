@@ -7,6 +7,7 @@ use super::calls::value_text;
 use super::frame::{Frame, Reader, Sender, take};
 use super::types::{Family, bytea_text, family, numeric_text};
 use crate::limits::{COLUMNS_MAX, TARGET_FRAME_BYTES_MAX};
+use crate::sql::Row;
 use crate::{Fault, Result, Veil};
 
 /// One column of a result as the target describes it.
@@ -278,6 +279,18 @@ pub(crate) fn mask_report(frame: &Frame, withhold: bool, veil: &dyn Veil) -> Res
         super::message::message(frame.tag, |body| body.put_slice(&out)),
         masked,
     ))
+}
+
+/// The values of a row that is all text, as an answer to the gateway's own questions is; nothing if it is
+/// malformed.
+pub(crate) fn texts(frame: &Frame) -> Option<Row> {
+    let mut body = frame.reader();
+    let count = body.count(COLUMNS_MAX)?;
+    let text = |value: Option<Bytes>| match value {
+        None => Some(None),
+        Some(value) => String::from_utf8(value.to_vec()).ok().map(Some),
+    };
+    (0..count).map(|_| text(body.value()?)).collect()
 }
 
 /// A field of an ErrorResponse.
