@@ -29,7 +29,7 @@ pub(crate) struct Cell {
 pub(crate) enum Load {
     /// One row by its key (`pgbench -S`).
     Select,
-    /// The TPC-B-like transaction: seven statements, five of them with an effect.
+    /// The TPC-B-like transaction: seven statements, all but one of which wait for their record.
     TpcB,
 }
 

@@ -134,6 +134,28 @@ fn what_has_no_record_is_not_shown() {
     }
 }
 
+#[test]
+fn a_read_that_cannot_be_recorded_ends_though_its_target_says_nothing() {
+    let disk = Disk::that_is_well();
+    let world = on(&disk, "durable");
+    let mut agent = Agent::connect(&world.open("triage"));
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            world.sql("BEGIN; LOCK TABLE tickets; SELECT pg_sleep(8); COMMIT");
+        });
+        let locks = "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' \
+                     AND relation = 'tickets'::regclass";
+        eventually("the table is locked", Duration::from_secs(5), || {
+            (world.sql(locks).trim() == "1").then_some(())
+        });
+        disk.does_not_sync();
+        send_read(&mut agent);
+        let words = nothing_of_it(&mut agent);
+        assert_eq!(&*words.code, "58030", "{words:#?}");
+        assert!(!busy.is_finished(), "it waited for the target");
+    });
+}
+
 fn mark_of_effect(agent: &mut Agent) -> String {
     let mark = mark();
     let sql = format!("UPDATE tickets SET priority = 5 WHERE id = 3 {mark}");

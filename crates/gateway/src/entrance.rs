@@ -87,12 +87,7 @@ impl Gateway {
         target: &Target,
     ) -> Result<Entrance, OpenError> {
         let per_run = match (target.credentials, &target.protocol.per_run) {
-            (Credentials::Shared, _) => {
-                return Ok(Entrance {
-                    endpoint: target.endpoint.clone(),
-                    view: None,
-                });
-            }
+            (Credentials::Shared, _) => return Ok(target.own_entrance()),
             (Credentials::PerRun, Some(per_run)) => per_run,
             (Credentials::PerRun, None) => {
                 let why = format!("{} has no logins of runs", target.protocol.name);
