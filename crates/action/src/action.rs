@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Class, Resource, Verb};
+use crate::{Class, Facts, Resource, Verb};
 
 /// One thing a call does: a verb on a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -27,11 +27,14 @@ pub struct Action {
     /// the call brings along: whoever looks a row up by one knows it already, or guesses.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub looked_up: BTreeSet<String>,
+    /// For a request or a tool call: what it has where the scope's conditions look.
+    #[serde(skip)]
+    pub facts: Facts,
 }
 
 impl Action {
-    /// An action whose class follows from its verb; [`Verb::Execute`] counts as a write (use
-    /// [`Action::execute`] where the function is known).
+    /// An action whose class follows from its verb; what depends on the resource ([`Verb::Execute`],
+    /// [`Verb::Request`]) counts as a write (use [`Action::of_class`] where the class is known).
     pub fn new(verb: Verb, resource: Resource) -> Self {
         Self {
             class: verb.class().unwrap_or(Class::Write),
@@ -40,14 +43,20 @@ impl Action {
             columns: BTreeSet::new(),
             exposed: BTreeSet::new(),
             looked_up: BTreeSet::new(),
+            facts: Facts::new(),
         }
     }
 
     /// Running a function, with the class its definition gives it.
     pub fn execute(class: Class, function: Resource) -> Self {
+        Self::of_class(class, Verb::Execute, function)
+    }
+
+    /// An action of a verb whose class depends on its resource.
+    pub fn of_class(class: Class, verb: Verb, resource: Resource) -> Self {
         Self {
             class,
-            ..Self::new(Verb::Execute, function)
+            ..Self::new(verb, resource)
         }
     }
 

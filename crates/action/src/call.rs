@@ -31,12 +31,13 @@ impl Call {
     }
 
     /// Whether it looks at data and does nothing besides. Housekeeping is more than that: a `COMMIT`
-    /// makes lasting what was written before it. So is a function that needs a grant: what it says of
-    /// itself does not bind what it calls.
+    /// makes lasting what was written before it. So is a function that needs a grant, and a tool: what it
+    /// says of itself does not bind what it calls.
     pub fn only_reads(&self) -> bool {
+        let looks = |verb| matches!(verb, Verb::Select | Verb::Get | Verb::Request);
         let mut actions = self.actions.iter();
         self.class() == Class::Read
-            && actions.all(|action| action.class == Class::Read && action.verb == Verb::Select)
+            && actions.all(|action| action.class == Class::Read && looks(action.verb))
     }
 }
 

@@ -6,13 +6,19 @@
 mod action;
 mod call;
 mod decision;
+mod fact;
+mod field;
 mod fingerprint;
+mod pin;
 mod resource;
 mod verb;
 
 pub use action::Action;
 pub use call::{Call, Held, Payload};
 pub use decision::{Decision, Denial};
+pub use fact::{Fact, Facts, Input};
+pub use field::{FieldPath, FieldStep, InvalidPath};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use pin::Pin;
 pub use resource::{Kind, Resource};
 pub use verb::{Class, UnknownVerb, Verb};

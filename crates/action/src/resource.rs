@@ -6,10 +6,17 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// Something that an MCP server asks of its client: `sampling`, `elicitation`, `roots`.
+    Feature,
     /// A function, procedure or aggregate.
     Function,
     /// Any other named object of the target: an index, type, extension, schema, file, program, …
     Object,
+    /// A prompt of an MCP server, by name.
+    Prompt,
+    /// An HTTP request, by method and path: `GET /customers/42`. The path is the target's own, without its
+    /// base and without the query, in the one spelling that [`crate::Resource::request`] names.
+    Request,
     /// A role or user of the target.
     Role,
     /// A setting of the session, role, database or server.
@@ -18,18 +25,27 @@ pub enum Kind {
     Table,
     /// The target as a whole.
     Target,
+    /// A tool of an MCP server, by name.
+    Tool,
+    /// A resource of an MCP server, by its URI.
+    Uri,
 }
 
 impl Kind {
     /// The lower-case name.
     pub fn as_str(self) -> &'static str {
         match self {
+            Kind::Feature => "feature",
             Kind::Function => "function",
             Kind::Object => "object",
+            Kind::Prompt => "prompt",
+            Kind::Request => "request",
             Kind::Role => "role",
             Kind::Setting => "setting",
             Kind::Table => "table",
             Kind::Target => "target",
+            Kind::Tool => "tool",
+            Kind::Uri => "uri",
         }
     }
 }
@@ -76,6 +92,22 @@ impl Resource {
         }
     }
 
+    /// An HTTP request. `method` is in upper case. `path` begins with `/`, has no query, and is spelled one
+    /// way only: every byte that RFC 3986 calls unreserved stands for itself and every other is
+    /// percent-encoded in upper case, `/` alone separates segments, and no segment is empty (but the last),
+    /// `.` or `..`.
+    pub fn request(method: &str, path: &str) -> Self {
+        Self::named(Kind::Request, format!("{method} {path}"))
+    }
+
+    /// For a request: its method and its path.
+    pub fn method_and_path(&self) -> Option<(&str, &str)> {
+        match self.kind {
+            Kind::Request => self.name.split_once(' '),
+            _ => None,
+        }
+    }
+
     /// The target as a whole.
     pub fn target() -> Self {
         Self::named(Kind::Target, "")
@@ -87,8 +119,15 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Target => return f.write_str("the target"),
-            Kind::Table => {}
-            Kind::Function | Kind::Object | Kind::Role | Kind::Setting => {
+            Kind::Table | Kind::Request => {}
+            Kind::Feature
+            | Kind::Function
+            | Kind::Object
+            | Kind::Prompt
+            | Kind::Role
+            | Kind::Setting
+            | Kind::Tool
+            | Kind::Uri => {
                 write!(f, "{} ", self.kind.as_str())?;
             }
         }

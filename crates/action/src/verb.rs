@@ -58,8 +58,11 @@ pub enum Verb {
     Delete,
     /// Remove an object.
     Drop,
-    /// Run a function or procedure. Its class depends on the function.
+    /// Run a function, procedure or tool, or let a server use a feature of its client. Its class depends on
+    /// what is run.
     Execute,
+    /// Get what an MCP server offers to be read: a resource or a prompt.
+    Get,
     /// Change who may do what, or who exists.
     Grant,
     /// Add rows.
@@ -68,6 +71,8 @@ pub enum Verb {
     Lock,
     /// Maintain the server or its storage (`VACUUM`, `CHECKPOINT`, server files and programs).
     Maintain,
+    /// Send an HTTP request. Its class depends on its method, or on what the task says of it.
+    Request,
     /// Look at rows.
     Select,
     /// Housekeeping of the connection: transactions, cursors, harmless settings.
@@ -82,16 +87,18 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in alphabetical order.
-    pub const ALL: [Verb; 14] = [
+    pub const ALL: [Verb; 16] = [
         Verb::Alter,
         Verb::Create,
         Verb::Delete,
         Verb::Drop,
         Verb::Execute,
+        Verb::Get,
         Verb::Grant,
         Verb::Insert,
         Verb::Lock,
         Verb::Maintain,
+        Verb::Request,
         Verb::Select,
         Verb::Session,
         Verb::Set,
@@ -99,14 +106,15 @@ impl Verb {
         Verb::Update,
     ];
 
-    /// The class of the verb, or nothing where it depends on the resource ([`Verb::Execute`]).
+    /// The class of the verb, or nothing where it depends on the resource ([`Verb::Execute`],
+    /// [`Verb::Request`]).
     pub fn class(self) -> Option<Class> {
         Some(match self {
             Verb::Alter | Verb::Create | Verb::Grant | Verb::Maintain | Verb::Set => Class::Admin,
             Verb::Delete | Verb::Drop | Verb::Truncate => Class::Destroy,
-            Verb::Execute => return None,
+            Verb::Execute | Verb::Request => return None,
             Verb::Insert | Verb::Lock | Verb::Update => Class::Write,
-            Verb::Select => Class::Read,
+            Verb::Get | Verb::Select => Class::Read,
             Verb::Session => Class::Session,
         })
     }
@@ -119,10 +127,12 @@ impl Verb {
             Verb::Delete => "delete",
             Verb::Drop => "drop",
             Verb::Execute => "execute",
+            Verb::Get => "get",
             Verb::Grant => "grant",
             Verb::Insert => "insert",
             Verb::Lock => "lock",
             Verb::Maintain => "maintain",
+            Verb::Request => "request",
             Verb::Select => "select",
             Verb::Session => "session",
             Verb::Set => "set",

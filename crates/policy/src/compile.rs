@@ -10,6 +10,7 @@ use cedar_policy::pst::{
 };
 use cedar_policy::{Policy, PolicySet, ValidationMode, pst};
 
+use crate::covered::{Covered, is_matched};
 use crate::guardrail::Guardrail;
 use crate::limits::MAX_POLICIES;
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
@@ -24,6 +25,8 @@ pub(crate) struct Compiled {
     pub(crate) targets: BTreeMap<String, Slice>,
     /// Which of the task's own policies are there to forbid, and why.
     pub(crate) forbids: BTreeMap<String, Forbid>,
+    /// Which of them let a result be of a type that cannot be masked.
+    pub(crate) binary: BTreeSet<String>,
 }
 
 /// Everything that can decide a call to one target.
@@ -59,11 +62,12 @@ impl Compiled {
         add_all(&mut open, guardrails.iter().map(|g| &g.policy))?;
 
         let mut forbids = BTreeMap::new();
+        let mut binary = BTreeSet::new();
         let mut targets = BTreeMap::new();
         let mut count = 0;
         for target in task.targets() {
             let mut policies = PolicySet::new();
-            for policy in compiler.target(target, &mut forbids)? {
+            for policy in compiler.target(target, &mut forbids, &mut binary)? {
                 add(&mut policies, policy)?;
             }
             count += policies.num_of_policies();
@@ -91,6 +95,7 @@ impl Compiled {
             open,
             targets,
             forbids,
+            binary,
         })
     }
 }
@@ -133,15 +138,14 @@ impl Compiler<'_> {
         &self,
         target: &str,
         forbids: &mut BTreeMap<String, Forbid>,
+        binary: &mut BTreeSet<String>,
     ) -> Result<Vec<Template>, Refused> {
         let mut policies = vec![self.session(target)];
-        for grant in self
-            .task
-            .grants
-            .iter()
-            .filter(|grant| grant.target == target)
-        {
+        for grant in self.task.on(target) {
             for policy in self.grant(grant)? {
+                if grant.binary {
+                    binary.insert(policy.id.to_string());
+                }
                 if let Some(who) = &grant.approve {
                     forbids.insert(policy.id.to_string(), Forbid::Approval(who.clone()));
                 }
@@ -178,11 +182,15 @@ impl Compiler<'_> {
         };
         let mut policies = Vec::new();
         for item in &grant.items {
-            let pattern = &item.pattern;
+            let covered = &item.covered;
+            let name = grant.entry(item);
+            if is_matched(covered.kind()) {
+                policies.push(self.matched(grant, covered, &name, effect)?);
+                continue;
+            }
             let (limited, free): (Vec<Verb>, Vec<Verb>) = grant
-                .verbs_on(pattern.kind)
+                .verbs_on(covered.kind())
                 .partition(|verb| grant.limited(*verb).is_some());
-            let name = format!("{}/{}", grant.name(), described(pattern));
             if !free.is_empty() {
                 let suffix = if limited.is_empty() { "" } else { "/lock" };
                 policies.push(Template::new(
@@ -190,7 +198,7 @@ impl Compiler<'_> {
                     effect,
                     self.principal(),
                     self.actions(grant.class, &free)?,
-                    self.resource(&grant.target, pattern),
+                    self.covered(&grant.target, covered),
                 ));
             }
             if let (false, Some(columns)) = (limited.is_empty(), &grant.columns) {
@@ -203,13 +211,37 @@ impl Compiler<'_> {
                     effect,
                     self.principal(),
                     self.actions(grant.class, &limited)?,
-                    self.resource(&grant.target, pattern),
+                    self.covered(&grant.target, covered),
                 );
                 let policy = policy.try_with_clauses([Clause::When(condition)]);
                 policies.push(policy.map_err(Refused::because)?);
             }
         }
         Ok(policies)
+    }
+
+    /// For an entry that has been matched before Cedar is asked: it holds for a call that is said to meet it.
+    fn matched(
+        &self,
+        grant: &Grant,
+        covered: &Covered,
+        name: &str,
+        effect: Effect,
+    ) -> Result<Template, Refused> {
+        let verbs: Vec<Verb> = grant.verbs_on(covered.kind()).collect();
+        Template::new(
+            self.id(name),
+            effect,
+            self.principal(),
+            self.actions(grant.class, &verbs)?,
+            self.covered(&grant.target, covered),
+        )
+        .try_with_clauses([Clause::When(Arc::new(Expr::BinaryOp {
+            op: BinaryOp::Contains,
+            left: attribute(Var::Context, "grants"),
+            right: Arc::new(Expr::Literal(Literal::String(name.into()))),
+        }))])
+        .map_err(Refused::because)
     }
 
     /// A forbid for each table with masked columns: whatever would show one other than as a plain
@@ -271,6 +303,17 @@ impl Compiler<'_> {
         ))
     }
 
+    fn covered(&self, target: &str, covered: &Covered) -> ResourceConstraint {
+        match covered {
+            Covered::Named(pattern) => self.resource(target, pattern),
+            Covered::Requests(_) | Covered::Uris(_) => {
+                let ty = self.model.literal(Type::of(covered.kind()), "").ty;
+                let target = self.model.literal(Type::Target, &id(&[target]));
+                ResourceConstraint::IsIn(ty, EntityOrSlot::Entity(target))
+            }
+        }
+    }
+
     fn resource(&self, target: &str, pattern: &Pattern) -> ResourceConstraint {
         let ty = Type::of(pattern.kind);
         let uid = |ty, path: &[&str]| EntityOrSlot::Entity(self.model.literal(ty, &id(path)));
@@ -286,16 +329,6 @@ impl Compiler<'_> {
             (None, Some(name)) => ResourceConstraint::Eq(uid(ty, &[target, name])),
             (None, None) => ResourceConstraint::Eq(uid(Type::Target, &[target])),
         }
-    }
-}
-
-/// A pattern's name in a policy's id, where the kind is not clear from the grant.
-fn described(pattern: &Pattern) -> String {
-    match (pattern.kind, &pattern.schema) {
-        (Kind::Table, _) => pattern.to_string(),
-        // The same entry may stand for an object in a schema and for one outside any.
-        (Kind::Object, Some(_)) => format!("object in schema {pattern}"),
-        (kind, _) => format!("{} {pattern}", kind.as_str()),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a scope allows, in words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bailiwick_action::{Class, Kind, Verb};
 
+use crate::condition::Condition;
+use crate::covered::{Covered, is_matched};
 use crate::guardrail::Guardrail;
 use crate::name::Pattern;
 use crate::task::{Grant, Task, applies};
@@ -72,6 +74,7 @@ pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
             }
         }
     }
+    lines.extend(fields(task));
     lines.extend(guardrails.iter().map(|guardrail| Line {
         sort: Sort::Guardrail,
         text: match &guardrail.reason {
@@ -86,6 +89,24 @@ pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
     lines
 }
 
+/// A line for each target of which fields are masked.
+fn fields(task: &Task) -> Vec<Line> {
+    let mut of_target: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for field in &task.fields {
+        let path = field.path.to_string();
+        of_target.entry(&field.target).or_default().insert(path);
+    }
+    let line = |(target, fields): (&str, BTreeSet<String>)| {
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let verb = if fields.len() == 1 { "is" } else { "are" };
+        Line {
+            sort: Sort::Masked,
+            text: format!("{} of what {target} answers {verb} masked", and(&fields)),
+        }
+    };
+    of_target.into_iter().map(line).collect()
+}
+
 /// A line for each verb and kind of resource.
 fn grant(grant: &Grant) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -96,13 +117,18 @@ fn grant(grant: &Grant) -> Vec<Line> {
             Kind::Object,
             Kind::Role,
             Kind::Setting,
+            Kind::Request,
+            Kind::Tool,
+            Kind::Uri,
+            Kind::Prompt,
+            Kind::Feature,
         ] {
             let names = names(grant, *verb, kind);
             if names.is_empty() {
                 continue;
             }
             let what = phrase(grant, *verb, kind, &names);
-            let target = &grant.target;
+            let target = format!("{}{}", grant.target, terms(grant, kind));
             let (sort, text) = match &grant.approve {
                 None => (Sort::Allowed, format!("may {what} on {target}")),
                 Some(who) => (
@@ -123,10 +149,17 @@ fn names(grant: &Grant, verb: Verb, kind: Kind) -> String {
         return String::new();
     }
     let mut names: Vec<String> = Vec::new();
-    for item in grant.items.iter().filter(|item| item.pattern.kind == kind) {
-        let name = match (&item.pattern.schema, &item.pattern.name) {
-            (Some(schema), None) => format!("everything in {schema}"),
-            _ => item.pattern.to_string(),
+    for item in &grant.items {
+        if item.covered.kind() != kind {
+            continue;
+        }
+        let name = match &item.covered {
+            Covered::Named(Pattern {
+                schema: Some(schema),
+                name: None,
+                ..
+            }) => format!("everything in {schema}"),
+            covered => covered.to_string(),
         };
         // An object is listed once though it stands for two.
         if !names.contains(&name) {
@@ -150,6 +183,11 @@ fn phrase(grant: &Grant, verb: Verb, kind: Kind, names: &str) -> String {
         (Verb::Update, _, Some(columns)) => format!("update {columns} of {names}"),
         (Verb::Delete, _, _) => format!("delete from {names}"),
         (Verb::Lock, _, _) => format!("lock rows of {names}"),
+        (_, Kind::Request, _) => format!("send {names}{}", weight(grant)),
+        (_, Kind::Tool, _) => format!("call the tool {names}{}", weight(grant)),
+        (_, Kind::Uri, _) => format!("read the resource {names}"),
+        (_, Kind::Prompt, _) => format!("get the prompt {names}"),
+        (_, Kind::Feature, _) => format!("be asked for {names}"),
         (Verb::Execute, _, _) => match grant.class {
             Class::Read => format!("run the reading function {names}"),
             Class::Write => format!("run the writing function {names}"),
@@ -159,6 +197,34 @@ fn phrase(grant: &Grant, verb: Verb, kind: Kind, names: &str) -> String {
         (verb, Kind::Table, _) => format!("{verb} {names}"),
         (verb, kind, _) => format!("{verb} {} {names}", kind.as_str()),
     }
+}
+
+/// What a request or a tool counts as, where its grant is not one to read.
+fn weight(grant: &Grant) -> String {
+    match grant.class {
+        Class::Read | Class::Session => String::new(),
+        class => format!(" ({class})"),
+    }
+}
+
+/// `, if visibility is "internal"`: what a grant asks and gives along with a request or a tool.
+fn terms(grant: &Grant, kind: Kind) -> String {
+    let mut terms = String::new();
+    if !is_matched(kind) {
+        return terms;
+    }
+    let conditions: Vec<String> = grant.conditions.iter().map(Condition::to_string).collect();
+    let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+    if !conditions.is_empty() {
+        terms.push_str(&format!(", if {}", and(&conditions)));
+    }
+    if kind == Kind::Tool && grant.unpinned {
+        terms.push_str(", whatever the server makes of it (unpinned)");
+    }
+    if grant.binary {
+        terms.push_str(", with results that cannot be masked (binary)");
+    }
+    terms
 }
 
 /// `a`, `a and b`, `a, b and c`.

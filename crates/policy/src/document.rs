@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use crate::limits::{MAX_ENTRIES, MAX_LIST};
 use crate::problem::{Place, Problem, nearest};
@@ -92,6 +93,16 @@ impl<'d, 'a> Section<'d, 'a> {
         Self::new(document, table, String::new(), 0..0, known)
     }
 
+    /// The top level of a document whose keys are names of the writer's own.
+    pub(crate) fn open(document: &'d Document<'a>, table: &'d DeTable<'a>) -> Self {
+        Self {
+            document,
+            at: 0..0,
+            table,
+            path: String::new(),
+        }
+    }
+
     fn new(
         document: &'d Document<'a>,
         table: &'d DeTable<'a>,
@@ -135,6 +146,48 @@ impl<'d, 'a> Section<'d, 'a> {
             None => self.at.clone(),
         };
         self.document.report(&at, &self.key(name), message);
+    }
+
+    /// Its keys, in the order of their names.
+    pub(crate) fn keys(&self) -> Vec<At<&'d str>> {
+        let key = |key: &'d Spanned<DeString<'a>>| At {
+            value: key.get_ref().as_ref(),
+            at: key.span(),
+        };
+        self.table.keys().map(key).collect()
+    }
+
+    /// Any value.
+    pub(crate) fn value(&self, name: &str) -> Option<At<&'d DeValue<'a>>> {
+        let value = self.table.get(name)?;
+        Some(At {
+            value: value.get_ref(),
+            at: value.span(),
+        })
+    }
+
+    /// The table of this name; reports any other type. `known` are its keys, if they are not names of the
+    /// writer's own.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        known: Option<&[&'static str]>,
+    ) -> Option<Section<'d, 'a>> {
+        let value = self.table.get(name)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            self.report(name, wrong_type("a table", value.get_ref()));
+            return None;
+        };
+        let (path, at) = (self.key(name), value.span());
+        Some(match known {
+            Some(known) => Self::new(self.document, table, path, at, known),
+            None => Self {
+                document: self.document,
+                at,
+                table,
+                path,
+            },
+        })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -281,7 +334,8 @@ impl<'d, 'a> Section<'d, 'a> {
     }
 }
 
-fn wrong_type(wanted: &str, found: &DeValue<'_>) -> String {
+/// What is said of a value of the wrong type.
+pub(crate) fn wrong_type(wanted: &str, found: &DeValue<'_>) -> String {
     format!(
         "it has to be {wanted}, not a value of type {}",
         found.type_str()

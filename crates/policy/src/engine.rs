@@ -15,6 +15,7 @@ use crate::guardrail::{self, Guardrail};
 use crate::limits::{MAX_FILE, MAX_FILES};
 use crate::model::{Model, Refused};
 use crate::parse;
+use crate::pins::{self, Pins};
 use crate::problem::{LoadErrors, Place, Problem, nearest};
 use crate::scope::{self, Scope};
 use crate::task::Task;
@@ -26,6 +27,31 @@ pub struct TargetName {
     pub name: String,
     /// Its kind, such as `postgres`.
     pub kind: String,
+    /// What an agent can be handed to reach it, in `[env]` as `FORM:TARGET`; the first also as `TARGET`.
+    pub forms: Vec<String>,
+    /// The operations that its description (OpenAPI) names.
+    pub operations: BTreeMap<String, Operation>,
+}
+
+/// An operation of a target, by its id in the target's description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The method, in upper case.
+    pub method: String,
+    /// The path, relative to the target's URL, with `{name}` for a segment that may be any.
+    pub path: String,
+}
+
+impl TargetName {
+    /// A target that has no description.
+    pub fn new(name: &str, kind: &str, forms: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            forms: forms.iter().map(|form| (*form).to_owned()).collect(),
+            operations: BTreeMap::new(),
+        }
+    }
 }
 
 /// All task files and guardrails as they were at one moment. It never changes; to take up changed
@@ -56,7 +82,7 @@ pub enum ScopeError {
 }
 
 impl Engine {
-    /// Loads `tasks/*.toml` and `policies/*.cedar`. Either everything is right or nothing is loaded,
+    /// Loads `tasks/*.toml`, their `tasks/*.pins`, and `policies/*.cedar`. Either everything is right or nothing is loaded,
     /// and then the errors name all that is wrong.
     pub fn load(tasks: &Path, policies: &Path, targets: &[TargetName]) -> Result<Self, LoadErrors> {
         let model = Model::new().map_err(|error| refused(policies, error))?;
@@ -77,6 +103,18 @@ impl Engine {
         let guardrails_digest = digest.finish();
 
         let mut digest = Digest::new().part(guardrails_digest.as_bytes());
+        let mut pinned: BTreeMap<String, (PathBuf, String, Pins)> = BTreeMap::new();
+        for File { path, stem, text } in files(tasks, "pins", &mut problems) {
+            digest = digest
+                .part(b"pins")
+                .part(stem.as_bytes())
+                .part(text.as_bytes());
+            let pins = pins::read(&path, &text, targets).unwrap_or_else(|found| {
+                problems.extend(found);
+                Pins::new()
+            });
+            pinned.insert(stem, (path, text, pins));
+        }
         let mut parsed: Vec<Task> = Vec::new();
         let mut names = Vec::new();
         for File { path, stem, text } in files(tasks, "toml", &mut problems) {
@@ -84,9 +122,11 @@ impl Engine {
                 .part(b"task")
                 .part(stem.as_bytes())
                 .part(text.as_bytes());
-            match parse::task(&path, &stem, &text, targets) {
-                Ok(task) => parsed.push(task),
-                Err(found) => problems.extend(found),
+            let pins = pinned.remove(&stem);
+            match (parse::task(&path, &stem, &text, targets), pins) {
+                (Ok(task), Some((_, text, pins))) => parsed.push(task.with_pins(pins, &text)),
+                (Ok(task), None) => parsed.push(task),
+                (Err(found), _) => problems.extend(found),
             }
             names.push(stem);
         }
@@ -95,8 +135,21 @@ impl Engine {
                 .part(target.name.as_bytes())
                 .part(target.kind.as_bytes());
         }
+        // What operations stand for is in the digests of the tasks that name them.
+        for task in &parsed {
+            digest = digest.part(task.digest.as_bytes());
+        }
 
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for (stem, (path, _, _)) in pinned {
+            problems.push(Problem {
+                nearest: nearest(&stem, names.iter().copied()).map(str::to_owned),
+                ..whole(
+                    &path,
+                    format!("there is no task file `{stem}.toml` that these pins are for"),
+                )
+            });
+        }
         problems.extend(guardrail::check(&guardrails, targets, &names));
         if !problems.is_empty() {
             return Err(LoadErrors::new(problems));

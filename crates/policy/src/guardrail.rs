@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bailiwick_action::{Kind, Resource};
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, StaticPolicy, Template, UnaryOp, Var};
 use cedar_policy::{
     Effect, EntityUid, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, pst,
@@ -12,8 +13,9 @@ use miette::Diagnostic;
 
 use crate::TargetName;
 use crate::limits::{MAX_NAME, MAX_SHOWN_TEXT};
-use crate::model::{Model, Refused, Type};
+use crate::model::{self, Model, Refused, Type};
 use crate::problem::{Place, Problem, nearest};
+use crate::request;
 
 /// One `forbid` of `policies/*.cedar`.
 #[derive(Clone, Debug)]
@@ -103,47 +105,66 @@ fn unknown<'a>(
 ) -> Option<(String, Option<&'a str>)> {
     let id = literal.id().unescaped();
     let ty = literal.type_name().basename();
-    let on_target = [
-        Type::Target,
-        Type::Schema,
-        Type::Table,
-        Type::Function,
-        Type::Object,
-        Type::Role,
-        Type::Setting,
-    ];
     if ty == Type::Task.as_str() && !tasks.contains(&id) {
         let near = nearest(id, tasks.iter().copied());
         return Some((format!("no task is called `{id}`"), near));
     }
-    if on_target.iter().any(|on| on.as_str() == ty) {
-        let name = id.split('/').next().unwrap_or(id);
-        let name = name.replace("%2F", "/").replace("%25", "%");
+    let (form, kind) = on_target(ty)?;
+    let parts: Vec<String> = id
+        .split('/')
+        .map(|part| part.replace("%2F", "/").replace("%25", "%"))
+        .collect();
+    let name = parts.first()?;
+    let Some(target) = targets.iter().find(|target| target.name == *name) else {
+        let message = format!("{ty}::\"{id}\" is on target `{name}`, and there is no such target");
         let mut names = targets.iter().map(|target| target.name.as_str());
-        if !names.clone().any(|known| known == name) {
-            let message =
-                format!("{ty}::\"{id}\" is on target `{name}`, and there is no such target");
-            return Some((message, nearest(&name, &mut names)));
-        }
-        let parts = id.split('/').count();
-        let wanted = match ty {
-            "Target" => 1,
-            "Table" | "Function" | "Object" => 3,
-            _ => 2,
-        };
-        if parts != wanted {
-            let form = match wanted {
-                1 => "TARGET",
-                2 => "TARGET/NAME",
-                _ => "TARGET/SCHEMA/NAME",
-            };
-            return Some((
-                format!("{ty}::\"{id}\" can never match; its form is {form}"),
-                None,
-            ));
-        }
+        return Some((message, nearest(name, &mut names)));
+    };
+    let never = |why: String| Some((format!("{ty}::\"{id}\" can never match; {why}"), None));
+    if parts.len() != form.split('/').count() {
+        return never(format!("its form is {form}"));
+    }
+    if kind.is_some_and(|kind| kind != target.kind && KINDS.contains(&&*target.kind)) {
+        return never(format!("`{name}` is of kind {}", target.kind));
+    }
+    let names: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if model::id(&names) != id {
+        return never("a \"/\" or \"%\" within a name is written %2F or %25".to_owned());
+    }
+    let request = Resource::named(Kind::Request, parts.get(1).cloned().unwrap_or_default());
+    if ty == Type::Request.as_str() && !request::is_one(&request) {
+        return never(
+            "no request is spelled so: it is a method in upper case, a space, and a path in which all but \
+             letters, digits and `-._~` is percent-encoded in upper case"
+                .to_owned(),
+        );
     }
     None
+}
+
+/// The kinds of target of which it is known what they have.
+const KINDS: [&str; 3] = ["postgres", "http", "mcp"];
+
+/// The form of the ids of what is on a target, and the kind of target that has it; nothing for what is on
+/// none.
+fn on_target(ty: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let (_, form, kind) = [
+        (Type::Target, "TARGET", None),
+        (Type::Schema, "TARGET/NAME", Some("postgres")),
+        (Type::Role, "TARGET/NAME", Some("postgres")),
+        (Type::Setting, "TARGET/NAME", Some("postgres")),
+        (Type::Table, "TARGET/SCHEMA/NAME", Some("postgres")),
+        (Type::Function, "TARGET/SCHEMA/NAME", Some("postgres")),
+        (Type::Object, "TARGET/SCHEMA/NAME", Some("postgres")),
+        (Type::Request, "TARGET/REQUEST", Some("http")),
+        (Type::Tool, "TARGET/NAME", Some("mcp")),
+        (Type::Uri, "TARGET/URI", Some("mcp")),
+        (Type::Prompt, "TARGET/NAME", Some("mcp")),
+        (Type::Feature, "TARGET/NAME", Some("mcp")),
+    ]
+    .into_iter()
+    .find(|(on, _, _)| on.as_str() == ty)?;
+    Some((form, kind))
 }
 
 fn guardrail(

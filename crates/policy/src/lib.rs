@@ -9,6 +9,8 @@
 //! No clock, no network; the only files it reads are those of [`Engine::load`].
 
 mod compile;
+mod condition;
+mod covered;
 mod describe;
 mod digest;
 mod document;
@@ -18,15 +20,24 @@ mod guardrail;
 mod limits;
 mod model;
 mod name;
+mod number;
 mod parse;
+mod pins;
 mod problem;
+mod request;
 mod scope;
 mod task;
+mod uri;
 
+pub use condition::Condition;
+pub use covered::Covered;
 pub use describe::{Line, Sort};
-pub use engine::{Engine, ScopeError, TargetName};
+pub use engine::{Engine, Operation, ScopeError, TargetName};
 pub use guardrail::Guardrail;
 pub use name::{Column, Pattern};
+pub use pins::{Pins, pins_text};
 pub use problem::{LoadErrors, Place, Problem};
+pub use request::RequestPattern;
 pub use scope::{Allow, Scope};
-pub use task::{Confine, Grant, Granted, Item, Mask, Reference, Task, TooLong};
+pub use task::{Confine, Grant, Granted, Item, Mask, MaskedField, Reference, Task, TooLong};
+pub use uri::UriPattern;

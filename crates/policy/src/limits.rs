@@ -21,6 +21,16 @@ pub(crate) const MAX_POLICIES: usize = 2_000;
 /// The longest name of a schema, table, column, setting, … in a task file, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
 
+/// The longest path or URI in a task file, in bytes.
+pub(crate) const MAX_PATH: usize = 1_024;
+
+/// The longest text of a condition in a task file, in bytes. A call's is never longer than
+/// [`bailiwick_action::Fact::TEXT_BYTES_MAX`].
+pub(crate) const MAX_CONDITION: usize = 1_024;
+
+/// The longest number that is compared, in bytes.
+pub(crate) const MAX_NUMBER: usize = 1_024;
+
 /// The longest `purpose`, in bytes.
 pub(crate) const MAX_PURPOSE: usize = 1_024;
 
@@ -33,11 +43,14 @@ pub(crate) const MAX_ACTIONS: usize = 1_000;
 /// How many decisions a scope remembers before it forgets them all.
 pub(crate) const MAX_REMEMBERED: usize = 4_096;
 
-/// A decision about an action whose names take more bytes than this is not remembered.
+/// A decision about an action whose names and facts take more bytes than this is not remembered.
 pub(crate) const MAX_REMEMBERED_BYTES: usize = 2_048;
 
 /// How many of a call's denied actions a denial explains.
 pub(crate) const MAX_EXPLAINED: usize = 4;
+
+/// How many unmet conditions of a grant, and how many such grants, a denial names.
+pub(crate) const MAX_NAMED_CONDITIONS: usize = 4;
 
 /// How many columns a denial names.
 pub(crate) const MAX_NAMED_COLUMNS: usize = 8;

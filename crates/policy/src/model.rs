@@ -41,9 +41,12 @@ impl Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Type {
     Action,
+    Feature,
     Function,
     Launcher,
     Object,
+    Prompt,
+    Request,
     Role,
     Run,
     Schema,
@@ -51,14 +54,19 @@ pub(crate) enum Type {
     Table,
     Target,
     Task,
+    Tool,
+    Uri,
 }
 
 impl Type {
-    const ALL: [Type; 11] = [
+    const ALL: [Type; 16] = [
         Type::Action,
+        Type::Feature,
         Type::Function,
         Type::Launcher,
         Type::Object,
+        Type::Prompt,
+        Type::Request,
         Type::Role,
         Type::Run,
         Type::Schema,
@@ -66,14 +74,19 @@ impl Type {
         Type::Table,
         Type::Target,
         Type::Task,
+        Type::Tool,
+        Type::Uri,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Type::Action => "Action",
+            Type::Feature => "Feature",
             Type::Function => "Function",
             Type::Launcher => "Launcher",
             Type::Object => "Object",
+            Type::Prompt => "Prompt",
+            Type::Request => "Request",
             Type::Role => "Role",
             Type::Run => "Run",
             Type::Schema => "Schema",
@@ -81,17 +94,24 @@ impl Type {
             Type::Table => "Table",
             Type::Target => "Target",
             Type::Task => "Task",
+            Type::Tool => "Tool",
+            Type::Uri => "Uri",
         }
     }
 
     pub(crate) fn of(kind: Kind) -> Self {
         match kind {
+            Kind::Feature => Type::Feature,
             Kind::Function => Type::Function,
             Kind::Object => Type::Object,
+            Kind::Prompt => Type::Prompt,
+            Kind::Request => Type::Request,
             Kind::Role => Type::Role,
             Kind::Setting => Type::Setting,
             Kind::Table => Type::Table,
             Kind::Target => Type::Target,
+            Kind::Tool => Type::Tool,
+            Kind::Uri => Type::Uri,
         }
     }
 }
@@ -179,10 +199,15 @@ impl Model {
         let uid = self.uid(Type::of(resource.kind), &resource_id(target, resource));
         let name = ("name", resource.name.as_str());
         let Some(schema) = &resource.schema else {
-            let attributes: &[_] = if resource.kind == Kind::Object {
-                &[name, ("schema", "")]
-            } else {
-                &[name]
+            let request;
+            let attributes: &[_] = match resource.kind {
+                Kind::Object => &[name, ("schema", "")],
+                Kind::Request => {
+                    let (method, path) = resource.method_and_path().unwrap_or_default();
+                    request = [name, ("method", method), ("path", path)];
+                    &request
+                }
+                _ => &[name],
             };
             let entity = self.entity(uid.clone(), attributes, [target_uid])?;
             return Ok((uid, vec![entity]));
@@ -195,15 +220,20 @@ impl Model {
         Ok((uid, entities))
     }
 
-    /// The context of an action.
-    pub(crate) fn context(&self, action: &Action) -> Result<Context, Refused> {
-        let set = |columns: &BTreeSet<String>| {
-            RestrictedExpression::new_set(columns.iter().map(|column| string(column)))
+    /// The context of an action, and of the entries of grants that it meets.
+    pub(crate) fn context(
+        &self,
+        action: &Action,
+        grants: &BTreeSet<String>,
+    ) -> Result<Context, Refused> {
+        let set = |names: &BTreeSet<String>| {
+            RestrictedExpression::new_set(names.iter().map(|name| string(name)))
         };
         Context::from_pairs([
             ("columns".to_owned(), set(&action.columns)),
             ("exposed".to_owned(), set(&action.exposed)),
             ("lookedUp".to_owned(), set(&action.looked_up)),
+            ("grants".to_owned(), set(grants)),
         ])
         .map_err(Refused::because)
     }
@@ -217,6 +247,10 @@ pub(crate) fn action_name(class: Class, verb: Verb) -> Option<&'static str> {
         (Verb::Execute, Class::Write) => Some("execute-write"),
         (Verb::Execute, Class::Destroy) => Some("execute-destroy"),
         (Verb::Execute, Class::Admin) => Some("execute-admin"),
+        (Verb::Request, Class::Read) => Some("request-read"),
+        (Verb::Request, Class::Write) => Some("request-write"),
+        (Verb::Request, Class::Destroy) => Some("request-destroy"),
+        (Verb::Request, Class::Admin) => Some("request-admin"),
         _ => (verb.class() == Some(class)).then(|| verb.as_str()),
     }
 }
@@ -269,12 +303,17 @@ mod tests {
     fn a_verb_applies_to_what_the_schema_says() {
         let model = Model::new().unwrap();
         let kinds = [
+            Kind::Feature,
             Kind::Function,
             Kind::Object,
+            Kind::Prompt,
+            Kind::Request,
             Kind::Role,
             Kind::Setting,
             Kind::Table,
             Kind::Target,
+            Kind::Tool,
+            Kind::Uri,
         ];
         for verb in Verb::ALL {
             for class in verb.class().map_or(

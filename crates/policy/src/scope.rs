@@ -2,7 +2,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bailiwick_action::{Action, Call, Class, Decision, Denial, Kind, Resource};
+use bailiwick_action::{
+    Action, Call, Class, Decision, Denial, Fact, FieldPath, Input, Kind, Pin, Resource, Verb,
+};
 use bailiwick_run::{Launcher, Run};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, EntityUid, PolicySet, Request,
@@ -14,6 +16,7 @@ use crate::explain;
 use crate::guardrail::Guardrail;
 use crate::limits::{MAX_ACTIONS, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
+use crate::request;
 use crate::task::{Mask, Task};
 
 /// What one run may do: its task's grants within the guardrails, as they were when it was opened.
@@ -83,15 +86,23 @@ impl Scope {
         };
         let mut policies = BTreeSet::new();
         let mut denied = Vec::new();
+        let mut binary = true;
         for action in &call.actions {
             match self.verdict(target, slice, action) {
-                Verdict::Allowed(by) => policies.extend(by.iter().cloned()),
+                Verdict::Allowed(by) => {
+                    let granted = by
+                        .iter()
+                        .any(|policy| self.compiled.binary.contains(policy));
+                    binary &= granted || action.verb == Verb::Session;
+                    policies.extend(by.iter().cloned());
+                }
                 verdict => denied.push((action, verdict)),
             }
         }
         if denied.is_empty() {
             Ok(Allow {
                 class: call.class(),
+                binary: binary && call.class() != Class::Session,
                 policies: policies.into_iter().collect(),
             })
         } else {
@@ -118,6 +129,46 @@ impl Scope {
         self.compiled.targets.contains_key(target)
     }
 
+    /// Gives the actions of a call the class that the task gives them: what a request or a tool is, reading
+    /// or more, is for the task to say where it names it.
+    ///
+    /// Where several grants are met, their heaviest class holds. Where none is, the class stays what the
+    /// protocol made it, and the action is denied.
+    pub fn settle(&self, target: &str, call: &mut Call) {
+        for action in &mut call.actions {
+            if let Some(class) = self.task.class_of(target, action) {
+                action.class = class;
+            }
+        }
+    }
+
+    /// Whether some grant on the target names the resource, whatever the verb and its conditions. One that
+    /// waits for somebody's approval does not count.
+    pub fn covers(&self, target: &str, resource: &Resource) -> bool {
+        let mut grants = self.task.on(target);
+        grants.any(|grant| grant.approve.is_none() && grant.covers(resource))
+    }
+
+    /// Where the conditions of the task's grants on the target look; each place once.
+    pub fn inputs(&self, target: &str) -> Vec<Input> {
+        let conditions = self.task.on(target).flat_map(|grant| &grant.conditions);
+        let inputs: BTreeSet<&Input> = conditions.map(|condition| &condition.input).collect();
+        inputs.into_iter().cloned().collect()
+    }
+
+    /// The fields of the target's JSON results that the task masks.
+    pub fn fields(&self, target: &str) -> Vec<FieldPath> {
+        let fields = self.task.fields.iter();
+        let fields = fields.filter(|field| field.target == target);
+        fields.map(|field| field.path.clone()).collect()
+    }
+
+    /// Whether a tool of the target has to be the one that the task was written for. It may be another only
+    /// where every grant that names it says so.
+    pub fn pin(&self, target: &str, tool: &str) -> Pin {
+        self.task.pin(target, tool)
+    }
+
     /// The masked columns of the target.
     pub fn masks(&self, target: &str) -> impl Iterator<Item = &Mask> {
         let masks = self.task.masks.iter();
@@ -140,13 +191,16 @@ impl Scope {
     }
 
     fn verdict(&self, target: &str, slice: &Slice, action: &Action) -> Verdict {
-        if let Some(verdict) = self.remembered.get(target, action) {
+        let small = size(action) <= MAX_REMEMBERED_BYTES;
+        if small && let Some(verdict) = self.remembered.get(target, action) {
             return verdict;
         }
         let verdict = self
             .evaluate(target, slice, &normal(action))
             .unwrap_or(Verdict::Impossible(ENGINE));
-        self.remembered.put(target, action, &verdict);
+        if small {
+            self.remembered.put(target, action, &verdict);
+        }
         verdict
     }
 
@@ -164,12 +218,17 @@ impl Scope {
                 "no grant of this version can cover that",
             ));
         }
+        if self.task.class_of(target, action) > Some(action.class) {
+            return Ok(Verdict::Impossible(
+                "it is taken for less than its task says it is",
+            ));
+        }
         let (resource, entities) = self.model.resource(target, &action.resource)?;
         let request = Request::new(
             self.run.clone(),
             self.model.uid(Type::Action, name),
             resource,
-            self.model.context(action)?,
+            self.model.context(action, &self.task.met(target, action))?,
             Some(&self.model.schema),
         )
         .map_err(Refused::because)?;
@@ -184,7 +243,16 @@ impl Scope {
         } else {
             &slice.policies
         };
-        Ok(Verdict::of(&request, policies, &entities))
+        let verdict = Verdict::of(&request, policies, &entities);
+        let resource = &action.resource;
+        let unpinned = resource.kind == Kind::Tool
+            && verdict.is_allowed()
+            && self.task.pin(target, &resource.name) == Pin::Missing;
+        Ok(if unpinned {
+            Verdict::NotPinned
+        } else {
+            verdict
+        })
     }
 }
 
@@ -199,6 +267,7 @@ impl std::fmt::Debug for Scope {
 #[derive(Debug)]
 pub struct Allow {
     class: Class,
+    binary: bool,
     policies: Vec<String>,
 }
 
@@ -208,6 +277,11 @@ impl Allow {
         Decision::Allow {
             policies: self.policies.clone(),
         }
+    }
+
+    /// Whether the grants that allow the call let its result be of a type that cannot be masked.
+    pub fn binary(&self) -> bool {
+        self.binary
     }
 
     /// The heaviest class among the call's actions.
@@ -232,6 +306,8 @@ pub(crate) enum Verdict {
     Failed(Arc<[String]>),
     /// The resource could not be named exactly.
     Unresolved,
+    /// These would permit a tool, but nobody has said which definition of it the task was written for.
+    NotPinned,
     /// It cannot be allowed by any policy.
     Impossible(&'static str),
 }
@@ -296,7 +372,10 @@ fn is_resolved(resource: &Resource) -> bool {
             resource.schema.as_deref().is_some_and(named) && named(&resource.name)
         }
         Kind::Object => resource.schema.as_deref().is_none_or(named) && named(&resource.name),
-        Kind::Role | Kind::Setting => resource.schema.is_none() && named(&resource.name),
+        Kind::Request => resource.schema.is_none() && request::is_one(resource),
+        Kind::Feature | Kind::Prompt | Kind::Role | Kind::Setting | Kind::Tool | Kind::Uri => {
+            resource.schema.is_none() && named(&resource.name)
+        }
     }
 }
 
@@ -331,9 +410,6 @@ impl Memory {
     }
 
     fn put(&self, target: &str, action: &Action, verdict: &Verdict) {
-        if size(action) > MAX_REMEMBERED_BYTES {
-            return;
-        }
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.count >= MAX_REMEMBERED {
             *remembered = Remembered::default();
@@ -345,11 +421,22 @@ impl Memory {
     }
 }
 
-/// The bytes that an action's names take.
+/// The bytes that an action's names and facts take.
 fn size(action: &Action) -> usize {
     let columns = action.columns.iter().chain(&action.exposed);
     let columns = columns.chain(&action.looked_up);
     let schema = action.resource.schema.iter();
     let names = columns.chain(schema).chain([&action.resource.name]);
-    names.map(String::len).sum()
+    let names: usize = names.map(String::len).sum();
+    let facts: usize = action.facts.values().flatten().map(fact_size).sum();
+    // Where conditions look is for the task to say, and the same for every call.
+    names + facts
+}
+
+fn fact_size(fact: &Fact) -> usize {
+    let text = match fact {
+        Fact::Number(text) | Fact::Text(text) => text.len(),
+        Fact::Null | Fact::Bool(_) | Fact::Other => 0,
+    };
+    size_of::<Fact>() + text
 }

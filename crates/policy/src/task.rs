@@ -1,9 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bailiwick_action::{Class, Kind, Resource, Verb};
+use bailiwick_action::{Action, Class, FieldPath, Kind, Pin, Resource, Verb};
 
+use crate::condition::Condition;
+use crate::covered::{Covered, is_matched};
+use crate::digest::Digest;
 use crate::name::{Column, Pattern};
+use crate::pins::Pins;
 use crate::problem::Place;
 
 /// A named template of what a kind of run needs: one valid file `tasks/NAME.toml`.
@@ -17,16 +21,22 @@ pub struct Task {
     pub launchers: Vec<String>,
     /// The longest time box a run of it may have.
     pub ttl: Duration,
-    /// The environment variables that the agent's process gets, and the target each points to;
-    /// `jdbc:TARGET` for its URL in the form that JDBC drivers want.
+    /// The environment variables that the agent's process gets, and the target each points to:
+    /// `TARGET`, or `FORM:TARGET` for one of the forms that the target has.
     pub env: BTreeMap<String, String>,
     /// What its runs may do, in the order of the file, reads first.
     pub grants: Vec<Grant>,
     /// The columns whose values its runs never see.
     pub masks: Vec<Mask>,
+    /// The fields of JSON results whose values its runs never see.
+    pub fields: Vec<MaskedField>,
     /// How the agent's process is confined.
     pub confine: Confine,
-    /// `sha256:` and the digest of the file.
+    /// Whether the agent's process is to reach its targets through the gateway as a proxy.
+    pub proxy: bool,
+    /// Which definition of each tool it was written for: the file `tasks/NAME.pins`.
+    pub pins: Pins,
+    /// `sha256:` and the digest of the file, of its pins and of the operations that it names.
     pub digest: String,
     /// Its file.
     pub place: Place,
@@ -48,16 +58,16 @@ impl Task {
     /// warn about those that do not exist.
     pub fn references(&self) -> Vec<Reference<'_>> {
         let granted = self.grants.iter().flat_map(|grant| {
-            grant.items.iter().map(move |item| Reference {
+            grant.named().map(move |(pattern, place)| Reference {
                 target: &grant.target,
-                kind: item.pattern.kind,
-                schema: item.pattern.schema.as_deref(),
-                name: item.pattern.name.as_deref(),
-                columns: match (&grant.columns, item.pattern.kind) {
+                kind: pattern.kind,
+                schema: pattern.schema.as_deref(),
+                name: pattern.name.as_deref(),
+                columns: match (&grant.columns, pattern.kind) {
                     (Some(columns), Kind::Table) => columns.iter().map(String::as_str).collect(),
                     _ => Vec::new(),
                 },
-                place: &item.place,
+                place,
             })
         });
         let masked = self.masks.iter().map(|mask| Reference {
@@ -86,18 +96,18 @@ impl Task {
         tables
     }
 
-    /// What it grants on a target, one verb on one entry each. What waits for somebody's approval is
-    /// not granted.
+    /// What it grants of what has a name on a target, one verb on one entry each. What waits for somebody's
+    /// approval is not granted.
     pub fn granted<'t>(&'t self, target: &'t str) -> impl Iterator<Item = Granted<'t>> {
         let grants = self.grants.iter();
         let grants = grants.filter(move |grant| grant.target == target && grant.approve.is_none());
         grants.flat_map(|grant| {
-            grant.items.iter().flat_map(move |item| {
-                let verbs = grant.verbs_on(item.pattern.kind);
+            grant.named().flat_map(move |(pattern, _)| {
+                let verbs = grant.verbs_on(pattern.kind);
                 verbs.map(move |verb| Granted {
                     class: grant.class,
                     verb,
-                    pattern: &item.pattern,
+                    pattern,
                     columns: grant.limited(verb),
                 })
             })
@@ -110,6 +120,78 @@ impl Task {
             .iter()
             .map(|grant| grant.target.as_str())
             .collect()
+    }
+
+    /// The names of the tools of a target that it grants. Those that wait for somebody's approval are not
+    /// among them.
+    pub fn tools<'t>(&'t self, target: &str) -> BTreeSet<&'t str> {
+        let grants = self.on(target).filter(|grant| grant.approve.is_none());
+        let named = grants.flat_map(|grant| grant.named());
+        named
+            .filter(|(pattern, _)| pattern.kind == Kind::Tool)
+            .filter_map(|(pattern, _)| pattern.name.as_deref())
+            .collect()
+    }
+
+    /// Whether a tool of a target has to be the one that the task was written for: it may be another only
+    /// where every grant that names it says so.
+    pub(crate) fn pin(&self, target: &str, tool: &str) -> Pin {
+        let tool = Resource::named(Kind::Tool, tool);
+        let mut naming = self
+            .on(target)
+            .filter(|grant| grant.covers(&tool))
+            .peekable();
+        let granted = naming.peek().is_some();
+        if granted && naming.all(|grant| grant.unpinned) {
+            return Pin::Unpinned;
+        }
+        let pinned = self
+            .pins
+            .get(target)
+            .and_then(|tools| tools.get(&tool.name));
+        pinned.map_or(Pin::Missing, |digest| Pin::Digest(*digest))
+    }
+
+    /// The grants on a target.
+    pub(crate) fn on(&self, target: &str) -> impl Iterator<Item = &Grant> {
+        self.grants
+            .iter()
+            .filter(move |grant| grant.target == target)
+    }
+
+    /// The class that it gives a request, a tool call or a server's use of a feature: the heaviest of the
+    /// grants that are met. Nothing where none is, or where the verb alone says it.
+    pub(crate) fn class_of(&self, target: &str, action: &Action) -> Option<Class> {
+        let kind = action.resource.kind;
+        if !matches!(kind, Kind::Feature | Kind::Request | Kind::Tool) {
+            return None;
+        }
+        let met = self
+            .on(target)
+            .filter(|grant| grant.met(action).next().is_some());
+        met.map(|grant| grant.class).max()
+    }
+
+    /// The entries of its grants on a target that an action meets, by their names, as its policies ask for
+    /// them.
+    pub(crate) fn met(&self, target: &str, action: &Action) -> BTreeSet<String> {
+        if !is_matched(action.resource.kind) {
+            return BTreeSet::new();
+        }
+        let grants = self.on(target);
+        grants
+            .flat_map(|grant| grant.met(action).map(|item| grant.entry(item)))
+            .collect()
+    }
+
+    /// The same task with its pins, read from this text.
+    pub(crate) fn with_pins(self, pins: Pins, text: &str) -> Self {
+        let digest = Digest::new().part(self.digest.as_bytes()).part(b"pins");
+        Self {
+            pins,
+            digest: digest.part(text.as_bytes()).finish(),
+            ..self
+        }
     }
 }
 
@@ -133,13 +215,18 @@ pub struct Grant {
     pub number: usize,
     /// The target.
     pub target: String,
-    /// What it allows, as written or by default. [`Verb::Execute`] concerns functions; the others
-    /// concern the kinds of resource they make sense for.
+    /// What it allows, as written or by default; each concerns the kinds of resource it makes sense for.
     pub verbs: BTreeSet<Verb>,
     /// What it allows that on.
     pub items: Vec<Item>,
     /// The only columns it covers, if it has a list.
     pub columns: Option<BTreeSet<String>>,
+    /// What a request or a tool call has to have, all of it.
+    pub conditions: Vec<Condition>,
+    /// Whether results may be of a type that cannot be looked into, and so not masked.
+    pub binary: bool,
+    /// Whether its tools may have another definition than the task was written for.
+    pub unpinned: bool,
     /// Who has to approve each use. This version has no approvals, so it denies.
     pub approve: Option<String>,
     /// Where it is.
@@ -161,9 +248,47 @@ impl Grant {
         listed.filter(move |verb| applies(*verb, kind)).chain(lock)
     }
 
-    /// Whether it names the resource at all, whatever the verb.
+    /// Whether it names the resource at all, whatever the verb and its conditions.
     pub(crate) fn covers(&self, resource: &Resource) -> bool {
-        self.items.iter().any(|item| item.pattern.covers(resource))
+        self.items.iter().any(|item| item.covered.covers(resource))
+    }
+
+    /// What it covers by name, and where it says so.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&Pattern, &Place)> {
+        let items = self.items.iter();
+        items.filter_map(|item| Some((item.covered.named()?, &item.place)))
+    }
+
+    /// Those of its entries that an action meets, for what is matched before Cedar is asked. A grant that
+    /// waits for somebody's approval is met by whatever might be what it holds.
+    pub(crate) fn met<'g>(&'g self, action: &'g Action) -> impl Iterator<Item = &'g Item> {
+        let met = |condition: &Condition| match self.approve {
+            None => condition.met(&action.facts),
+            Some(_) => condition.might_be_met(&action.facts),
+        };
+        let all = self.conditions.iter().all(met);
+        let items = self.items.iter();
+        items.filter(move |item| all && item.covered.covers(&action.resource))
+    }
+
+    /// The name of one of its entries within the task: `read-1/GET /customers/*`,
+    /// `write-2/tool add_comment`.
+    pub(crate) fn entry(&self, item: &Item) -> String {
+        let covered = &item.covered;
+        let name = self.name();
+        match covered {
+            Covered::Named(Pattern {
+                kind: Kind::Table, ..
+            })
+            | Covered::Requests(_) => format!("{name}/{covered}"),
+            // The same entry may stand for an object in a schema and for one outside any.
+            Covered::Named(Pattern {
+                kind: Kind::Object,
+                schema: Some(_),
+                ..
+            }) => format!("{name}/object in schema {covered}"),
+            _ => format!("{name}/{} {covered}", covered.kind().as_str()),
+        }
     }
 
     /// Whether its column list is what limits this verb.
@@ -172,11 +297,11 @@ impl Grant {
     }
 }
 
-/// One entry of a grant's `tables`, `functions`, `settings`, `roles` or `objects`.
+/// One entry of a grant's `tables`, `functions`, `requests`, `tools` and so on.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The resources it covers.
-    pub pattern: Pattern,
+    /// What it covers.
+    pub covered: Covered,
     /// Where it is.
     pub place: Place,
 }
@@ -190,6 +315,17 @@ pub struct Mask {
     pub column: Column,
     /// Whether rows may be looked up by it: compared for equality with a value of the call's own.
     pub lookup: bool,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// One field of a `[[mask]]`.
+#[derive(Clone, Debug)]
+pub struct MaskedField {
+    /// The target.
+    pub target: String,
+    /// The field, in the JSON that the target answers with.
+    pub path: FieldPath,
     /// Where it is.
     pub place: Place,
 }
@@ -246,12 +382,17 @@ pub(crate) fn applies(verb: Verb, kind: Kind) -> bool {
         Verb::Select | Verb::Insert | Verb::Update | Verb::Lock | Verb::Delete | Verb::Truncate => {
             kind == Kind::Table
         }
-        Verb::Execute => kind == Kind::Function,
+        Verb::Execute => matches!(kind, Kind::Feature | Kind::Function | Kind::Tool),
+        Verb::Get => matches!(kind, Kind::Prompt | Kind::Uri),
+        Verb::Request => kind == Kind::Request,
         Verb::Drop | Verb::Create => matches!(
             kind,
             Kind::Table | Kind::Function | Kind::Object | Kind::Role
         ),
-        Verb::Alter | Verb::Grant => kind != Kind::Target,
+        Verb::Alter | Verb::Grant => matches!(
+            kind,
+            Kind::Table | Kind::Function | Kind::Object | Kind::Role | Kind::Setting
+        ),
         Verb::Maintain => matches!(kind, Kind::Table | Kind::Object),
         Verb::Set => matches!(kind, Kind::Setting | Kind::Role),
         Verb::Session => kind == Kind::Target,

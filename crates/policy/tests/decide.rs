@@ -561,8 +561,8 @@ target  = "tickets"
 tables  = ["public.drafts"]
 approve = "group:owners"
 [[read]]
-target = "crm"
-tables = ["public.people"]
+target   = "crm"
+requests = ["GET /people"]
 "#;
     let engine = load(&[("triage.toml", task)]).unwrap();
     let task = engine.task("triage").unwrap();

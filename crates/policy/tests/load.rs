@@ -133,7 +133,7 @@ fn each_mistake_in_a_grant_is_named() {
     for (text, problem) in [
         (
             format!("[[read]]\ntarget = \"tikets\"\n{tables}"),
-            "t.toml:6:10: read[1].target: no target is called `tikets`; the configuration has tickets, crm; did you mean `tickets`?",
+            "t.toml:6:10: read[1].target: no target is called `tikets`; the configuration has tickets, crm, helpdesk; did you mean `tickets`?",
         ),
         (
             format!("[[read]]\n{tables}"),
@@ -197,7 +197,7 @@ fn each_mistake_in_a_grant_is_named() {
         ),
         (
             format!("{read}requests = [\"GET /customers/*\"]"),
-            "t.toml:7:12: read[1].requests: this version has no http targets",
+            "t.toml:7:12: read[1].requests: `requests` makes no sense here: `tickets` is of kind postgres, and a grant on it may have tables, columns,",
         ),
         (
             format!("{write}{tables}approve = \"owners\""),
@@ -224,8 +224,12 @@ fn each_mistake_in_a_grant_is_named() {
             "t.toml:6:7: env.URL: the task has no grant on target `crm`",
         ),
         (
-            format!("[env]\nURL = \"jdbc:crm\"\n{read}{tables}"),
+            format!("[env]\nURL = \"token:crm\"\n{read}{tables}"),
             "t.toml:6:7: env.URL: the task has no grant on target `crm`",
+        ),
+        (
+            format!("[env]\nURL = \"jbdc:tickets\"\n{read}{tables}"),
+            "t.toml:6:7: env.URL: target `tickets` has no form `jbdc`; it has url, jdbc; did you mean `jdbc`?",
         ),
         (
             format!("[env]\n\"A=B\" = \"tickets\"\n{read}{tables}"),
@@ -329,7 +333,7 @@ fn a_task_is_read_as_it_is_written() {
         ["human:*@acme.com", "workflow:github:acme/support"]
     );
     assert_eq!(task.env["DATABASE_URL"], "tickets");
-    assert_eq!(house.tasks().count(), 5);
+    assert_eq!(house.tasks().count(), 7);
     assert_eq!(house.nearest_task("triages"), Some("triage"));
     assert_eq!(house.guardrails().len(), 4);
 

@@ -1,6 +1,6 @@
-//! Every task of `tests/matrix/` against every verb and a list of resources. The answers are kept in
-//! `tests/matrix.txt`, a row for each task and
-//! resource; a row that is missing, different or no longer asked fails.
+//! Every task of `tests/matrix/` against every verb and a list of resources of each target that it has a
+//! grant on. The answers are kept in `tests/matrix.txt`, a row for each task and resource; a row that is
+//! missing, different or no longer asked fails.
 //!
 //! `BLESS=1 cargo test -p bailiwick-policy --test matrix` writes the file anew: read the difference.
 
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bailiwick_action::{Action, Class, Kind, Resource, Verb};
-use common::{call, house, run};
+use common::{call, house, run, with_field};
 
 #[test]
 fn the_answers_are_the_golden_ones() {
@@ -45,7 +45,7 @@ fn the_answers_are_the_golden_ones() {
 fn a_read_only_task_has_no_effect() {
     let scope = house().scope(&run("read-only")).unwrap();
     let mut allowed = 0;
-    for action in all_actions() {
+    for (_, action) in all_actions("tickets") {
         let verb = action.verb;
         if let Ok(allow) = scope.decide("tickets", &call([action])) {
             allowed += 1;
@@ -69,13 +69,16 @@ fn answers() -> String {
     for task in engine.tasks() {
         let scope = engine.scope(&run(&task.name)).unwrap();
         let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for action in all_actions() {
-            let what = action.to_string();
-            let (_, what) = what.split_once(' ').unwrap();
-            let allowed = rows.entry(what.to_owned()).or_default();
-            if scope.decide("tickets", &call([action.clone()])).is_ok() {
+        let actions = task.targets().into_iter().flat_map(|target| {
+            all_actions(target)
+                .into_iter()
+                .map(move |row| (target, row))
+        });
+        for (target, (what, action)) in actions {
+            let allowed = rows.entry(what).or_default();
+            if scope.decide(target, &call([action.clone()])).is_ok() {
                 allowed.push(match action.verb {
-                    Verb::Execute => format!("{}-{}", action.verb, action.class),
+                    Verb::Execute | Verb::Request => format!("{}-{}", action.verb, action.class),
                     verb => verb.to_string(),
                 });
             }
@@ -92,8 +95,9 @@ fn answers() -> String {
     text
 }
 
-/// Each verb, with each class, on each resource; reads and writes of tables with several columns.
-fn all_actions() -> Vec<Action> {
+/// Each verb, with each class, on each resource; reads and writes of tables with several columns, requests
+/// and tool calls with several values in them. Each with the row that it belongs to.
+fn all_actions(target: &str) -> Vec<(String, Action)> {
     let classes = [
         Class::Session,
         Class::Read,
@@ -102,7 +106,7 @@ fn all_actions() -> Vec<Action> {
         Class::Admin,
     ];
     let mut actions = Vec::new();
-    for resource in resources() {
+    for resource in resources(target) {
         for verb in Verb::ALL {
             for class in classes {
                 let action = Action {
@@ -113,10 +117,17 @@ fn all_actions() -> Vec<Action> {
                     && matches!(verb, Verb::Select | Verb::Insert | Verb::Update)
                 {
                     for columns in [&["id"][..], &["id", "ssn"], &["priority"], &["*"]] {
-                        actions.push(action.clone().with_columns(columns.iter().copied()));
+                        let action = action.clone().with_columns(columns.iter().copied());
+                        actions.push((row(&action, ""), action));
                     }
+                } else if matches!(resource.kind, Kind::Request | Kind::Tool) {
+                    for visibility in ["internal", "public"] {
+                        let action = with_field(action.clone(), "$.visibility", visibility);
+                        actions.push((row(&action, visibility), action));
+                    }
+                    actions.push((row(&action, ""), action));
                 } else {
-                    actions.push(action);
+                    actions.push((row(&action, ""), action));
                 }
             }
         }
@@ -124,7 +135,76 @@ fn all_actions() -> Vec<Action> {
     actions
 }
 
-fn resources() -> Vec<Resource> {
+/// What an action is done to, and the value in it.
+fn row(action: &Action, value: &str) -> String {
+    let what = action.to_string();
+    let (_, what) = what.split_once(' ').unwrap();
+    match value {
+        "" => what.to_owned(),
+        value => format!("{what} ({value})"),
+    }
+}
+
+fn resources(target: &str) -> Vec<Resource> {
+    match target {
+        "crm" => requests(),
+        "helpdesk" => served(),
+        _ => database(),
+    }
+}
+
+fn requests() -> Vec<Resource> {
+    let mut requests: Vec<_> = [
+        ("GET", "/customers/42"),
+        ("GET", "/customers/7"),
+        ("HEAD", "/customers/42"),
+        ("PUT", "/customers/42"),
+        ("GET", "/customers"),
+        ("GET", "/customers/"),
+        ("GET", "/customers/42/cards"),
+        ("GET", "/customers/a%2Fb"),
+        ("GET", "/customers/%2e%2e"),
+        ("GET", "/customers/../admin"),
+        ("GET", "/files"),
+        ("GET", "/files/a/b"),
+        ("GET", "/tickets"),
+        ("GET", "/tickets/5"),
+        ("POST", "/tickets"),
+        ("POST", "/tickets/5/comments"),
+        ("DELETE", "/tickets/5"),
+        ("POST", "/search"),
+        ("WEBSOCKET", "/events"),
+    ]
+    .map(|(method, path)| Resource::request(method, path))
+    .into();
+    requests.extend([
+        Resource::target(),
+        Resource::named(Kind::Tool, "list_tickets"),
+    ]);
+    requests
+}
+
+fn served() -> Vec<Resource> {
+    vec![
+        Resource::target(),
+        Resource::named(Kind::Tool, "list_tickets"),
+        Resource::named(Kind::Tool, "add_comment"),
+        Resource::named(Kind::Tool, "configure"),
+        Resource::named(Kind::Tool, "not_pinned"),
+        Resource::named(Kind::Tool, "delete_ticket"),
+        Resource::named(Kind::Tool, "*"),
+        Resource::named(Kind::Uri, "ticket://5"),
+        Resource::named(Kind::Uri, "ticket://5/history"),
+        Resource::named(Kind::Uri, "ticket://%2E%2E"),
+        Resource::named(Kind::Prompt, "triage"),
+        Resource::named(Kind::Prompt, "list_tickets"),
+        Resource::named(Kind::Feature, "elicitation"),
+        Resource::named(Kind::Feature, "sampling"),
+        Resource::request("GET", "/customers/42"),
+    ]
+}
+
+fn database() -> Vec<Resource> {
     let mut index = Resource::named(Kind::Object, "tickets_idx");
     index.schema = Some("public".into());
     vec![

@@ -26,6 +26,24 @@ impl Secret {
     }
 }
 
+/// What tells which secret an agent sent, for protocols that send it: its SHA-256. A secret has 256
+/// random bits, so the digest gives nothing away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BearerDigest([u8; 32]);
+
+impl BearerDigest {
+    /// Of what an agent sent as its secret.
+    pub fn of(sent: &[u8]) -> Self {
+        Self(Sha256::digest(sent).into())
+    }
+}
+
+impl fmt::Debug for BearerDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerDigest(..)")
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
@@ -59,6 +77,7 @@ pub struct Verifier {
     run: Option<RunId>,
     salt: [u8; 16],
     keys: ScramKeys,
+    bearer: BearerDigest,
 }
 
 /// The server's proof that it knows the verifier: ServerSignature of RFC 5802.
@@ -66,7 +85,7 @@ pub struct Verifier {
 pub struct Proof(pub [u8; 32]);
 
 /// The connection has proved that it holds the credential of this run. Made only by
-/// [`Verifier::verify`].
+/// [`Verifier::verify`] and [`Verifier::verify_bearer`].
 #[derive(Debug)]
 pub struct Verified {
     run: RunId,
@@ -89,6 +108,7 @@ impl Verifier {
             run: Some(run),
             salt,
             keys: ScramKeys::derive(secret.reveal().as_bytes(), &salt, Self::ITERATIONS),
+            bearer: BearerDigest::of(secret.reveal().as_bytes()),
         }
     }
 
@@ -108,7 +128,20 @@ impl Verifier {
                 stored: hmac(key, &[b"stored", &digest]),
                 server: hmac(key, &[b"server", &digest]),
             },
+            bearer: BearerDigest(hmac(key, &[b"bearer", &digest])),
         }
+    }
+
+    /// Checks the secret itself, for protocols that send it, in constant time.
+    pub fn verify_bearer(&self, sent: &BearerDigest) -> Option<Verified> {
+        let same: bool = self.bearer.0.ct_eq(&sent.0).into();
+        let run = self.run.filter(|_| same)?;
+        Some(Verified { run })
+    }
+
+    /// What tells the secret that this checks.
+    pub fn bearer(&self) -> &BearerDigest {
+        &self.bearer
     }
 
     /// The salt to send to the client.
@@ -211,6 +244,19 @@ mod tests {
         assert!(verifier.verify(b"another", &proof).is_none());
         let wrong = client_proof(&Secret::new([8; 32]), &verifier, b"message");
         assert!(verifier.verify(b"message", &wrong).is_none());
+    }
+
+    #[test]
+    fn a_secret_that_was_sent_is_the_right_one_or_none() {
+        let run = RunId::new(Time::from_millis(1), [0; 10]);
+        let secret = Secret::new([7; 32]);
+        let verifier = Verifier::new(run, &secret, [9; 16]);
+        let sent = BearerDigest::of(secret.reveal().as_bytes());
+        assert_eq!(verifier.verify_bearer(&sent).unwrap().run(), run);
+        let other = BearerDigest::of(Secret::new([8; 32]).reveal().as_bytes());
+        assert!(verifier.verify_bearer(&other).is_none());
+        let nobody = Verifier::of_nobody(&[1; 32], "x");
+        assert!(nobody.verify_bearer(nobody.bearer()).is_none());
     }
 
     #[test]

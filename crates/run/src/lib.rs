@@ -10,7 +10,7 @@ mod live;
 mod tally;
 mod time;
 
-pub use credential::{Iterations, Proof, ScramKeys, Secret, Verified, Verifier};
+pub use credential::{BearerDigest, Iterations, Proof, ScramKeys, Secret, Verified, Verifier};
 pub use id::{InvalidRunId, RunId};
 pub use launcher::{InvalidLauncher, Launcher};
 pub use live::{Confinement, Ending, Run};

@@ -6,25 +6,51 @@
     reason = "a helper of tests may fail a test"
 )]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bailiwick_action::{Action, Call, Payload};
-use bailiwick_policy::{Engine, LoadErrors, TargetName};
+use bailiwick_action::{Action, Call, Fact, FieldPath, Input, Payload};
+use bailiwick_policy::{Engine, LoadErrors, Operation, TargetName};
 use bailiwick_run::{Confinement, Run, RunId, Time, TimeBox};
 
 /// The targets of every test.
 pub(crate) fn targets() -> Vec<TargetName> {
-    ["tickets", "crm"]
-        .map(|name| TargetName {
-            name: name.into(),
-            kind: "postgres".into(),
-        })
-        .into()
+    let operation = |method: &str, path: &str| Operation {
+        method: method.into(),
+        path: path.into(),
+    };
+    let mut crm = TargetName::new("crm", "http", &["url", "token", "basic", "proxy"]);
+    crm.operations = BTreeMap::from([
+        ("listTickets".into(), operation("GET", "/tickets")),
+        ("getTicket".into(), operation("GET", "/tickets/{id}")),
+        (
+            "addComment".into(),
+            operation("POST", "/tickets/{id}/comments"),
+        ),
+        (
+            "closeTicket".into(),
+            operation("POST", "/tickets/{id}/close"),
+        ),
+        ("getFile".into(), operation("GET", "/files/{name}.{ending}")),
+    ]);
+    vec![
+        TargetName::new("tickets", "postgres", &["url", "jdbc"]),
+        crm,
+        TargetName::new("helpdesk", "mcp", &["url", "token", "basic", "proxy"]),
+    ]
 }
 
 /// Loads files given as (name, text); those that end in `.cedar` are guardrails.
 pub(crate) fn load(files: &[(&str, &str)]) -> Result<Engine, LoadErrors> {
+    load_with(files, &targets())
+}
+
+/// The same with other targets.
+pub(crate) fn load_with(
+    files: &[(&str, &str)],
+    targets: &[TargetName],
+) -> Result<Engine, LoadErrors> {
     let root = tempfile::tempdir().unwrap();
     let (tasks, policies) = (root.path().join("tasks"), root.path().join("policies"));
     std::fs::create_dir(&tasks).unwrap();
@@ -37,7 +63,19 @@ pub(crate) fn load(files: &[(&str, &str)]) -> Result<Engine, LoadErrors> {
         };
         std::fs::write(folder.join(name), text).unwrap();
     }
-    Engine::load(&tasks, &policies, &targets())
+    Engine::load(&tasks, &policies, targets)
+}
+
+/// The text of a task `t` with these grants.
+pub(crate) fn task(grants: &str) -> String {
+    format!("task = \"t\"\npurpose = \"p\"\nlaunchers = [\"human:*\"]\nttl = \"1m\"\n{grants}")
+}
+
+/// The action with a text in one field.
+pub(crate) fn with_field(mut action: Action, path: &str, text: &str) -> Action {
+    let input = Input::Field(FieldPath::parse(path).unwrap());
+    action.facts.insert(input, vec![Fact::Text(text.into())]);
+    action
 }
 
 /// The engine of `tests/matrix/`.

@@ -1,12 +1,15 @@
 //! Why something is denied, and what to ask for instead. Worked out only once it has been denied.
 //! Names of resources and columns may appear; nothing else that the agent wrote.
 
+mod matched;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_action::{Action, Class, Denial, Kind, Resource, Verb};
 use bailiwick_run::Launcher;
 
 use crate::compile::Forbid;
+use crate::covered::is_matched;
 use crate::describe::and;
 use crate::guardrail::Guardrail;
 use crate::limits::{
@@ -16,6 +19,8 @@ use crate::limits::{
 use crate::name::Quoted;
 use crate::scope::Verdict;
 use crate::task::{Grant, Task};
+
+use self::matched::{done, general};
 
 /// What was sent could not be understood, so nobody can say whether it is allowed.
 pub(crate) fn not_understood(refusal: &str) -> Denial {
@@ -70,13 +75,15 @@ pub(crate) fn opening(
         Verdict::Impossible(why) => {
             Explained::plain(format!("a run of task {name}: {why}"), String::new())
         }
-        Verdict::Allowed(_) | Verdict::NotPermitted | Verdict::Unresolved => Explained::plain(
-            format!("{launcher} is not among the launchers of task {name}"),
-            format!(
-                "ask for launchers = [{}] in its task file",
-                toml(launcher.as_str())
-            ),
-        ),
+        Verdict::Allowed(_) | Verdict::NotPermitted | Verdict::NotPinned | Verdict::Unresolved => {
+            Explained::plain(
+                format!("{launcher} is not among the launchers of task {name}"),
+                format!(
+                    "ask for launchers = [{}] in its task file",
+                    toml(launcher.as_str())
+                ),
+            )
+        }
     };
     explained.into_denial()
 }
@@ -161,10 +168,17 @@ struct Explainer<'a> {
 
 impl Explainer<'_> {
     fn one(&self, action: &Action, verdict: &Verdict) -> Explained {
-        let what = format!("{} on {}", action.verb, shown(&action.resource));
+        let what = done(action);
         match verdict {
             Verdict::Forbidden(policies) => self.forbidden(action, &what, policies),
             Verdict::Failed(policies) => failed(policies),
+            Verdict::Unresolved if is_matched(action.resource.kind) => Explained::plain(
+                format!(
+                    "{what} is outside the scope of task {}: it is not spelled the one way that a grant could cover",
+                    self.task.name,
+                ),
+                "send it in its plainest form".to_owned(),
+            ),
             Verdict::Unresolved => Explained::plain(
                 format!(
                     "{what} is outside the scope of task {}: the name stands for no {} that a grant \
@@ -174,6 +188,16 @@ impl Explainer<'_> {
                 ),
                 "check its spelling, or name it in full, with its schema".to_owned(),
             ),
+            Verdict::NotPinned => Explained::plain(
+                format!(
+                    "{what} is in the scope of task {}, but not pinned: nobody has said which definition of it the task was written for",
+                    self.task.name
+                ),
+                format!(
+                    "ask for the tool to be looked at and pinned: run `bailiwick task pin {}`",
+                    self.task.name
+                ),
+            ),
             Verdict::Impossible(why) => Explained::plain(
                 format!(
                     "{what} is outside the scope of task {}: {why}",
@@ -181,6 +205,9 @@ impl Explainer<'_> {
                 ),
                 "no task file can grant this".to_owned(),
             ),
+            Verdict::NotPermitted | Verdict::Allowed(_) if is_matched(action.resource.kind) => {
+                self.not_met(action, &what)
+            }
             Verdict::NotPermitted | Verdict::Allowed(_) => self.not_permitted(action, &what),
         }
     }
@@ -357,8 +384,16 @@ impl Explainer<'_> {
             Kind::Role => "roles",
             Kind::Setting => "settings",
             Kind::Table | Kind::Target => "tables",
+            Kind::Feature => "features",
+            Kind::Prompt => "prompts",
+            Kind::Request => "requests",
+            Kind::Tool => "tools",
+            Kind::Uri => "resources",
         };
-        let name = clip(&resource.name, MAX_SHOWN_NAME);
+        let name = match resource.method_and_path() {
+            Some((method, path)) => clip(&format!("{method} {}", general(path)), MAX_SHOWN_NAME),
+            None => clip(&resource.name, MAX_SHOWN_NAME),
+        };
         let name = match &resource.schema {
             Some(schema) => format!(
                 "{}.{}",
@@ -372,7 +407,8 @@ impl Explainer<'_> {
             toml(&clip(self.target, MAX_SHOWN_NAME)),
             toml(&name)
         );
-        let default = matches!(verb, Verb::Select | Verb::Delete)
+        let default = is_matched(resource.kind)
+            || matches!(verb, Verb::Select | Verb::Delete)
             || (*verb == Verb::Execute && *class != Class::Admin);
         if !default {
             grant.push_str(&format!(", verbs = [\"{verb}\"]"));
