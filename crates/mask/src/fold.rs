@@ -83,7 +83,16 @@ impl<'a> Folded<'a> {
 fn first_difference(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(next) = byte(text, at) {
-        if next < 0x80 && next != b'\\' {
+        // Most text is plain; many bytes are looked at in one step.
+        if let Some(many) = text.get(at..at + 32)
+            && many
+                .iter()
+                .fold(true, |plain, byte| plain & is_plain(*byte))
+        {
+            at += 32;
+            continue;
+        }
+        if is_plain(next) {
             at += 1;
             continue;
         }
@@ -94,6 +103,11 @@ fn first_difference(text: &[u8]) -> Option<usize> {
         at += unit.width;
     }
     None
+}
+
+/// Whether a byte stands for itself whatever is around it.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii() & (byte != b'\\')
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

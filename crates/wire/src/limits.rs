@@ -67,3 +67,89 @@ pub(crate) const SWEEP_MAX: usize = 100_000;
 
 /// Things that one message names.
 pub(crate) const SHOWN_MAX: usize = 8;
+
+/// The largest content that is read whole: JSON that an agent sends, in bytes.
+pub(crate) const CONTENT_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Objects and arrays in one another, of JSON that is read.
+pub(crate) const JSON_DEPTH_READ_MAX: usize = 64;
+
+/// Values of JSON that is read, whatever they are in.
+pub(crate) const JSON_VALUES_MAX: usize = 500_000;
+
+/// Objects and arrays in one another, of JSON that is masked.
+pub(crate) const JSON_DEPTH_MASKED_MAX: usize = 128;
+
+/// The longest number of JSON that is masked, in bytes.
+pub(crate) const JSON_SCALAR_BYTES_MAX: usize = 4 * 1024;
+
+/// The longest string of JSON that is masked whole, in bytes; a longer one is masked while it passes. A
+/// member's name may not be longer.
+pub(crate) const JSON_STRING_HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much of a text is held because something in it may go on, in bytes: the longest private key.
+pub(crate) const TEXT_HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest server-sent event, in bytes.
+pub(crate) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The largest message of an agent to an MCP server, in bytes. It is held whole while it is decided.
+pub(crate) const MCP_AGENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The largest message of an MCP server, in bytes. It is held whole while it is masked.
+pub(crate) const MCP_TARGET_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The longest id of a request that is a text, in bytes.
+pub(crate) const MCP_ID_BYTES_MAX: usize = 256;
+
+/// The longest name of a tool or prompt, in bytes. The specification recommends 128 at most.
+pub(crate) const MCP_NAME_BYTES_MAX: usize = 256;
+
+/// The longest URI of a resource, in bytes.
+pub(crate) const MCP_URI_BYTES_MAX: usize = 2_048;
+
+/// The longest id of a session, in bytes.
+pub(crate) const MCP_SESSION_BYTES_MAX: usize = 256;
+
+/// Sessions of one run with one server.
+pub(crate) const MCP_SESSIONS_MAX: usize = 64;
+
+/// Requests of one session that have no response yet.
+pub(crate) const MCP_IN_FLIGHT_MAX: usize = 1_024;
+
+/// Ids that are texts, of all requests of one session.
+pub(crate) const MCP_IDS_MAX: usize = 65_536;
+
+/// Ranges of ids that are numbers, of all requests of one session.
+pub(crate) const MCP_ID_RANGES_MAX: usize = 4_096;
+
+/// Requests of a server that its agent has not answered yet, of one session.
+pub(crate) const MCP_ASKED_MAX: usize = 64;
+
+/// Answers of servers that need input first and have not got it, of one run.
+pub(crate) const MCP_INPUTS_MAX: usize = 64;
+
+/// Calls of tools for which one look at their definitions is good, whatever the time.
+pub(crate) const MCP_CALLS_PER_LOOK: u32 = 64;
+
+/// Pages of one list of tools that the gateway reads for itself.
+pub(crate) const MCP_PAGES_MAX: usize = 64;
+
+/// Tools of one server.
+pub(crate) const MCP_TOOLS_MAX: usize = 4_096;
+
+/// The longest path of an HTTP request, in bytes.
+pub(crate) const HTTP_PATH_BYTES_MAX: usize = 8 * 1024;
+
+/// The longest query, in bytes.
+pub(crate) const HTTP_QUERY_BYTES_MAX: usize = 32 * 1024;
+
+/// Parameters of a query, or of a form.
+pub(crate) const HTTP_PARAMETERS_MAX: usize = 1_024;
+
+/// The longest credential that an agent sends, in bytes.
+pub(crate) const HTTP_CREDENTIAL_BYTES_MAX: usize = 1_024;
+
+/// The most bytes of the fields that pass with a request, names and values. The record of a call begins
+/// with them, and has to have room for its content.
+pub(crate) const HTTP_FIELDS_BYTES_MAX: usize = 16 * 1024;

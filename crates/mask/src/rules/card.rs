@@ -4,9 +4,14 @@
 use std::ops::Range;
 
 use super::Verdict;
+use super::hint::apart;
 use crate::text::{before, byte, run_end, slice, stands_alone};
 
 pub(super) const PATTERN: &str = r"[0-9](?:[ -]?[0-9]){12}";
+
+/// No card begins with another digit, and none within a number. Groups as in [`GROUPINGS`].
+pub(super) const HINT: &str =
+    apart!("[2-689][0-9]{12}|[2-689][0-9]{3}[ -][0-9]{4}(?:[0-9]{2})?[ -][0-9]{4}");
 
 /// The lengths of the groups of digits that cards are printed with, besides all in one.
 const GROUPINGS: [&[usize]; 5] = [

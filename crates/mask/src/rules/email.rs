@@ -8,6 +8,8 @@ use crate::text::{before, byte, slice};
 
 pub(super) const PATTERN: &str = r"[a-zA-Z0-9_.+%\x80-\xbf-](?:@|%40)[a-zA-Z0-9\xc3-\xdf]";
 
+pub(super) const HINT: &str = PATTERN;
+
 const LOCAL_BYTES_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 253;
 

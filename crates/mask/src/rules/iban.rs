@@ -3,9 +3,17 @@
 use std::ops::Range;
 
 use super::Verdict;
+use super::hint::apart;
 use crate::text::{byte, slice, stands_alone};
 
 pub(super) const PATTERN: &str = r"[A-Za-z]{2}[0-9]{2}[ -]?[A-Za-z0-9]{3}";
+
+/// A country, and some of what follows.
+pub(super) const HINT: &str = apart!(concat!(
+    "(?i:A[DELTZ]|B[AEGHIRY]|C[HRYZ]|D[EJKO]|E[EGS]|F[IKOR]|G[BEILRT]|H[NRU]|I[ELQST]|JO|K[WZ]|L[BCITUVY]",
+    "|M[CDEKNRTU]|N[ILO]|OM|P[KLST]|QA|R[OSU]|S[ACDEIKMOTV]|T[LNR]|UA|V[AG]|XK|YE)",
+    "[0-9]{2}[ -]?[A-Za-z0-9]"
+));
 
 /// The countries of the IBAN registry, each with its length.
 const COUNTRIES: &str = "\

@@ -19,9 +19,14 @@ pub(super) const ASSIGNED: &str = concat!(
     r#"[^"'\\\s]"#,
 );
 
+pub(super) const ASSIGNED_HINT: &str = ASSIGNED;
+
 /// Up to the colon before the password.
 pub(super) const IN_URL: &str =
     r#"[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@"'<>?#]{0,128}:[^\s/@"'<>]"#;
+
+/// Whatever the scheme.
+pub(super) const IN_URL_HINT: &str = r#"://[^\s/:@"'<>?#]*:[^\s/@"'<>]"#;
 
 /// Shorter values are flags (`reset_password=1`) more often than passwords.
 const LENGTH_MIN: usize = 4;

@@ -4,9 +4,12 @@
 use std::ops::Range;
 
 use super::Verdict;
+use super::hint::apart;
 use crate::text::{before, byte};
 
 pub(super) const PATTERN: &str = r"\+[1-9][ ()-]{0,2}[0-9]";
+
+pub(super) const HINT: &str = apart!(r"\+[1-9][ ()-]{0,2}[0-9]");
 
 const DIGITS_MAX: usize = 15;
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Verdict;
+use super::hint::apart;
 use crate::text::{before, byte, run_end, slice, stands_alone, starts_at};
 
 /// Tokens with a telling prefix and at least so many characters; all that follow belong to them.
@@ -22,12 +23,23 @@ pub(super) const TOKEN: &str = concat!(
     "|hv[bsr]\\.[A-Za-z0-9_-]{24}|dapi[a-f0-9]{32}|AGE-SECRET-KEY-1[A-Z0-9]{58}",
 );
 
+pub(super) const TOKEN_HINT: &str = apart!(concat!(
+    "bw[ck]_[0-9a-f]{2}|gh[opsur]_|github_pat_|gl(?:pat|ptt|dt|rt|ft|cbt|soat|imt|agent)-",
+    "|npm_|pypi-AgE|hf_|xox[abeoprs]-|xapp-|[rs]k_(?:live|test)_|whsec_|shp(?:at|ca|pa|ss)_",
+    "|SG\\.|GOCSPX-|ya29\\.|do[opr]_v1_|hv[bsr]\\.|dapi[a-f0-9]{2}|AGE-SECRET-KEY-1",
+));
+
 /// Tokens of an exact length: AWS access key ids, Google API keys, Twilio keys.
 pub(super) const EXACT_TOKEN: &str =
     "(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}|AIza[A-Za-z0-9_-]{35}|SK[0-9a-f]{32}";
 
+pub(super) const EXACT_TOKEN_HINT: &str =
+    apart!("(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{2}|AIza|SK[0-9a-f]{4}");
+
 /// Keys of OpenAI, Anthropic and those who copied their form.
 pub(super) const SK_KEY: &str = "sk-[A-Za-z0-9_-]{20}";
+
+pub(super) const SK_KEY_HINT: &str = apart!("sk-[A-Za-z0-9_-]{2}");
 
 /// An AWS secret key has no form of its own: 40 characters after its name, or after a key id.
 pub(super) const AWS_SECRET: &str = concat!(
@@ -35,15 +47,26 @@ pub(super) const AWS_SECRET: &str = concat!(
     r#"[\s"'\\:=,;|>]{1,8}[A-Za-z0-9+/]{40}"#,
 );
 
+pub(super) const AWS_SECRET_HINT: &str = concat!(
+    r#"(?i:secret[_ -]?(?:access[_ -]?)?key)[\s"'\\:=,;|>]"#,
+    r"|(?:AKIA|ASIA)[A-Z2-7]{2}",
+);
+
 /// The value of an Authorization header.
 pub(super) const BEARER: &str =
     r"(?i:bearer[ ]|authorization:?[ ]{1,2}basic[ ])[ ]{0,2}[A-Za-z0-9._~+/=-]{16}";
 
+pub(super) const BEARER_HINT: &str = r"(?i:bearer|basic)[ ]{1,3}[A-Za-z0-9._~+/=-]{2}";
+
 /// A JSON object in base64url, as tokens of RFC 7519 start.
 pub(super) const JWT: &str = "eyJ[A-Za-z0-9_-]{8}";
 
+pub(super) const JWT_HINT: &str = apart!("eyJ[A-Za-z0-9_-]{2}");
+
 /// The first line of a private key (RFC 7468, RFC 4880).
 pub(super) const PRIVATE_KEY: &str = "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----";
+
+pub(super) const PRIVATE_KEY_HINT: &str = "PRIVATE KEY(?: BLOCK)?-----";
 
 pub(super) fn judge_token(text: &[u8], matched: Range<usize>) -> Verdict {
     let end = run_end(text, matched.end, is_token_byte);

@@ -3,9 +3,12 @@
 use std::ops::Range;
 
 use super::Verdict;
+use super::hint::apart;
 use crate::text::{before, byte, slice, stands_alone};
 
 pub(super) const PATTERN: &str = "[0-9]{3}-[0-9]{2}-[0-9]{4}";
+
+pub(super) const HINT: &str = apart!("[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}");
 
 pub(super) fn judge(text: &[u8], matched: Range<usize>) -> Verdict {
     let part = |from: usize, to: usize| slice(text, matched.start + from..matched.start + to);
