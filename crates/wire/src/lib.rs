@@ -3,17 +3,22 @@
 //!
 //! A protocol is one directory with one [`Session`], and one line in [`PROTOCOLS`].
 
+pub mod content;
 mod errand;
+pub mod http;
 mod limits;
+pub mod mcp;
+mod near;
 pub mod postgres;
 mod session;
 pub mod sql;
 
 pub use errand::{Did, Errand, Fence, Granted, Inspection, Login, PerRun, Sweep};
 pub use session::{
-    Agent, Answer, CancelKey, End, Endpoint, Fault, Knowledge, LoginFailure, Masked, Named,
-    Plumbing, Protocol, Refused, Result, Seed, Session, Step, Ticket, TlsMode, Veil,
+    Agent, Answer, CancelKey, Claim, End, Endpoint, Fault, Form, Knowledge, LoginFailure, Masked,
+    Named, Plumbing, Protocol, Refused, Result, Seed, Session, Step, Terms, Ticket, TlsMode,
+    Transport, Veil, Wanted, Why,
 };
 
 /// Every protocol this gateway speaks.
-pub const PROTOCOLS: [&Protocol; 1] = [&postgres::PROTOCOL];
+pub const PROTOCOLS: [&Protocol; 3] = [&http::PROTOCOL, &mcp::PROTOCOL, &postgres::PROTOCOL];

@@ -2,10 +2,11 @@
 //! it; the gateway drives it without knowing which protocol it is.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
-use bailiwick_action::{Denial, Held, Kind};
-use bailiwick_run::{Verified, Verifier};
+use bailiwick_action::{Denial, FieldPath, Held, Input, Kind, Pin, Resource};
+use bailiwick_run::{BearerDigest, Verified, Verifier};
 use bytes::Bytes;
 
 use crate::{Did, PerRun};
@@ -16,16 +17,11 @@ pub struct Protocol {
     pub name: &'static str,
     /// Reads a target's URL. The error says what is wrong with it, without its password.
     pub endpoint: fn(url: &str) -> std::result::Result<Endpoint, String>,
-    /// The URL that an agent uses to reach a target through the gateway.
-    pub agent_url: fn(agent: &Agent<'_>) -> String,
-    /// The same in the form that JDBC drivers want, if there is one.
-    pub agent_jdbc_url: fn(agent: &Agent<'_>) -> String,
-    /// What asks a target for TLS, on a connection that is opened only to cancel; the answer is one
-    /// byte, `S` for yes.
-    pub tls_request: &'static [u8],
-    /// The protocol's name in TLS (ALPN). An agent that gives it may start TLS at once, without
-    /// asking first.
-    pub tls_alpn: &'static [u8],
+    /// What an agent can be handed to reach a target through the gateway; the first without being asked
+    /// for.
+    pub forms: &'static [Form],
+    /// How its bytes travel.
+    pub transport: Transport,
     /// A new session, for a connection that was just accepted.
     pub session: fn(seed: Seed) -> Box<dyn Session>,
     /// A session without an agent, to learn of a target: it starts at [`Session::connected`], and
@@ -37,6 +33,37 @@ pub struct Protocol {
     pub lacks: fn(knowledge: &Knowledge, named: &Named<'_>) -> Vec<String>,
     /// How each run gets a login of its own at a target, if it can.
     pub per_run: Option<PerRun>,
+    /// Makes what all sessions of one run with one target share, where they share something: they get it
+    /// as what is known at [`Session::connected`], and it is gone with the run.
+    pub shared: Option<fn() -> Knowledge>,
+}
+
+/// One thing that an agent can be handed in its environment, to reach a target: `FORM:TARGET` in a task's
+/// `[env]`, `TARGET` alone for the first.
+pub struct Form {
+    /// Its name.
+    pub name: &'static str,
+    /// The value of the environment variable.
+    pub value: fn(agent: &Agent<'_>) -> String,
+}
+
+/// How a protocol's bytes travel between agent, gateway and target.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport {
+    /// On a connection of their own, which is one [`Session`]: what the sockets bring is what the session
+    /// is given, and the other way round.
+    Socket {
+        /// What asks a target for TLS, on a connection that is opened only to cancel; the answer is one
+        /// byte, `S` for yes.
+        tls_request: &'static [u8],
+        /// The protocol's name in TLS (ALPN). An agent that gives it may start TLS at once, without
+        /// asking first.
+        tls_alpn: &'static [u8],
+    },
+    /// In HTTP, whichever version and however framed: each request and its response are one [`Session`].
+    /// The gateway ends HTTP on both sides, and what crosses between it and the session is the one
+    /// unambiguous form of [`crate::http::bhttp`], in both directions.
+    Http,
 }
 
 /// Something that a task names on a target.
@@ -132,11 +159,18 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// It was permitted; its bytes are on their way to the target.
-    Allow,
+    Allow(Terms),
     /// It was denied, and the denial is on record.
     Deny(Denial),
     /// It could not be recorded, so it was not sent. The text says why and what to do.
     Unrecorded(String),
+}
+
+/// What a grant gives along with the call that it allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The result may be of a type whose values cannot be looked into, and so not masked.
+    pub binary: bool,
 }
 
 /// How a call ended, as far as the session can see it.
@@ -187,15 +221,13 @@ pub struct LoginFailure {
 pub enum Step {
     /// Send this to the agent.
     ToAgent(Bytes),
-    /// Send this to the agent: a part of the result of this call, masked.
+    /// Send this to the agent: a part of the result of this call, masked. Bare, where the transport
+    /// frames what goes through it.
     Rows(Ticket, Bytes),
     /// Send this to the agent, then start TLS with it as the server.
     AgentTls(Bytes),
-    /// Look up whom this name is, and call [`Session::identified`].
-    Identify {
-        /// The name the agent gave: a run's id, if it is honest.
-        user: String,
-    },
+    /// Look up whom this stands for, and call [`Session::identified`].
+    Identify(Claim),
     /// Record this failed login. The session is over; what the agent is told follows.
     LoginFailed(LoginFailure),
     /// The agent proved who it is: open this target for it, then call [`Session::connected`] or
@@ -203,8 +235,8 @@ pub enum Step {
     Connect {
         /// The proof.
         verified: Verified,
-        /// The target's name.
-        target: String,
+        /// Which one.
+        target: Wanted,
     },
     /// Start TLS with the target as the client, then call [`Session::target_secured`].
     TargetTls,
@@ -229,11 +261,77 @@ pub enum Step {
     Done,
 }
 
+/// By what an agent says which run it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A name, with a proof to follow: a run's id, if it is honest. Agent-supplied text.
+    Name(String),
+    /// The digest of a run's secret, which it sent along.
+    Bearer(BearerDigest),
+}
+
+/// By what an agent says which target it wants. Agent-supplied text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The target of this name.
+    Name(String),
+    /// The target at this address, for an agent that takes the gateway for a proxy.
+    Url {
+        /// `http` or `https`.
+        scheme: String,
+        /// The host and, where it is not the scheme's own, the port.
+        authority: String,
+        /// The path, without the query, spelled as [`bailiwick_action::Resource::request`] has it.
+        path: String,
+    },
+}
+
+/// Agent-supplied text, for a message or a log.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Name(name) => f.write_str(name),
+            Wanted::Url {
+                scheme,
+                authority,
+                path,
+            } => write!(f, "{scheme}://{authority}{path}"),
+        }
+    }
+}
+
+/// Why a session is ended or not started. Each protocol has a code of its own for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The agent broke the protocol, or used a part of it that is not understood.
+    Agent,
+    /// There is no room for one more.
+    Busy,
+    /// The credential is not right.
+    Credential,
+    /// A defect in the gateway.
+    Defect,
+    /// The run has ended, or the gateway stops.
+    Ended,
+    /// The credential is right, and its run is over.
+    NotLive,
+    /// It is outside the run's scope.
+    OutOfScope,
+    /// The target went away, or broke the protocol.
+    TargetLost,
+    /// The target cannot be opened.
+    TargetUnopened,
+    /// What went through could not be recorded, so nothing can follow.
+    Unrecorded,
+    /// This gateway does not have it.
+    Unsupported,
+}
+
 /// Why the gateway ends a session or refuses to start it, in words for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The protocol's own code, such as a SQLSTATE.
-    pub code: &'static str,
+    /// In the one word that the protocol has a code for.
+    pub why: Why,
     /// What happened.
     pub message: String,
     /// What to do about it.
@@ -276,14 +374,48 @@ pub struct Masked {
     pub lookup: bool,
 }
 
-/// Masks what comes back from a target. The gateway's, made from the run's scope.
+/// What a session asks of the run's scope: what is masked, and what a call has to be looked at for. The
+/// gateway's.
 pub trait Veil: Send + Sync {
     /// The columns that the scope masks. What is a copy of one, the protocol finds out.
     fn masked(&self) -> Vec<Masked>;
 
+    /// The fields of JSON results that the scope masks.
+    fn fields(&self) -> &[FieldPath] {
+        &[]
+    }
+
+    /// Where the conditions of the scope look: what is to be in [`bailiwick_action::Action::facts`].
+    fn inputs(&self) -> &[Input] {
+        &[]
+    }
+
+    /// Whether the scope has a grant that names this resource, whatever the verb and the conditions: a
+    /// list of what a server offers shows what the run may use.
+    fn covers(&self, resource: &Resource) -> bool {
+        let _ = resource;
+        false
+    }
+
+    /// Whether a tool has to be the one that the task was written for.
+    fn pin(&self, tool: &str) -> Pin {
+        let _ = tool;
+        Pin::Missing
+    }
+
     /// The text with every sensitive value in it replaced, and how many there were; nothing where
     /// there was none.
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)>;
+
+    /// As [`Veil::rewrite`], for a text of which more is to come: how many bytes at its start are settled
+    /// whatever follows, and these rewritten. The rest is looked at again, with what follows. Without a
+    /// better knowledge of what is looked for, whole lines are settled.
+    fn rewrite_start(&self, text: &[u8]) -> (usize, Option<(Vec<u8>, u64)>) {
+        let line_end = text.iter().rposition(|byte| *byte == b'\n');
+        let settled = line_end.map_or(0, |line_end| line_end + 1);
+        let (settled, _) = text.split_at(settled);
+        (settled.len(), self.rewrite(settled))
+    }
 
     /// What stands for a value that is masked whole.
     fn placeholder(&self) -> &'static str;

@@ -632,7 +632,7 @@ impl Active {
             return Err(Fault::Bug("the answer to another question"));
         }
         match answer {
-            Answer::Allow => self.allowed(ticket, what),
+            Answer::Allow(_) => self.allowed(ticket, what),
             Answer::Deny(denial) => {
                 let instead = match &what {
                     Asked::Refused {

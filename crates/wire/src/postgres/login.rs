@@ -12,7 +12,7 @@ use super::frame::{Frame, Reader, Sender, take, take_startup};
 use super::message;
 use crate::limits::{LOGIN_BYTES_MAX, STARTUP_BYTES_MAX};
 use crate::sql::harmless_setting;
-use crate::{CancelKey, Fault, LoginFailure, Refused, Result};
+use crate::{CancelKey, Fault, LoginFailure, Refused, Result, Why};
 
 pub(crate) const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
@@ -144,7 +144,7 @@ impl Login {
             },
             version if version >> 16 == 3 => self.start_up(packet, version),
             version => Ok(Progress::Refuse(Refused {
-                code: "0A000",
+                why: Why::Unsupported,
                 message: format!(
                     "protocol {}.{} is not spoken here",
                     version >> 16,
@@ -228,7 +228,7 @@ impl Login {
                 startup,
                 "it asked for a session setting outside what a login may set".into(),
                 Refused {
-                    code: message::INSUFFICIENT_PRIVILEGE,
+                    why: Why::OutOfScope,
                     message: why,
                     hint: "Leave the setting out of the connection's parameters and options."
                         .into(),
@@ -321,7 +321,7 @@ impl Login {
             }
             None => {
                 let refused = Refused {
-                    code: "28P01",
+                    why: Why::Credential,
                     // PostgreSQL's own words; the same whether the run exists or not.
                     message: format!("password authentication failed for user \"{}\"", startup.user),
                     hint: "The user is a run's id (run_…), the password that run's own secret; \

@@ -5,7 +5,7 @@ use bailiwick_action::Denial;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::frame::Frame;
-use crate::{Fault, Refused, Result};
+use crate::{Fault, Refused, Result, Why};
 
 /// insufficient_privilege: PostgreSQL's own code for what somebody may not do.
 pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -87,11 +87,30 @@ pub(crate) fn unrecorded(why: &str) -> Bytes {
     })
 }
 
+/// PostgreSQL's own codes for what ends a session
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+fn sqlstate(why: Why) -> &'static str {
+    match why {
+        Why::Agent => "08P01",
+        Why::Busy => "53300",
+        Why::Credential => "28P01",
+        Why::Defect => "XX000",
+        // admin_shutdown, as when an administrator ends a session.
+        Why::Ended => "57P01",
+        Why::NotLive => "28000",
+        Why::OutOfScope => INSUFFICIENT_PRIVILEGE,
+        Why::TargetLost => "08006",
+        Why::TargetUnopened => "08001",
+        Why::Unrecorded => IO_ERROR,
+        Why::Unsupported => "0A000",
+    }
+}
+
 /// The end of a session.
 pub(crate) fn fatal(refused: &Refused) -> Bytes {
     error(&ErrorFields {
         severity: "FATAL",
-        code: refused.code,
+        code: sqlstate(refused.why),
         message: &refused.message,
         detail: None,
         hint: (!refused.hint.is_empty()).then_some(&refused.hint),

@@ -36,19 +36,29 @@ use self::login::{Login, Startup};
 use self::target_login::{Greeting, TargetLogin};
 use crate::sql::Catalogue;
 use crate::{
-    Answer, Endpoint, Fault, Knowledge, PerRun, Plumbing, Protocol, Refused, Result, Seed, Session,
-    Step, Ticket, Veil,
+    Answer, Claim, Endpoint, Fault, Form, Knowledge, PerRun, Plumbing, Protocol, Refused, Result,
+    Seed, Session, Step, Ticket, Transport, Veil, Wanted,
 };
 
 /// This protocol's entry in the table.
 pub const PROTOCOL: Protocol = Protocol {
     name: "postgres",
     endpoint: endpoint::parse,
-    agent_url: endpoint::agent_url,
-    agent_jdbc_url: endpoint::agent_jdbc_url,
-    tls_request: &target_login::TLS_REQUEST,
-    // Registered with IANA; what PostgreSQL 17 and its clients send.
-    tls_alpn: b"postgresql",
+    forms: &[
+        Form {
+            name: "url",
+            value: endpoint::agent_url,
+        },
+        Form {
+            name: "jdbc",
+            value: endpoint::agent_jdbc_url,
+        },
+    ],
+    transport: Transport::Socket {
+        tls_request: &target_login::TLS_REQUEST,
+        // Registered with IANA; what PostgreSQL 17 and its clients send.
+        tls_alpn: b"postgresql",
+    },
     session: |seed| Box::new(Postgres::new(seed)),
     survey: |seed| Box::new(Postgres::survey(seed)),
     readable: rows::readable,
@@ -57,6 +67,7 @@ pub const PROTOCOL: Protocol = Protocol {
         errand: |errand| Box::new(administer::Administer::new(errand)),
         beyond: roles::beyond,
     }),
+    shared: None,
 };
 
 /// Steps on their way out, in order.
@@ -139,8 +150,8 @@ impl Postgres {
                 login::Progress::Say(bytes) => {
                     self.out.agent(bytes);
                     if let Some(user) = login.identifying() {
-                        let user = user.to_owned();
-                        self.out.step(Step::Identify { user });
+                        let claim = Claim::Name(user.to_owned());
+                        self.out.step(Step::Identify(claim));
                         return Ok(());
                     }
                 }
@@ -149,7 +160,7 @@ impl Postgres {
                     return Ok(());
                 }
                 login::Progress::Identify(user) => {
-                    self.out.step(Step::Identify { user });
+                    self.out.step(Step::Identify(Claim::Name(user)));
                     return Ok(());
                 }
                 login::Progress::Cancel(key) => {
@@ -162,7 +173,7 @@ impl Postgres {
                     self.out.agent(bytes);
                     self.out.step(Step::Connect {
                         verified,
-                        target: startup.database.clone(),
+                        target: Wanted::Name(startup.database.clone()),
                     });
                     self.phase = Phase::Connecting(startup);
                     return Ok(());

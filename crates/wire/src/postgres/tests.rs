@@ -16,8 +16,8 @@ use super::PROTOCOL;
 use super::message::{self, message, put_c_string};
 use crate::sql::{Catalogue, Column, Relation, RelationKind};
 use crate::{
-    Answer, CancelKey, Endpoint, Fault, Knowledge, Masked, Refused, Seed, Session, Step, Ticket,
-    TlsMode, Veil,
+    Answer, CancelKey, Endpoint, Fault, Knowledge, Masked, Refused, Seed, Session, Step, Terms,
+    Ticket, TlsMode, Veil, Why,
 };
 
 /// Masks `public.tickets.email` and every `@`.
@@ -140,7 +140,9 @@ impl Test {
     fn allow(&mut self, did: &Did) -> Did {
         let (ticket, held) = did.asked.first().expect("a question");
         assert_eq!(held.call.refusal, None);
-        self.session.answer(*ticket, Answer::Allow).unwrap();
+        self.session
+            .answer(*ticket, Answer::Allow(Terms::default()))
+            .unwrap();
         self.steps()
     }
 
@@ -158,7 +160,7 @@ impl Test {
     /// Logs the agent in; returns whether it was believed.
     fn log_in(&mut self, secret: &Secret) -> bool {
         self.session.agent(&startup(&self.run.to_string())).unwrap();
-        assert!(matches!(self.session.next(), Some(Step::Identify { .. })));
+        assert!(matches!(self.session.next(), Some(Step::Identify(_))));
         let verifier = Verifier::new(self.run, &self.secret, [6; 16]);
         self.session.identified(Arc::new(verifier)).unwrap();
         let Some(Step::ToAgent(offer)) = self.session.next() else {
@@ -573,7 +575,7 @@ fn a_target_that_reads_statements_otherwise_is_refused() {
 fn the_end_of_a_run_is_said_in_the_protocols_words() {
     let mut test = Test::ready();
     test.session.refuse(&Refused {
-        code: "57P01",
+        why: Why::Ended,
         message: "this run has ended".into(),
         hint: "open another".into(),
     });

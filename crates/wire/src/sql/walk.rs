@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use bailiwick_action::{Action, Class, Resource, Verb};
+use bailiwick_action::{Action, Class, Facts, Resource, Verb};
 use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
@@ -96,6 +96,7 @@ impl<'c> Walker<'c> {
             columns,
             exposed: _,
             looked_up: _,
+            facts: _,
         } = action;
         self.book
             .actions
@@ -222,6 +223,7 @@ impl<'c> Walker<'c> {
                     looked_up: among(&looked_up),
                     resource,
                     columns,
+                    facts: Facts::new(),
                 }
             })
             .collect();

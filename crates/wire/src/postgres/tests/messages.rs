@@ -133,7 +133,7 @@ fn every_type_of_message_has_its_place_in_every_state() {
         // In the place of the password.
         let mut test = Test::new();
         test.session.agent(&startup(&test.run.to_string())).unwrap();
-        assert!(matches!(test.session.next(), Some(Step::Identify { .. })));
+        assert!(matches!(test.session.next(), Some(Step::Identify(_))));
         let verifier = Verifier::new(test.run, &test.secret, [6; 16]);
         test.session.identified(Arc::new(verifier)).unwrap();
         test.steps();
@@ -241,7 +241,7 @@ fn encryption_is_asked_for_once_and_with_nothing_behind_it() {
     assert!(matches!(test.session.next(), Some(Step::AgentTls(say)) if say == "S"));
     test.session.agent_secured();
     test.session.agent(&hello).unwrap();
-    assert!(matches!(test.session.next(), Some(Step::Identify { .. })));
+    assert!(matches!(test.session.next(), Some(Step::Identify(_))));
     // Without TLS in the end.
     let mut test = Test::new();
     test.session.agent(&gss).unwrap();
@@ -308,7 +308,7 @@ fn protocol_3_0_is_what_is_spoken() {
         loop {
             match test.session.next() {
                 Some(Step::ToAgent(bytes)) => said = Some(bytes),
-                Some(Step::Identify { user }) => {
+                Some(Step::Identify(crate::Claim::Name(user))) => {
                     assert_eq!(user, "run_x");
                     return said;
                 }
