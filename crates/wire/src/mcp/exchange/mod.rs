@@ -1,0 +1,333 @@
+//! One exchange with a server that was opened for its run: the request is held until it is whole, understood,
+//! asked, and answered with what the server says.
+
+mod answering;
+mod asking;
+mod look;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bailiwick_action::Held;
+
+use crate::http::bhttp::{Part, Reader, Request};
+use crate::limits::{MCP_AGENT_BYTES_MAX, MCP_TARGET_BYTES_MAX};
+use crate::mcp::answer::Answer;
+use crate::mcp::events::Events;
+use crate::mcp::listing::Listing;
+use crate::mcp::message::Id;
+use crate::mcp::method::What;
+use crate::mcp::plan::{self, Expect, Given, Planned, hold_against};
+use crate::mcp::reply::{Place, Reply};
+use crate::mcp::shared::{Input, Shared};
+use crate::{Answer as Decided, End, Fault, Refused, Result, Step, Terms, Ticket, Veil, Why};
+
+/// The call of the exchange; what a server asks its client has tickets from here on.
+const CALL: Ticket = Ticket(1);
+
+/// An exchange.
+pub(in crate::mcp) struct Exchange {
+    veil: Arc<dyn Veil>,
+    shared: Arc<Shared>,
+    head: Request,
+    body: Vec<u8>,
+    /// The whole path at the target.
+    path: String,
+    place: Place,
+    /// What names things of this exchange that the agent cannot guess.
+    token: String,
+    from_target: Reader,
+    tickets: u64,
+    /// Whether the head of the response to the agent is on its way.
+    answered: bool,
+    id: Option<Id>,
+    state: State,
+}
+
+enum State {
+    /// The request is not whole.
+    Receiving,
+    /// The gateway asks the server for its tools first.
+    Looking(Box<Planned>, Box<Look>),
+    /// The call is being decided.
+    Asking(Box<Planned>),
+    /// The server answers.
+    Answering(Box<Answering>),
+    Over,
+}
+
+/// A response of the server, while it comes.
+enum Coming {
+    Head,
+    /// One message.
+    Message(Vec<u8>),
+    /// Messages as events.
+    Events(Events),
+    /// Nothing that is looked at.
+    Nothing,
+}
+
+struct Look {
+    listing: Listing,
+    coming: Coming,
+    /// The answer to the request that is under way is there.
+    is_there: bool,
+}
+
+struct Answering {
+    planned: Planned,
+    terms: Terms,
+    coming: Coming,
+    status: u16,
+    /// The session that the server began.
+    began: Option<String>,
+    end: End,
+    /// What the server asks its client, while that is decided, and the rest waits.
+    asking: Option<Asked>,
+}
+
+/// What a server asks its client.
+struct Asked {
+    ticket: Ticket,
+    /// What the agent gets.
+    event: Vec<u8>,
+    how: How,
+}
+
+enum How {
+    /// As a request, with this id.
+    Request(Id, Option<&'static str>),
+    /// As a result that says what is needed first.
+    Needs(String, Input, Answer),
+}
+
+/// Steps on their way out.
+type Out = VecDeque<Step>;
+
+impl Exchange {
+    pub(in crate::mcp) fn new(
+        veil: Arc<dyn Veil>,
+        shared: Arc<Shared>,
+        head: Request,
+        path: String,
+        place: Place,
+        token: String,
+    ) -> Self {
+        Self {
+            veil,
+            shared,
+            head,
+            body: Vec::new(),
+            path,
+            place,
+            token,
+            from_target: Reader::default(),
+            tickets: CALL.0,
+            answered: false,
+            id: None,
+            state: State::Receiving,
+        }
+    }
+
+    pub(in crate::mcp) fn wants_agent(&self) -> bool {
+        matches!(self.state, State::Receiving)
+    }
+
+    pub(in crate::mcp) fn refresh(&self) {
+        self.shared.forget_tools();
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given {
+            head: &self.head,
+            body: &self.body,
+            path: &self.path,
+            veil: &*self.veil,
+            shared: &self.shared,
+        }
+    }
+
+    /// A request that is refused before its content is looked at.
+    pub(in crate::mcp) fn refuse_request(&mut self, reply: Reply, out: &mut Out) {
+        let planned = Planned::refused(&self.given(), reply);
+        self.ask(planned, out);
+    }
+
+    /// A part of the request.
+    pub(in crate::mcp) fn agent(&mut self, part: Part, out: &mut Out) -> Result<()> {
+        if !matches!(self.state, State::Receiving) {
+            // What follows a request that was refused is not looked at.
+            return Ok(());
+        }
+        match part {
+            Part::Content(bytes) => {
+                self.body.extend_from_slice(&bytes);
+                if self.body.len() > MCP_AGENT_BYTES_MAX {
+                    let why = format!(
+                        "the request is refused: it is longer than {MCP_AGENT_BYTES_MAX} bytes"
+                    );
+                    self.body = Vec::new();
+                    let code = crate::mcp::reply::INVALID_REQUEST;
+                    self.refuse_request(Reply::error(413, code, why), out);
+                }
+                Ok(())
+            }
+            Part::End(_) => {
+                let mut planned = plan::plan(&self.given());
+                self.id.clone_from(&planned.id);
+                match self.known_tools(&mut planned) {
+                    Some(()) => self.ask(planned, out),
+                    None => self.look(planned, out),
+                }
+                Ok(())
+            }
+            Part::Request(_) | Part::Response(_) => Err(Fault::Bug("a head within a request")),
+        }
+    }
+
+    /// Holds a call of a tool against what is known of the tools. Nothing where that has to be learned first.
+    fn known_tools(&self, planned: &mut Planned) -> Option<()> {
+        let is_granted = planned
+            .about
+            .as_ref()
+            .is_some_and(|about| self.veil.covers(about));
+        if planned.refusal.is_some() || planned.tool().is_none() || !is_granted {
+            return Some(());
+        }
+        let session = planned.session.clone();
+        let known = self.shared.with(session.as_deref(), |known| {
+            let tools = known.tools()?.clone();
+            known.used_tools();
+            Some(tools)
+        });
+        hold_against(planned, &self.given(), &known.flatten()?);
+        Some(())
+    }
+
+    fn ask(&mut self, mut planned: Planned, out: &mut Out) {
+        let held = Held {
+            call: planned.call.clone(),
+            bytes: std::mem::take(&mut planned.bytes),
+        };
+        self.state = State::Asking(Box::new(planned));
+        out.push_back(Step::Ask(CALL, held));
+    }
+
+    /// The gateway has decided.
+    pub(in crate::mcp) fn decided(
+        &mut self,
+        ticket: Ticket,
+        decided: Decided,
+        out: &mut Out,
+    ) -> Result<()> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Asking(mut planned) if ticket == CALL => match decided {
+                Decided::Allow(terms) => {
+                    self.allowed(*planned, terms);
+                    self.answering(out)
+                }
+                Decided::Deny(denial) => {
+                    // It was never sent, so nothing can come of it.
+                    if let Some(flight) = &mut planned.flight {
+                        flight.landed();
+                    }
+                    let reply = match planned.refusal {
+                        Some(reply) => reply,
+                        None => {
+                            let about = planned.about.as_ref();
+                            let outside = about.filter(|about| !self.veil.covers(about));
+                            let reply = Reply::denied(&denial, outside);
+                            let is_granted = outside.is_none() && about.is_some();
+                            let calls_tool = planned.expect == Expect::Response(What::CallTool);
+                            match is_granted && calls_tool {
+                                true => reply.into_result(),
+                                false => reply,
+                            }
+                        }
+                    };
+                    self.reply(&reply, out);
+                    Ok(())
+                }
+                Decided::Unrecorded(why) => {
+                    self.reply(&Reply::unrecorded(&why), out);
+                    Ok(())
+                }
+            },
+            State::Answering(mut answering) => {
+                match answering.asking.take() {
+                    Some(asked) if asked.ticket == ticket => {
+                        self.state = State::Answering(answering);
+                        self.feature_decided(asked, decided, out)?;
+                    }
+                    _ => return Err(Fault::Bug("an answer to no question")),
+                }
+                self.answering(out)
+            }
+            State::Over => Ok(()),
+            State::Receiving | State::Looking(..) | State::Asking(_) => {
+                Err(Fault::Bug("an answer to no question"))
+            }
+        }
+    }
+
+    fn allowed(&mut self, planned: Planned, terms: Terms) {
+        if let Some(name) = &planned.input {
+            self.shared.answered_input(name);
+        }
+        if let Some(id) = &planned.answers {
+            self.shared
+                .with(planned.session.as_deref(), |known| known.answered(id));
+        }
+        self.state = State::Answering(Box::new(Answering {
+            planned,
+            terms,
+            coming: Coming::Head,
+            status: 0,
+            began: None,
+            end: End::default(),
+            asking: None,
+        }));
+    }
+
+    /// The gateway's own response, and the end of the exchange.
+    pub(in crate::mcp) fn reply(&mut self, reply: &Reply, out: &mut Out) {
+        if !self.answered {
+            let response = reply.response(self.id.as_ref(), &self.place);
+            out.push_back(Step::ToAgent(response));
+        }
+        self.over(out);
+    }
+
+    fn over(&mut self, out: &mut Out) {
+        self.state = State::Over;
+        out.push_back(Step::Done);
+    }
+
+    /// The id that an answer goes to.
+    pub(in crate::mcp) fn into_id(self) -> Option<Id> {
+        self.id
+    }
+
+    /// Ends the exchange for a reason of the gateway's. Where the response has begun, it is cut; unless
+    /// nobody has got any of it, because it was held until its record is there.
+    pub(in crate::mcp) fn refuse(&mut self, refused: &Refused, out: &mut Out) {
+        self.answered = self.answered && refused.why != Why::Unrecorded;
+        self.reply(&Reply::refused(refused), out);
+    }
+
+    /// Bytes of a response of the target.
+    pub(in crate::mcp) fn target(&mut self, bytes: &[u8], out: &mut Out) -> Result<()> {
+        self.from_target.push(bytes);
+        if self.from_target.waiting() > 2 * MCP_TARGET_BYTES_MAX {
+            return Err(Fault::Target("more than is waited for".into()));
+        }
+        self.looking(out)?;
+        self.answering(out)
+    }
+
+    fn part(&mut self) -> Result<Option<Part>> {
+        self.from_target
+            .next()
+            .map_err(|_| Fault::Bug("a malformed message between session and socket"))
+    }
+}
