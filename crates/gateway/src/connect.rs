@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use bailiwick_wire::{CancelKey, Protocol, Refused, Session};
+use bailiwick_wire::{CancelKey, Protocol, Refused, Session, Wanted, Why};
 use tokio::time::timeout;
 
+use crate::calls::{ended_because, ended_words};
 use crate::directory::{Admission, SessionOpen};
 use crate::gateway::Gateway;
 use crate::limits::{FAREWELL_TIME_MAX, SESSIONS_PER_RUN_MAX};
-use crate::live::{Live, ended_because, ended_words};
+use crate::live::Live;
 use crate::login::{LoggedIn, farewell};
 use crate::stream::Stream;
 use crate::target::{Target, open};
@@ -28,17 +29,11 @@ pub(crate) async fn connect(
         admission,
         target: wanted,
     } = logged_in;
-    let open_session = match may(gateway, protocol, &admission, &wanted) {
+    let max = SESSIONS_PER_RUN_MAX;
+    let (target, session_open) = match may(gateway, protocol, &admission, &wanted, max).await {
         Ok(granted) => granted,
-        Err((target, refused)) => {
-            admission.tally.deny();
-            gateway
-                .login_denied(Some(&admission.run), target, refused.message.clone())
-                .await;
-            return say_no(&mut *session, &mut stream, &refused).await;
-        }
+        Err(refused) => return say_no(&mut *session, &mut stream, &refused).await,
     };
-    let (target, session_open) = open_session;
     let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::new(
         &target.name,
         Arc::clone(&admission.scope),
@@ -74,7 +69,7 @@ pub(crate) async fn connect(
                 .await;
             // Addresses are for whoever runs the gateway.
             let refused = Refused {
-                code: "08001",
+                why: Why::TargetUnopened,
                 message: format!("target `{}` cannot be opened", target.name),
                 hint: "The gateway's own log and the run's trail say why. Try again later.".into(),
             };
@@ -83,27 +78,48 @@ pub(crate) async fn connect(
     }
 }
 
-/// Whether the run may open a session with this target now.
-fn may<'g>(
+/// Whether the run may open a session with this target now, having no more than `max` open; if not, that is
+/// on record.
+pub(crate) async fn may<'g>(
     gateway: &'g Gateway,
     protocol: &'static Protocol,
     admission: &Admission,
-    wanted: &str,
+    wanted: &Wanted,
+    max: u64,
+) -> Result<(&'g Target, SessionOpen), Refused> {
+    match within(gateway, protocol, admission, wanted, max) {
+        Ok(granted) => Ok(granted),
+        Err((target, refused)) => {
+            admission.tally.deny();
+            gateway
+                .login_denied(Some(&admission.run), target, refused.message.clone())
+                .await;
+            Err(refused)
+        }
+    }
+}
+
+fn within<'g>(
+    gateway: &'g Gateway,
+    protocol: &'static Protocol,
+    admission: &Admission,
+    wanted: &Wanted,
+    max: u64,
 ) -> Result<(&'g Target, SessionOpen), (Option<String>, Refused)> {
     let run = &admission.run;
     let known = gateway
         .targets
-        .get(wanted)
+        .wanted(wanted)
         .filter(|target| target.protocol.name == protocol.name);
     // A target that does not exist and one that is out of scope are told apart by nobody.
     let Some(target) = known.filter(|target| admission.scope.may_use(&target.name)) else {
         return Err((
             known.map(|target| target.name.clone()),
             Refused {
-                code: "42501",
+                why: Why::OutOfScope,
                 message: format!(
                     "target `{}` is outside the scope of run {} (task {})",
-                    wanted.escape_debug(),
+                    wanted.to_string().escape_debug(),
                     run.id,
                     run.task
                 ),
@@ -111,13 +127,13 @@ fn may<'g>(
             },
         ));
     };
-    match SessionOpen::new(&admission.tally, SESSIONS_PER_RUN_MAX) {
+    match SessionOpen::new(&admission.tally, max) {
         Some(session_open) => Ok((target, session_open)),
         None => Err((
             Some(target.name.clone()),
             Refused {
-                code: "53300",
-                message: format!("run {} has {SESSIONS_PER_RUN_MAX} sessions open", run.id),
+                why: Why::Busy,
+                message: format!("run {} has {max} sessions open", run.id),
                 hint: "Close some of them.".into(),
             },
         )),

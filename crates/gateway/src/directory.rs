@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bailiwick_policy::Scope;
-use bailiwick_run::{Ending, Run, RunId, Tally, Verifier};
+use bailiwick_run::{BearerDigest, Ending, Run, RunId, Tally, Verifier};
 use tokio::sync::watch;
 
 /// Knows the live runs.
 pub trait Directory: Send + Sync {
     /// The run of this id, if it is live. The answer keeps telling when it ends.
     fn find(&self, run: &RunId) -> Option<Admission>;
+
+    /// The run whose secret this is the digest of, if it is live.
+    fn find_bearer(&self, secret: &BearerDigest) -> Option<Admission>;
 }
 
 /// A live run.

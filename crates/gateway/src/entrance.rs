@@ -9,12 +9,12 @@ use bailiwick_run::RunId;
 use bailiwick_wire::{Did, Endpoint, Errand, Login, PerRun};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::calls::ended_because;
 use crate::directory::Admission;
 use crate::errand::run_errand;
 use crate::fence::Fence;
 use crate::gateway::Gateway;
 use crate::limits::{ERRANDS_MAX, LOGIN_SESSIONS_MAX, PROVIDE_TIME_MAX, TEMPLATE_KEPT};
-use crate::live::ended_because;
 use crate::target::{Credentials, OpenError, Target};
 
 /// As whom a target is entered.

@@ -187,6 +187,18 @@ impl WayBack {
         self.waiting.extend_from_slice(bytes);
     }
 
+    /// Takes bytes for the agent, framed.
+    pub(crate) fn push_framed(&mut self, frame: fn(&mut BytesMut, &[u8]), bytes: &[u8]) {
+        frame(&mut self.waiting, bytes);
+    }
+
+    /// Hands out what may go, for a transport that has more to do with it than to write it.
+    pub(crate) fn take(&mut self) -> BytesMut {
+        let free = self.free();
+        self.written += free as u64;
+        self.waiting.split_to(free)
+    }
+
     /// A read is to be sent ahead of its record: everything from here on may be its result.
     pub fn hold(&mut self, read: ReadAhead) -> Permit {
         self.holds
@@ -266,7 +278,7 @@ pub struct Way<W> {
     unflushed: bool,
 }
 
-impl<W: AsyncWrite + Unpin> Way<W> {
+impl<W> Way<W> {
     /// Takes over the writing half of a target's connection.
     pub fn new(target: W) -> Self {
         Self {
@@ -290,7 +302,27 @@ impl<W: AsyncWrite + Unpin> Way<W> {
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
+}
 
+/// What has passed the gate, on the way of a transport that has more to do with it than to write it.
+#[derive(Debug)]
+pub(crate) struct Passed(BytesMut);
+
+impl Passed {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Way<()> {
+    /// Hands out what was sent, if anything was.
+    pub(crate) fn take(&mut self) -> Option<Passed> {
+        let passed = self.waiting.split();
+        (!passed.is_empty()).then_some(Passed(passed))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Way<W> {
     /// Whether there is something for [`write`](Self::write) to do.
     pub fn wants_write(&self) -> bool {
         self.unflushed || self.waiting.has_remaining()

@@ -1,20 +1,23 @@
 //! What all connections share.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bailiwick_action::{Call, FingerprintKey};
 use bailiwick_audit::{Draft, Event, Log, Subject};
 use bailiwick_mask::Detectors;
 use bailiwick_run::Run;
-use bailiwick_wire::{CancelKey, Seed};
+use bailiwick_wire::{CancelKey, Seed, TlsMode};
 use tokio::sync::Notify;
 
 use crate::directory::Directory;
+use crate::discreet;
 use crate::entrance::Entrances;
 use crate::limits::{PAYLOAD_TEXT_BYTES_MAX, PAYLOAD_VALUE_BYTES_MAX, PAYLOAD_VALUES_MAX};
 use crate::target::{Target, Targets};
-use crate::tls::AgentTls;
+use crate::terminate::{Authority, Togethers};
+use crate::tls::{AgentTls, TlsError};
 
 /// The gateway: what every connection needs to decide, record and mask its calls.
 pub struct Gateway {
@@ -25,7 +28,10 @@ pub struct Gateway {
     pub(crate) key: FingerprintKey,
     pub(crate) targets: Targets,
     pub(crate) entrances: Entrances,
+    pub(crate) togethers: Togethers,
     pub(crate) tls: AgentTls,
+    /// Whose certificates agents are shown that take the gateway for a proxy; without, it is none.
+    pub(crate) authority: Option<Authority>,
     pub(crate) detectors: Arc<Detectors>,
     /// Makes a failed login look the same whether its run exists or not.
     pub(crate) decoy: [u8; 32],
@@ -54,24 +60,52 @@ impl Gateway {
             directory,
             log,
             entrances: Entrances::new(targets.all()),
+            togethers: Togethers::default(),
             targets,
             tls,
+            authority: None,
             detectors: Arc::new(Detectors::new()),
             decoy,
             cancels: Mutex::default(),
         })
     }
 
+    /// Lets agents take the gateway for a proxy to its HTTP targets. The key of its certificate authority
+    /// is kept in the folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub fn proxying(mut self, folder: &Path) -> Result<Self, TlsError> {
+        let hosts = self
+            .targets
+            .all()
+            .filter(|target| target.has_address() && target.endpoint.tls != TlsMode::Disable)
+            .map(|target| &*target.endpoint.host);
+        self.authority = Some(Authority::open(folder, &self.name, hosts)?);
+        Ok(self)
+    }
+
+    /// The certificate, as PEM, that an agent has to trust to take the gateway for a proxy to its targets'
+    /// `https` URLs. It is good for their hosts alone.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_ref().map(Authority::certificate)
+    }
+
     /// Randomness for one session.
     pub(crate) fn seed() -> Result<Seed, getrandom::Error> {
+        // At once: a call of the system's for each would take longer than much else of a short session.
+        let mut random = [0; 34];
+        getrandom::fill(&mut random)?;
         let mut seed = Seed {
             nonce: [0; 18],
             cancel: CancelKey([0; 8]),
             token: [0; 8],
         };
-        getrandom::fill(&mut seed.nonce)?;
-        getrandom::fill(&mut seed.cancel.0)?;
-        getrandom::fill(&mut seed.token)?;
+        let parts = [&mut seed.nonce[..], &mut seed.cancel.0, &mut seed.token];
+        let mut random = random.into_iter();
+        for byte in parts.into_iter().flatten() {
+            *byte = random.next().unwrap_or_default();
+        }
         Ok(seed)
     }
 
@@ -112,7 +146,10 @@ impl Gateway {
             .log
             .append(Draft {
                 subject,
-                event: Event::LoginDenied { target, reason },
+                event: Event::LoginDenied {
+                    target,
+                    reason: discreet::said(&self.detectors, reason),
+                },
                 payload: None,
             })
             .await;

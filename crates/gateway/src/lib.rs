@@ -4,8 +4,10 @@
 //!
 //! No protocol has a name in here: `wire` says what bytes mean.
 
+mod calls;
 mod connect;
 mod directory;
+mod discreet;
 mod entrance;
 mod errand;
 mod fence;
@@ -19,7 +21,9 @@ mod running;
 mod stream;
 mod sweep;
 mod target;
+mod terminate;
 mod tls;
+mod upstream;
 mod veil;
 
 pub use directory::{Admission, Directory};
@@ -29,4 +33,6 @@ pub use limits::OPEN_FILES_MAX;
 pub use listen::serve;
 pub use sweep::keep_logins;
 pub use target::{Credentials, ReadMode, Target, survey};
+pub use terminate::{Answered, Own};
 pub use tls::{AgentTls, TlsError};
+pub use upstream::{ClientCredentials, Command, Credential, Upstream};

@@ -73,3 +73,138 @@ pub(crate) const SWEEP_STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long what holds a task's privileges stays at a target when no run uses it.
 pub(crate) const TEMPLATE_KEPT: Duration = Duration::from_secs(600);
+
+/// Exchanges of HTTP of one run at once.
+pub(crate) const EXCHANGES_PER_RUN_MAX: u64 = 256;
+
+/// Exchanges at once on one connection of HTTP/2.
+pub(crate) const STREAMS_MAX: u32 = 128;
+
+/// Fields in the head of an HTTP message.
+pub(crate) const FIELDS_MAX: usize = 100;
+
+/// Bytes in the head of an HTTP message.
+pub(crate) const FIELDS_BYTES_MAX: usize = 64 * 1024;
+
+/// For the head of a request to arrive, from its first byte on; and for how long a connection waits for
+/// another request.
+pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Between two pieces of a request's content.
+pub(crate) const CONTENT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How often the other side of an HTTP/2 connection is asked whether it is still there.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// For the head of a target's response: tools take their time.
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// The largest window of a connection of HTTP/2, in bytes (RFC 9113, section 6.9.1).
+pub(crate) const HTTP2_WINDOW_MAX: u32 = (1 << 31) - 1;
+
+/// Connections to one target that wait for another request.
+pub(crate) const IDLE_AT_TARGET_MAX: usize = 128;
+
+/// For how long each of them waits.
+pub(crate) const IDLE_AT_TARGET_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Pieces of content that wait for one side of an exchange to read them.
+pub(crate) const PIECES_MAX: usize = 4;
+
+/// Requests of one exchange that are under way beside the one that is answered; more are not sent.
+pub(crate) const BESIDE_MAX: usize = 8;
+
+/// How long each of them may take.
+pub(crate) const BESIDE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Content of a response that is read whole before its head is passed on, in bytes: it makes one message of
+/// three.
+pub(crate) const GATHERED_BYTES_MAX: u64 = 16 * 1024;
+
+/// Content that a decoder gives out at once, in bytes.
+pub(crate) const DECODED_BYTES: usize = 16 * 1024;
+
+/// The largest window of content in zstd, as a power of two: 8 MiB (RFC 9659).
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// For connecting to a host, its name looked up and all its addresses tried.
+pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Addresses of a host that are tried.
+pub(crate) const ADDRESSES_MAX: usize = 8;
+
+/// How long an address may take before the next one is tried beside it (RFC 8305, section 8).
+pub(crate) const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// For having a token from a token endpoint, from looking up its name on.
+pub(crate) const TOKEN_FETCH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a token endpoint's answer.
+pub(crate) const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a token.
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a token serves where the endpoint does not say.
+pub(crate) const TOKEN_TIME_USUAL: Duration = Duration::from_secs(60);
+
+/// How long it serves at most, whatever the endpoint says.
+pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// How long before its end a token is had anew; a quarter of its time where that is less.
+pub(crate) const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long it is not asked again after an endpoint gave no token, or a target refused a new one.
+pub(crate) const TOKEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// How long the gateway's authority is trusted for, from the gateway's start on: its certificate is made
+/// anew at each start.
+pub(crate) const AUTHORITY_TIME: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+
+/// How long a certificate is good for that the gateway shows in a target's name.
+pub(crate) const STANDIN_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long it is shown before another takes its place.
+pub(crate) const STANDIN_SHOWN: Duration = Duration::from_secs(24 * 3600);
+
+/// How far an agent's clock may be behind.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(3600);
+
+/// Bytes of the path of a target whose metadata is asked for.
+pub(crate) const METADATA_PATH_BYTES_MAX: usize = 1_024;
+
+/// Programs of one run at one target at once.
+pub(crate) const PROGRAMS_PER_RUN_MAX: usize = 8;
+
+/// Bytes of a line to or from a program.
+pub(crate) const PROGRAM_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests that a program has not answered.
+pub(crate) const PROGRAM_REQUESTS_MAX: usize = 1_024;
+
+/// What a program says while nobody listens that is kept for who does: messages.
+pub(crate) const PROGRAM_KEPT_MAX: usize = 64;
+
+/// Bytes of them, all together.
+pub(crate) const PROGRAM_KEPT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a program may not read what it is sent, or an agent not what the program says to it.
+pub(crate) const PROGRAM_STUCK_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a program may have nothing to do.
+pub(crate) const PROGRAM_IDLE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How often it is looked whether it has.
+pub(crate) const PROGRAM_IDLE_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a program that is to end has to do so by itself, after its input was closed and again after it
+/// was told to.
+pub(crate) const PROGRAM_END_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long the last words of a program that has ended are waited for.
+pub(crate) const PROGRAM_LAST_WORDS_TIME_MAX: Duration = Duration::from_millis(250);
+
+/// Bytes of a line of a program's log.
+pub(crate) const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+
+/// The longest answer to a request of the gateway's own, in bytes.
+pub(crate) const OWN_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;

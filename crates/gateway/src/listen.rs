@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bailiwick_wire::{Protocol, Refused, Session, Step};
+use bailiwick_wire::{Protocol, Refused, Session, Step, Transport, Why};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::limits::{CONNECTIONS_MAX, LOGIN_TIME_MAX, STOP_TIME_MAX};
 use crate::login::log_in;
 use crate::stream::Stream;
-use crate::tls;
+use crate::{terminate, tls};
 
 /// Serves agents of one protocol until told to stop; returns once their sessions are over.
 pub async fn serve(
@@ -23,7 +23,11 @@ pub async fn serve(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {
-    let tls = TlsAcceptor::from(gateway.tls.speaking(protocol.tls_alpn));
+    let tls = match protocol.transport {
+        Transport::Socket { tls_alpn, .. } => gateway.tls.speaking(&[tls_alpn]),
+        Transport::Http => gateway.tls.speaking(&terminate::ALPN),
+    };
+    let tls = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -41,8 +45,10 @@ pub async fn serve(
                 };
                 let gateway = Arc::clone(&gateway);
                 let tls = tls.clone();
+                let stop = stop.clone();
                 connections.spawn(async move {
-                    if let Err(error) = connection(&gateway, protocol, &tls, stream).await {
+                    let served = connection(&gateway, protocol, &tls, stream, stop).await;
+                    if let Err(error) = served {
                         tracing::debug!(%peer, %error, "connection ended");
                     }
                     drop(place);
@@ -65,10 +71,13 @@ pub async fn serve(
 
 /// Says why there is no place for a connection, without waiting until that is read.
 fn turn_away(protocol: &'static Protocol, stream: &TcpStream) {
+    if matches!(protocol.transport, Transport::Http) {
+        return terminate::turn_away(stream);
+    }
     let Ok(seed) = Gateway::seed() else { return };
     let mut session = (protocol.session)(seed);
     session.refuse(&Refused {
-        code: "53300",
+        why: Why::Busy,
         message: format!("the gateway has {CONNECTIONS_MAX} connections open"),
         hint: "Close some, or try again later.".into(),
     });
@@ -85,13 +94,17 @@ async fn connection(
     protocol: &'static Protocol,
     tls: &TlsAcceptor,
     stream: TcpStream,
+    stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    let Transport::Socket { tls_alpn, .. } = protocol.transport else {
+        return terminate::connection(gateway, protocol, tls, stream, stop).await;
+    };
     let seed = Gateway::seed().map_err(std::io::Error::other)?;
     let cancel = seed.cancel;
     let mut session = (protocol.session)(seed);
     let login = async {
-        let stream = begin(protocol, tls, &mut *session, stream).await?;
+        let stream = begin(tls_alpn, tls, &mut *session, stream).await?;
         log_in(gateway, tls, &mut *session, stream).await
     };
     match timeout(LOGIN_TIME_MAX, login).await {
@@ -105,7 +118,7 @@ async fn connection(
 
 /// The connection as its login finds it: within TLS, if that is what the agent starts with.
 async fn begin(
-    protocol: &'static Protocol,
+    tls_alpn: &'static [u8],
     tls: &TlsAcceptor,
     session: &mut dyn Session,
     stream: TcpStream,
@@ -117,7 +130,7 @@ async fn begin(
     let secured = tls.accept(stream).await?;
     // Without the protocol's name, what was meant for another server might be taken for this
     // protocol (an ALPACA attack). PostgreSQL asks for it, too.
-    if secured.get_ref().1.alpn_protocol() != Some(protocol.tls_alpn) {
+    if secured.get_ref().1.alpn_protocol() != Some(tls_alpn) {
         return Err(std::io::Error::other(
             "TLS at once, without the protocol's name in it",
         ));

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bailiwick_run::{RunId, Verified, Verifier};
-use bailiwick_wire::{Fault, Refused, Session, Step};
+use bailiwick_wire::{Claim, Fault, LoginFailure, Refused, Session, Step, Wanted, Why};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
@@ -19,7 +19,7 @@ pub(crate) struct LoggedIn {
     pub(crate) stream: Stream,
     pub(crate) admission: Admission,
     /// The target it wants.
-    pub(crate) target: String,
+    pub(crate) target: Wanted,
 }
 
 /// Lets an agent log in; nothing if it did not, and then it has been told and that is on record.
@@ -44,30 +44,15 @@ pub(crate) async fn log_in(
                     stream = Stream::Agent(Box::new(tls.accept(plain).await?));
                     session.agent_secured();
                 }
-                Step::Identify { user } => {
-                    claimed = user
-                        .parse::<RunId>()
-                        .ok()
-                        .and_then(|run| gateway.directory.find(&run));
-                    let verifier = match &claimed {
-                        Some(admission) => Arc::clone(&admission.verifier),
-                        None => Arc::new(Verifier::of_nobody(&gateway.decoy, &user)),
-                    };
+                Step::Identify(claim) => {
+                    let verifier;
+                    (claimed, verifier) = identify(gateway, &claim);
                     if let Err(fault) = session.identified(verifier) {
                         return refuse(gateway, session, stream, claimed, &fault).await;
                     }
                 }
                 Step::LoginFailed(failure) => {
-                    let run = claimed.as_ref().map(|admission| &admission.run);
-                    if let Some(admission) = &claimed {
-                        admission.tally.deny();
-                    }
-                    tracing::warn!(user = ?failure.user, reason = failure.reason, "login denied");
-                    let target = gateway
-                        .targets
-                        .get(&failure.target)
-                        .map(|target| target.name.clone());
-                    gateway.login_denied(run, target, failure.reason).await;
+                    login_failed(gateway, claimed.as_ref(), failure).await;
                 }
                 Step::Connect { verified, target } => {
                     return match admitted(gateway, &verified) {
@@ -77,11 +62,7 @@ pub(crate) async fn log_in(
                             target,
                         })),
                         None => {
-                            session.refuse(&Refused {
-                                code: "28000",
-                                message: "this run has ended".into(),
-                                hint: "Open another run; its credential is its own.".into(),
-                            });
+                            session.refuse(&not_live());
                             farewell(session, &mut stream).await?;
                             Ok(None)
                         }
@@ -120,11 +101,69 @@ pub(crate) async fn log_in(
     }
 }
 
-fn admitted(gateway: &Gateway, verified: &Verified) -> Option<Admission> {
+/// The run that an agent claims to be, whether or not it can prove it, and what its proof is checked against.
+pub(crate) fn identify(gateway: &Gateway, claim: &Claim) -> (Option<Admission>, Arc<Verifier>) {
+    let (claimed, name) = match claim {
+        Claim::Name(name) => {
+            let run = name.parse::<RunId>().ok();
+            (run.and_then(|run| gateway.directory.find(&run)), &**name)
+        }
+        Claim::Bearer(secret) => (gateway.directory.find_bearer(secret), ""),
+    };
+    let verifier = match &claimed {
+        Some(admission) => Arc::clone(&admission.verifier),
+        None => Arc::new(Verifier::of_nobody(&gateway.decoy, name)),
+    };
+    (claimed, verifier)
+}
+
+/// Records a failed login, under the run that the agent claimed to be.
+pub(crate) async fn login_failed(
+    gateway: &Gateway,
+    claimed: Option<&Admission>,
+    failure: LoginFailure,
+) {
+    if let Some(admission) = claimed {
+        admission.tally.deny();
+    }
+    tracing::warn!(user = ?failure.user, reason = failure.reason, "login denied");
+    let target = gateway.targets.get(&failure.target);
+    let target = target.map(|target| target.name.clone());
+    let run = claimed.map(|admission| &admission.run);
+    gateway.login_denied(run, target, failure.reason).await;
+}
+
+/// What an agent is told that proved to be a run that is over.
+pub(crate) fn not_live() -> Refused {
+    Refused {
+        why: Why::NotLive,
+        message: "this run has ended".into(),
+        hint: "Open another run; its credential is its own.".into(),
+    }
+}
+
+/// The run that an agent proved to be, if it is still live.
+pub(crate) fn admitted(gateway: &Gateway, verified: &Verified) -> Option<Admission> {
     gateway
         .directory
         .find(&verified.run())
         .filter(|admission| admission.ended.borrow().is_none())
+}
+
+/// Records that a login was not understood, and has the session say so.
+pub(crate) async fn not_understood(
+    gateway: &Gateway,
+    session: &mut dyn Session,
+    claimed: Option<&Admission>,
+    fault: &Fault,
+) {
+    let run = claimed.map(|admission| &admission.run);
+    gateway.login_denied(run, None, fault.to_string()).await;
+    session.refuse(&Refused {
+        why: Why::Agent,
+        message: fault.to_string(),
+        hint: String::new(),
+    });
 }
 
 /// Ends a login that was not understood.
@@ -135,13 +174,7 @@ async fn refuse(
     claimed: Option<Admission>,
     fault: &Fault,
 ) -> io::Result<Option<LoggedIn>> {
-    let run = claimed.as_ref().map(|admission| &admission.run);
-    gateway.login_denied(run, None, fault.to_string()).await;
-    session.refuse(&Refused {
-        code: "08P01",
-        message: fault.to_string(),
-        hint: String::new(),
-    });
+    not_understood(gateway, session, claimed.as_ref(), fault).await;
     farewell(session, &mut stream).await?;
     Ok(None)
 }

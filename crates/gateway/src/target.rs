@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bailiwick_wire::{Did, Endpoint, Fault, Knowledge, Protocol, Session, Step, TlsMode};
+use bailiwick_wire::{
+    Did, Endpoint, Fault, Knowledge, Protocol, Session, Step, TlsMode, Transport, Wanted,
+};
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::limits::{KNOWLEDGE_TIME_MAX, READ_BYTES, TARGET_LOGIN_TIME_MAX};
 use crate::stream::Stream;
 use crate::tls;
+use crate::upstream::{Upstream, basic_secrets};
 use crate::veil::Veil;
 
 /// A system behind the gateway.
@@ -35,6 +38,30 @@ pub struct Target {
     pub keep_results: usize,
     /// As whom the gateway logs in for a run.
     pub credentials: Credentials,
+    /// For a target that speaks HTTP.
+    pub upstream: Upstream,
+}
+
+impl Target {
+    /// What of the gateway's credential the target sees and nobody else is to.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.upstream.credential.secrets();
+        if let Some(password) = &self.endpoint.password {
+            secrets.extend(basic_secrets(&self.endpoint.user, password));
+        }
+        if let Some(command) = &self.upstream.command {
+            let env = command.env.iter().filter(|(name, _)| is_telling(name));
+            secrets.extend(env.map(|(_, value)| value.clone()));
+        }
+        secrets
+    }
+}
+
+/// Whether a variable's name says that its value is a secret.
+fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let words = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"];
+    words.iter().any(|word| name.contains(word))
 }
 
 /// As whom the gateway logs in to a target for a run.
@@ -102,6 +129,47 @@ impl Targets {
         self.targets.get(name)
     }
 
+    /// The target that an agent wants, by its name or its address.
+    pub(crate) fn wanted(&self, wanted: &Wanted) -> Option<&Target> {
+        match wanted {
+            Wanted::Name(name) => self.get(name),
+            Wanted::Url {
+                scheme,
+                authority,
+                path,
+            } => {
+                let (host, port) = place(scheme, authority)?;
+                self.at(scheme, host, port)
+                    .filter(|target| is_beneath(path, &target.endpoint.database))
+                    .max_by_key(|target| target.endpoint.database.len())
+            }
+        }
+    }
+
+    /// The targets that speak HTTP at an address, whatever the path that their URLs begin with; by name.
+    pub(crate) fn at(
+        &self,
+        scheme: &str,
+        host: &str,
+        port: u16,
+    ) -> impl Iterator<Item = &Target> + use<'_> {
+        let tls = scheme == "https";
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let host = bare(host);
+        let mut there: Vec<_> = self
+            .all()
+            .filter(|target| {
+                let endpoint = &target.endpoint;
+                target.has_address()
+                    && (endpoint.tls != TlsMode::Disable) == tls
+                    && endpoint.port == port
+                    && bare(&endpoint.host) == host
+            })
+            .collect();
+        there.sort_by(|one, other| one.name.cmp(&other.name));
+        there.into_iter()
+    }
+
     /// Every target.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Target> {
         self.targets.values()
@@ -139,6 +207,29 @@ impl Targets {
     }
 }
 
+/// The host and the port of a URL's authority; nothing where it has none that could be a target's.
+fn place<'a>(scheme: &str, authority: &'a str) -> Option<(&'a str, u16)> {
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    match authority.rsplit_once(':') {
+        // Not the inside of an IPv6 address.
+        Some((host, port)) if !port.ends_with(']') => {
+            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then_some((host, port.parse().ok()?))
+        }
+        _ => Some((authority, usual)),
+    }
+}
+
+/// Whether a path is a target's base path or beneath it.
+fn is_beneath(path: &str, base: &str) -> bool {
+    path.strip_prefix(base)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Logs in to a target without an agent, and learns what it has.
 ///
 /// # Errors
@@ -165,6 +256,11 @@ pub async fn survey(target: &Target) -> Result<Knowledge, String> {
 }
 
 impl Target {
+    /// Whether it speaks HTTP at an address of its own, so that an agent may name it by that.
+    pub(crate) fn has_address(&self) -> bool {
+        matches!(self.protocol.transport, Transport::Http) && self.upstream.command.is_none()
+    }
+
     /// By the gateway's own login.
     pub(crate) fn own_entrance(&self) -> Entrance {
         Entrance {
@@ -299,7 +395,7 @@ async fn attempt(
                     });
                 }
                 Step::AgentTls(_)
-                | Step::Identify { .. }
+                | Step::Identify(_)
                 | Step::LoginFailed(_)
                 | Step::Connect { .. }
                 | Step::Ask(..)
@@ -348,12 +444,15 @@ async fn secure(stream: Stream, endpoint: &Endpoint) -> Result<Stream, OpenError
 /// Cancels what a target is doing for a session, on a connection of its own, as well as that can be
 /// done: the target answers nothing to it.
 pub(crate) async fn cancel(protocol: &'static Protocol, endpoint: Endpoint, request: Vec<u8>) {
+    let Transport::Socket { tls_request, .. } = protocol.transport else {
+        return;
+    };
     let sent = timeout(TARGET_LOGIN_TIME_MAX, async {
         // The request holds nothing but the target's own key of that session; it goes without TLS
         // only where the session itself did.
         let mut stream = dial(&endpoint).await?;
         if endpoint.tls != TlsMode::Disable {
-            stream.write_all(protocol.tls_request).await?;
+            stream.write_all(tls_request).await?;
             if stream.read_u8().await? == b'S' {
                 stream = secure(stream, &endpoint)
                     .await

@@ -2,7 +2,7 @@
 //! that libpq's `sslmode` names.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bailiwick_wire::{Endpoint, TlsMode};
@@ -31,7 +31,7 @@ pub enum TlsError {
         /// What is wrong with it.
         what: String,
     },
-    /// The certificate and the key do not make a working server.
+    /// The certificate and the key do not fit, or are of a kind that TLS here has no use for.
     #[error("this certificate and key cannot be used for TLS: {0}")]
     Unusable(#[from] Error),
     /// No certificate could be made.
@@ -58,10 +58,7 @@ impl AgentTls {
     /// # Errors
     /// If a file cannot be read, is not PEM, or the two do not fit.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
-            .map_err(|error| in_file(certificate, &error))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
+        let (chain, key) = identity(certificate, key)?;
         Self::new(chain, key)
     }
 
@@ -86,10 +83,10 @@ impl AgentTls {
         Self::load(&certificate, &key)
     }
 
-    /// For agents that speak this protocol: one that names another is refused.
-    pub(crate) fn speaking(&self, protocol: &[u8]) -> Arc<ServerConfig> {
+    /// For agents that speak one of these protocols: one that names only others is refused.
+    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
         let mut config = ServerConfig::clone(&self.config);
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
 
@@ -111,7 +108,7 @@ impl AgentTls {
 }
 
 /// Written beside and moved into place, so that the file is never there in part.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let beside = path.with_extension("new");
@@ -134,14 +131,14 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn in_file(path: &Path, error: &dyn std::fmt::Display) -> TlsError {
+pub(crate) fn in_file(path: &Path, error: &dyn std::fmt::Display) -> TlsError {
     TlsError::File {
         path: path.display().to_string(),
         what: error.to_string(),
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
@@ -150,6 +147,17 @@ fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// If the certificates to trust cannot be read.
 pub(crate) fn towards(endpoint: &Endpoint) -> Result<Arc<ClientConfig>, TlsError> {
+    towards_showing(endpoint, None)
+}
+
+/// The same, with a certificate of the gateway's own to show, and its key: PEM files.
+///
+/// # Errors
+/// If one of the files cannot be read, or the certificate and the key do not fit.
+pub(crate) fn towards_showing(
+    endpoint: &Endpoint,
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let builder =
         ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     // As in libpq, a root certificate that is given is checked against in mode `require` too.
@@ -162,12 +170,28 @@ pub(crate) fn towards(endpoint: &Endpoint) -> Result<Arc<ClientConfig>, TlsError
             Check::Nothing
         }
     };
-    Ok(Arc::new(
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(DangerousUnlessFull(check)))
-            .with_no_client_auth(),
-    ))
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(DangerousUnlessFull(check)));
+    Ok(Arc::new(match certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let (chain, key) = identity(certificate, key)?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+    }))
+}
+
+/// A certificate chain and its key, both PEM.
+fn identity(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| in_file(certificate, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
+    Ok((chain, key))
 }
 
 fn verifier(endpoint: &Endpoint) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
