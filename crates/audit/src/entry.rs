@@ -142,7 +142,11 @@ pub struct RecordedAction {
 /// `select public.tickets (id, subject, and 3 more)`.
 impl fmt::Display for RecordedAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.verb, self.resource)?;
+        match self.resource.kind.as_str() {
+            // It has a verb of its own.
+            "request" => self.resource.fmt(f)?,
+            _ => write!(f, "{} {}", self.verb, self.resource)?,
+        }
         if !self.columns.is_empty() {
             write!(f, " ({}", self.columns.join(", "))?;
             if self.more_columns > 0 {
@@ -165,12 +169,12 @@ pub struct RecordedResource {
     pub name: String,
 }
 
-/// `public.tickets`, `function public.f`, `the target`.
+/// `public.tickets`, `function public.f`, `GET /customers/42`, `the target`.
 impl fmt::Display for RecordedResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind.as_str() {
             "target" => return f.write_str("the target"),
-            "table" => {}
+            "table" | "request" => {}
             kind => write!(f, "{kind} ")?,
         }
         match &self.schema {

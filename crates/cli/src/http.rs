@@ -114,7 +114,7 @@ async fn serve(client: Arc<Client>, mut jobs: UnboundedReceiver<Job>) {
     }
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 #[derive(Default)]
 struct Client {
@@ -144,11 +144,15 @@ enum Fault {
 
 impl From<hyper::Error> for Fault {
     fn from(error: hyper::Error) -> Self {
-        let mut reason = error.to_string();
-        if let Some(source) = std::error::Error::source(&error) {
-            reason.push_str(&format!(": {source}"));
-        }
-        Self::Broken(reason)
+        Self::Broken(why(&error))
+    }
+}
+
+/// What went wrong, with its cause.
+pub(crate) fn why(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
@@ -217,13 +221,13 @@ impl Client {
         // Requests are small and waited for.
         stream.set_nodelay(true).map_err(broken)?;
         if !server.secure {
-            return opened(stream).await;
+            return Ok(opened(stream).await?);
         }
         let tls = self.tls.get_or_init(|| connector(self.roots.clone()));
         let tls = tls.as_ref().map_err(|why| Fault::Broken(why.clone()))?;
         let name = ServerName::try_from(server.host.clone())
             .map_err(|_| Fault::Broken("its host cannot have a certificate".to_owned()))?;
-        opened(tls.connect(name, stream).await.map_err(broken)?).await
+        Ok(opened(tls.connect(name, stream).await.map_err(broken)?).await?)
     }
 
     fn take_idle(&self, server: &Server) -> Option<Sender> {
@@ -242,9 +246,10 @@ impl Client {
     }
 }
 
-async fn opened(
+/// HTTP/1.1 on a connection.
+pub(crate) async fn opened(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<Sender, Fault> {
+) -> Result<Sender, hyper::Error> {
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
     // What goes wrong with it is told to whoever uses it.
     tokio::spawn(async { drop(connection.await) });

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    close, confined, erase, export, init, open, prune, receipt, reindex, rotate, run, runs, search,
-    serve, show, signer, task, trail, verify, verify_receipt, witness,
+    close, confined, erase, export, init, mcp, open, prune, receipt, reindex, rotate, run, runs,
+    search, serve, show, signer, task, trail, verify, verify_receipt, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -40,6 +40,7 @@ enum Command {
     Serve(serve::Serve),
     Run(run::Run),
     Open(open::Open),
+    Mcp(mcp::Mcp),
     Close(close::Close),
     Revoke(close::Revoke),
     Runs(runs::Runs),
@@ -60,6 +61,10 @@ enum Command {
     #[command(hide = true)]
     DemoAgent(demo::DemoAgent),
     #[command(hide = true)]
+    DemoCrm(demo::DemoCrm),
+    #[command(hide = true)]
+    DemoHelpdesk(demo::DemoHelpdesk),
+    #[command(hide = true)]
     Confined(confined::Confined),
 }
 
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         Command::Serve(command) => command.execute(),
         Command::Run(command) => command.execute(),
         Command::Open(command) => command.execute(),
+        Command::Mcp(command) => command.execute(),
         Command::Close(command) => command.execute(),
         Command::Revoke(command) => command.execute(),
         Command::Runs(command) => command.execute(),
@@ -88,6 +94,8 @@ fn main() -> ExitCode {
         Command::Witness(command) => command.execute(),
         Command::Signer(command) => command.execute(),
         Command::DemoAgent(command) => command.execute(),
+        Command::DemoCrm(command) => command.execute(),
+        Command::DemoHelpdesk(command) => command.execute(),
         Command::Confined(command) => command.execute(),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -140,7 +140,7 @@ fn problems_name_file_line_key_and_the_nearest_name() {
         &config,
         text.replace(
             "[listen]\n",
-            "[listen]\nhttp = \"127.0.0.1:1\"\npostgers = \"x\"\n",
+            "[listen]\nhttp = \"nowhere\"\npostgers = \"x\"\n",
         ),
     )
     .unwrap();
@@ -149,7 +149,7 @@ fn problems_name_file_line_key_and_the_nearest_name() {
     assert!(
         checked
             .stderr
-            .contains("listen.http: this version has no http listener")
+            .contains("listen.http: `nowhere` is not an address and a port")
     );
     assert!(
         checked.stderr.contains("did you mean `postgres`?"),

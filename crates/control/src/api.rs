@@ -56,6 +56,14 @@ pub struct OpenedRun {
     pub expires: Time,
     /// The environment variables that its process gets.
     pub env: BTreeMap<String, String>,
+    /// The configuration for an MCP client, with the run's credential in it, if the task has MCP targets:
+    /// `{"mcpServers": {TARGET: {"type": "http", "url": …, "headers": …}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<serde_json::Value>,
+    /// The authority by which the gateway vouches for what it stands in for as a proxy, as PEM, if the task
+    /// makes it one. To be trusted by this run's process, and by nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// The environment variables that its process must not inherit: they hold the gateway's secrets.
     pub withhold: Vec<String>,
     /// How its process has to be confined.

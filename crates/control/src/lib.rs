@@ -27,8 +27,8 @@ mod witness;
 pub use index::{ReindexError, Words, reindex};
 pub use live::Live;
 pub use registry::{
-    AgentUrl, AttachError, Attachment, EndError, EraseError, LookupError, OpenRunError, Opened,
-    Opening, PruneRunsError, Registry, Settings, StartError,
+    AgentKit, AgentUrl, AttachError, Attachment, EndError, EraseError, Kit, LookupError,
+    OpenRunError, Opened, Opening, PruneRunsError, Registry, Settings, StartError,
 };
 pub use server::{BindError, Server, ServerSettings};
 pub use store::StoreError;

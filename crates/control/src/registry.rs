@@ -2,13 +2,13 @@
 //! when its time box ends, when it is revoked, when the gateway stops, and at the latest when the
 //! gateway starts again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use bailiwick_audit::{Log, Reader, Recovered};
-use bailiwick_policy::Engine;
-use bailiwick_run::{Ending, RunId, Secret};
+use bailiwick_policy::{Engine, Task};
+use bailiwick_run::{BearerDigest, Ending, RunId, Secret};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -39,6 +39,21 @@ pub use prune::PruneRunsError;
 /// what the task says (`tickets`, `jdbc:tickets`); nothing if there is no such way in.
 pub type AgentUrl = Arc<dyn Fn(&str, &RunId, &Secret) -> Option<String> + Send + Sync>;
 
+/// Makes what a run's process is handed beside what its task's `[env]` says.
+pub type AgentKit = Arc<dyn Fn(&Task, &RunId, &Secret) -> Kit + Send + Sync>;
+
+/// What a run's process is handed without its task's asking, by what the task's targets are.
+#[derive(Clone, Default)]
+pub struct Kit {
+    /// Environment variables. Those of the task's `[env]` win.
+    pub env: BTreeMap<String, String>,
+    /// The configuration by which an MCP client reaches the run's MCP targets, with the run's credential
+    /// in it.
+    pub mcp: Option<serde_json::Value>,
+    /// The gateway's own authority, as PEM, for a process that takes the gateway for a proxy.
+    pub ca: Option<String>,
+}
+
 /// What the registry has to know of the configuration.
 #[derive(Clone)]
 pub struct Settings {
@@ -46,6 +61,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// How agents reach the gateway.
     pub agent_url: AgentUrl,
+    /// What agents are handed beside.
+    pub agent_kit: AgentKit,
     /// What of the log can be searched for.
     pub words: Words,
     /// The environment variables that hold the gateway's own secrets. No run's process may inherit
@@ -75,8 +92,18 @@ struct Inner {
 struct Slots {
     /// The runs whose closing record is not durable yet.
     runs: HashMap<RunId, Arc<Slot>>,
+    /// And by what tells their secrets.
+    bearers: HashMap<BearerDigest, RunId>,
     /// No more runs are opened.
     stopping: bool,
+}
+
+impl Slots {
+    fn remove(&mut self, run: &RunId) {
+        if let Some(slot) = self.runs.remove(run) {
+            self.bearers.remove(slot.live.verifier.bearer());
+        }
+    }
 }
 
 impl Registry {
@@ -117,6 +144,12 @@ impl Registry {
         let slot = self.slot(id)?;
         let live = slot.ending().is_none() && slot.is_due(clock::now()).is_none();
         live.then(|| slot.live.clone())
+    }
+
+    /// The run whose secret this is the digest of, if it may act now.
+    pub fn find_bearer(&self, secret: &BearerDigest) -> Option<Live> {
+        let id = lock(&self.0.slots).bearers.get(secret).copied()?;
+        self.find(&id)
     }
 
     /// Runs, the newest first.

@@ -65,10 +65,7 @@ impl House {
     /// With a log of this name.
     pub(crate) async fn start_as(&self, name: &str) -> Running {
         let (log, recovered) = Log::open(Config::new(self.data(), name)).unwrap();
-        let targets = [TargetName {
-            name: "tickets".into(),
-            kind: "postgres".into(),
-        }];
+        let targets = [TargetName::new("tickets", "postgres", &["url", "jdbc"])];
         let path = |folder: &str| self.dir.path().join(folder);
         let engine = Engine::load(&path("tasks"), &path("policies"), &targets).unwrap();
         let settings = Settings {
@@ -77,6 +74,15 @@ impl House {
             agent_url: Arc::new(|target, run, secret| {
                 let secret = secret.reveal();
                 Some(format!("postgres://{run}:{secret}@localhost:7432/{target}"))
+            }),
+            agent_kit: Arc::new(|_, _, secret| crate::Kit {
+                env: [
+                    ("DATABASE_URL", "kit"),
+                    ("BAILIWICK_TOKEN", secret.reveal()),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+                ..crate::Kit::default()
             }),
             withhold: vec!["TICKETS_PASSWORD".into()],
             gateway_ports: vec![7432],

@@ -1,12 +1,15 @@
 //! Calls: what was decided, and how it ended.
 
-use super::class::{Activity, Body, Control, Datastore, Severity, Status};
-use super::objects::{Authorization, Database, Endpoint, Policy, QueryInfo, Table};
+use super::class::{Activity, ApiActivity, Body, Control, Datastore, Severity, Status};
+use super::objects::{
+    Api, ApiRequest, ApiService, Authorization, Database, Endpoint, Policy, QueryInfo,
+    ResourceDetails, Table,
+};
 use super::{Mapped, Source};
 use crate::entry::{RecordedAction, RecordedCall, RecordedDecision};
 
-/// Datastore Activity, with the profile `security_control`. A call of a protocol that is no
-/// database's stays a Base Event.
+/// Datastore Activity, or API Activity for what is spoken in HTTP, with the profile `security_control`. A
+/// call of a protocol that is not known here stays a Base Event.
 pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let call = record.call.as_ref()?;
@@ -50,6 +53,33 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
                 "task",
             ],
         ),
+        "http" | "mcp" => (
+            api_activity(call),
+            Body::Api(Box::new(ApiActivity {
+                actor: source.actor()?,
+                ai_agent: source.agent()?,
+                api: Api {
+                    operation: &call.verb,
+                    request: ApiRequest {
+                        uid: &call.fingerprint,
+                    },
+                    service: ApiService { name: target },
+                },
+                dst_endpoint: Endpoint::Name(target),
+                resources: resources(call),
+                src_endpoint: Endpoint::Uid(&record.run),
+            })),
+            &[
+                "call.fingerprint",
+                "call.verb",
+                "decision.effect",
+                "decision.policies",
+                "decision.reason",
+                "launcher",
+                "target",
+                "task",
+            ],
+        ),
         _ => (
             Activity::other(&call.verb),
             Body::Base {},
@@ -69,8 +99,8 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
     })
 }
 
-/// Datastore Activity: every target of this version is a database. What was done is the decision's
-/// to say.
+/// Datastore Activity, whatever the target is: an outcome's record does not say. What was done is the
+/// decision's to say.
 pub(super) fn finished(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let outcome = record.outcome.as_ref()?;
@@ -132,12 +162,39 @@ fn what(call: &RecordedCall) -> String {
     what
 }
 
-/// The activity of the action that needs the most authority. There is none where the gateway did not
-/// understand the call.
+/// The action that needs the most authority, of equal ones the first. There is none where the gateway did
+/// not understand the call.
+fn strongest(call: &RecordedCall) -> Option<&RecordedAction> {
+    call.actions.iter().rev().max_by_key(|action| rank(action))
+}
+
+/// By class: what a request or a tool does, only its target knows.
+fn api_activity(call: &RecordedCall) -> Activity<'_> {
+    let Some(action) = strongest(call) else {
+        return Activity::UNKNOWN;
+    };
+    match action.class.as_str() {
+        "read" => Activity::CALL_READ,
+        "write" => Activity::CALL_UPDATE,
+        "destroy" => Activity::CALL_DELETE,
+        _ => Activity::other(&call.verb),
+    }
+}
+
+/// What a call is about, but for the target itself.
+fn resources(call: &RecordedCall) -> Vec<ResourceDetails<'_>> {
+    let resources = call.actions.iter().map(|action| &action.resource);
+    resources
+        .filter(|resource| resource.kind != "target")
+        .map(|resource| ResourceDetails {
+            name: &resource.name,
+            r#type: &resource.kind,
+        })
+        .collect()
+}
+
 fn activity(call: &RecordedCall) -> Activity<'_> {
-    // Of equal ones the first.
-    let strongest = call.actions.iter().rev().max_by_key(|action| rank(action));
-    let Some(action) = strongest else {
+    let Some(action) = strongest(call) else {
         return Activity::UNKNOWN;
     };
     match (action.class.as_str(), action.verb.as_str()) {

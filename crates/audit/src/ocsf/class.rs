@@ -4,14 +4,15 @@
 use serde::Serialize;
 
 use super::objects::{
-    Actor, AiAgent, Authorization, Database, Endpoint, FindingInfo, Product, QueryInfo, Role,
-    Service, Session, Table, User,
+    Actor, AiAgent, Api, Authorization, Database, Endpoint, FindingInfo, Product, QueryInfo,
+    ResourceDetails, Role, Service, Session, Table, User,
 };
 
 /// The attributes that an event has because of its class.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Body<'e> {
+    Api(Box<ApiActivity<'e>>),
     Authentication(Authentication<'e>),
     AuthorizeSession(AuthorizeSession<'e>),
     /// Base Event: for what has no class.
@@ -28,6 +29,7 @@ impl Body<'_> {
         let iam = (3, "Identity & Access Management");
         let application = (6, "Application Activity");
         let (class, (category_uid, category_name)) = match self {
+            Self::Api(_) => ((6003, "API Activity"), application),
             Self::Authentication(_) => ((3002, "Authentication"), iam),
             Self::AuthorizeSession(_) => ((3003, "Authorize Session"), iam),
             Self::Base {} => ((0, "Base Event"), (0, "Uncategorized")),
@@ -48,7 +50,7 @@ impl Body<'_> {
     pub(super) fn has_agent(&self) -> bool {
         match self {
             Self::Authentication(body) => body.ai_agent.is_some(),
-            Self::AuthorizeSession(_) | Self::Datastore(_) => true,
+            Self::Api(_) | Self::AuthorizeSession(_) | Self::Datastore(_) => true,
             Self::Base {} | Self::EventLog(_) | Self::Finding(_) | Self::Lifecycle(_) => false,
         }
     }
@@ -66,6 +68,18 @@ impl Class {
     pub(super) fn type_uid(&self, activity: Activity<'_>) -> u32 {
         self.class_uid * 100 + activity.activity_id
     }
+}
+
+/// API Activity (6003)
+#[derive(Debug, Serialize)]
+pub(super) struct ApiActivity<'e> {
+    pub(super) actor: Actor<'e>,
+    pub(super) ai_agent: AiAgent<'e>,
+    pub(super) api: Api<'e>,
+    pub(super) dst_endpoint: Endpoint<'e>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) resources: Vec<ResourceDetails<'e>>,
+    pub(super) src_endpoint: Endpoint<'e>,
 }
 
 /// Authentication (3002)
@@ -139,6 +153,11 @@ pub(super) struct Activity<'e> {
 
 impl<'e> Activity<'e> {
     pub(super) const UNKNOWN: Activity<'static> = Activity::new(0, "Unknown");
+
+    // API Activity
+    pub(super) const CALL_READ: Activity<'static> = Activity::new(2, "Read");
+    pub(super) const CALL_UPDATE: Activity<'static> = Activity::new(3, "Update");
+    pub(super) const CALL_DELETE: Activity<'static> = Activity::new(4, "Delete");
 
     // Authentication
     pub(super) const LOGON: Activity<'static> = Activity::new(1, "Logon");

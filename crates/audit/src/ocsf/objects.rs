@@ -197,6 +197,35 @@ pub(super) enum Endpoint<'e> {
     Uid(&'e str),
 }
 
+/// `api`
+#[derive(Debug, Serialize)]
+pub(super) struct Api<'e> {
+    /// What the protocol calls the call: `GET`, `tools/call`.
+    pub(super) operation: &'e str,
+    pub(super) request: ApiRequest<'e>,
+    pub(super) service: ApiService<'e>,
+}
+
+/// `request`
+#[derive(Debug, Serialize)]
+pub(super) struct ApiRequest<'e> {
+    /// The call's keyed digest.
+    pub(super) uid: &'e str,
+}
+
+/// `service`: the target.
+#[derive(Debug, Serialize)]
+pub(super) struct ApiService<'e> {
+    pub(super) name: &'e str,
+}
+
+/// `resource_details`: what a call is about.
+#[derive(Debug, Serialize)]
+pub(super) struct ResourceDetails<'e> {
+    pub(super) name: &'e str,
+    pub(super) r#type: &'e str,
+}
+
 /// `database`: the target.
 #[derive(Debug, Serialize)]
 pub(super) struct Database<'e> {

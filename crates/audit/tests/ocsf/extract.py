@@ -12,6 +12,7 @@ import sys
 
 CLASSES = [
     "base_event",
+    "application/api_activity",
     "application/application_lifecycle",
     "application/datastore_activity",
     "findings/detection_finding",
@@ -29,6 +30,7 @@ FOLDERS = {
 OBJECTS = [
     "actor",
     "ai_agent",
+    "api",
     "attestation",
     "authorization",
     "database",
@@ -41,6 +43,8 @@ OBJECTS = [
     "prev_event",
     "product",
     "query_info",
+    "request",
+    "resource_details",
     "service",
     "session",
     "table",

@@ -436,11 +436,76 @@ fn a_record_that_leaves_something_out_says_so() {
     assert_eq!(event(&entry)["metadata"]["is_truncated"], true);
 }
 
-#[test]
-fn another_protocol_is_no_datastore() {
+/// A denied call of this protocol, as a record, with one action.
+fn denied_call(protocol: &str, verb: &str, action: Value) -> Value {
     let whole = logged(vec![opened(&run(1)), decided(&run(1), false)]);
     let mut record: Value = serde_json::from_slice(&whole.bytes).unwrap();
-    record["call"]["protocol"] = "http".into();
+    record["call"]["protocol"] = protocol.into();
+    record["call"]["verb"] = verb.into();
+    record["call"]["actions"] = json!([action]);
+    record
+}
+
+#[test]
+fn what_is_spoken_in_http_is_an_api() {
+    let action = |class: &str, verb: &str, kind: &str, name: &str| json!({"class": class, "verb": verb, "columns": [], "resource": {"kind": kind, "name": name}});
+    for (protocol, verb, action, activity, message) in [
+        (
+            "http",
+            "GET",
+            action("read", "request", "request", "GET /customers/42"),
+            "Read",
+            "denied on tickets: GET /customers/42",
+        ),
+        (
+            "http",
+            "DELETE",
+            action("destroy", "request", "request", "DELETE /customers/42"),
+            "Delete",
+            "denied on tickets: DELETE /customers/42",
+        ),
+        (
+            "mcp",
+            "tools/call",
+            action("write", "execute", "tool", "add_comment"),
+            "Update",
+            "denied on tickets: execute tool add_comment",
+        ),
+        (
+            "mcp",
+            "initialize",
+            action("session", "session", "target", ""),
+            "initialize",
+            "denied on tickets: initialize",
+        ),
+    ] {
+        let resource = action["resource"].clone();
+        let event = event(&entry(&denied_call(protocol, verb, action)));
+        assert_eq!(event["class_uid"], 6003);
+        assert_eq!(event["activity_name"], activity);
+        assert_eq!(event["message"], message);
+        assert_eq!(event["api"]["operation"], verb);
+        assert_eq!(event["api"]["service"]["name"], "tickets");
+        assert_eq!(event["disposition"], "Blocked");
+        assert_eq!(event["ai_agent"]["name"], "triage-tickets");
+        match resource["kind"].as_str() {
+            Some("target") => assert!(event.get("resources").is_none()),
+            _ => {
+                let named = &event["resources"][0];
+                assert_eq!(
+                    (&named["type"], &named["name"]),
+                    (&resource["kind"], &resource["name"])
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_protocol_that_is_not_known_is_a_base_event() {
+    let whole = logged(vec![opened(&run(1)), decided(&run(1), false)]);
+    let mut record: Value = serde_json::from_slice(&whole.bytes).unwrap();
+    record["call"]["protocol"] = "gopher".into();
     record["call"]["verb"] = "GET".into();
     let event = event(&entry(&record));
     assert_eq!(event["class_uid"], 0);

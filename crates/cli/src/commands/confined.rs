@@ -25,6 +25,9 @@ pub(crate) struct Confined {
     /// Keep this from being changed, with all beneath
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
+    /// Let this be read, with all beneath, though it is in a hidden place
+    #[arg(long, value_name = "PATH")]
+    own: Option<PathBuf>,
     /// No network but TCP connections to the ports given by --port
     #[arg(long)]
     connect_only: bool,
@@ -42,6 +45,7 @@ impl Confined {
         let spec = Spec {
             hidden: self.hide,
             read_only: self.read_only,
+            own: self.own,
             connect: self.connect_only.then(|| self.port.into_iter().collect()),
         };
         confine::confine(&spec).map_err(|error| {
@@ -62,6 +66,9 @@ pub(crate) fn arguments(spec: &Spec, command: &[OsString]) -> Vec<OsString> {
     };
     arguments.extend(paths("--hide", &spec.hidden));
     arguments.extend(paths("--read-only", &spec.read_only));
+    if let Some(own) = &spec.own {
+        arguments.extend(["--own".into(), own.clone().into_os_string()]);
+    }
     if let Some(ports) = &spec.connect {
         arguments.push("--connect-only".into());
         for port in ports {

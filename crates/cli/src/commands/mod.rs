@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod init;
 pub(crate) mod lasting;
+pub(crate) mod mcp;
 pub(crate) mod open;
 pub(crate) mod page;
 pub(crate) mod prune;

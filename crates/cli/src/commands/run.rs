@@ -1,6 +1,7 @@
 //! `bailiwick run`: a run that lasts as long as a command does.
 
 mod child;
+mod handed;
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -19,6 +20,8 @@ use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
 use crate::render::{self, clean, note, style, time_box};
 use child::Child;
+use handed::Handed;
+pub(super) use handed::sweep;
 
 /// Run an agent: open a run, start the command inside it, close the run when the command ends
 ///
@@ -101,7 +104,8 @@ impl Session {
         unconfined: bool,
     ) -> Result<ExitCode, Failure> {
         let run = self.opened.run;
-        let spec = self.spec(config, unconfined)?;
+        let handed = Handed::make(config, &self.opened)?;
+        let spec = self.spec(config, handed.as_ref(), unconfined)?;
         if let Some(spec) = &spec {
             warn(spec)?;
         }
@@ -111,7 +115,10 @@ impl Session {
             .iter()
             .cloned()
             .chain(config.secret_variables());
-        let mut child = Child::start(spec.as_ref(), command, &self.opened.env, withheld)?;
+        let mut env = handed.as_ref().map(Handed::env).unwrap_or_default();
+        // What the task says wins.
+        env.extend(self.opened.env.clone());
+        let mut child = Child::start(spec.as_ref(), command, &env, withheld)?;
         let time_box = time_box(render::now().until(self.opened.expires));
         say(format!(
             "{run} opened for task {}, {time_box}",
@@ -138,7 +145,12 @@ impl Session {
     }
 
     /// What the child must not reach; nothing for a child that is not confined.
-    fn spec(&self, config: &Config, unconfined: bool) -> Result<Option<Spec>, Failure> {
+    fn spec(
+        &self,
+        config: &Config,
+        handed: Option<&Handed>,
+        unconfined: bool,
+    ) -> Result<Option<Spec>, Failure> {
         let mode = self.opened.confine.mode;
         match (mode, unconfined) {
             (Confinement::Landlock | Confinement::GatewayOnly, _) => {}
@@ -151,6 +163,7 @@ impl Session {
         let mut spec = Spec {
             hidden: self.opened.protect.hidden.clone(),
             read_only: self.opened.protect.read_only.clone(),
+            own: handed.map(|handed| handed.folder().to_owned()),
             connect: (mode == Confinement::GatewayOnly)
                 .then(|| self.opened.confine.gateway_ports.iter().copied().collect()),
         };

@@ -1,8 +1,11 @@
 //! `bailiwick serve`: the gateway.
 
 mod files;
+mod ways;
 mod wiring;
 
+use ways::Authority;
+use wiring::Listener;
 pub(super) use wiring::{log_settings, targets};
 
 use std::process::ExitCode;
@@ -11,13 +14,12 @@ use std::sync::Arc;
 use bailiwick_audit::{Draft, Event, Log, Subject};
 use bailiwick_control::{Registry, Server};
 use bailiwick_gateway::Gateway;
-use bailiwick_wire::Protocol;
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::commands::lasting::{Signals, log_to_stderr};
+use crate::commands::run;
 use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, clean, count, note, style};
@@ -66,7 +68,7 @@ struct House {
     registry: Registry,
     api: Server,
     gateway: Arc<Gateway>,
-    listeners: Vec<(&'static Protocol, TcpListener)>,
+    listeners: Vec<Listener>,
     fingerprint: String,
     /// How many are asked to sign the log.
     witnesses: usize,
@@ -81,6 +83,12 @@ impl House {
         let policy = wiring::policy(config)?;
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
+        // Nobody else has the log open, so no run is.
+        if let Err(error) = run::sweep(&config.data) {
+            note(format!(
+                "what runs have left behind could not be removed: {error}"
+            ));
+        }
         let started = Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -93,7 +101,8 @@ impl House {
             wiring::ask_witnesses(&log, policy)?;
         }
         let tls = wiring::tls(config)?;
-        let settings = wiring::settings(config, &listeners)?;
+        let authority = Authority::default();
+        let settings = wiring::settings(config, &listeners, Arc::clone(&authority));
         let registry = Registry::start(settings, engine, log.clone(), &recovered)
             .await
             .map_err(Failure::new)?;
@@ -102,8 +111,17 @@ impl House {
             .map_err(Failure::new)?;
         let fingerprint = tls.fingerprint.clone();
         let directory = Arc::new(wiring::Runs(registry.clone()));
-        let gateway = Gateway::new(config.name.clone(), directory, log.clone(), targets, tls)
-            .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?;
+        let mut gateway = Gateway::new(config.name.clone(), directory, log.clone(), targets, tls)
+            .map_err(|error| {
+            Failure::new(format!("the system gives no random bytes: {error}"))
+        })?;
+        if listeners.iter().any(Listener::is_http) {
+            let keys = config.data.join("keys");
+            gateway = gateway.proxying(&keys).map_err(Failure::new)?;
+        }
+        if let Some(certificate) = gateway.authority() {
+            authority.get_or_init(|| certificate.to_owned());
+        }
         Ok(Self {
             log,
             registry,
@@ -122,10 +140,8 @@ impl House {
         let mut line = |name: &str, value: &str| {
             text.push_str(&format!("  {dim}{name:<10}{dim:#} {}\n", clean(value)));
         };
-        for (protocol, listener) in &self.listeners {
-            if let Ok(address) = listener.local_addr() {
-                line(protocol.name, &address.to_string());
-            }
+        for listener in &self.listeners {
+            line(listener.name, &listener.address.to_string());
         }
         if let Some(address) = self.api.network() {
             line("control", &format!("http://{address}"));
@@ -159,12 +175,12 @@ impl House {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.api.run(stopped.clone()));
-        for (protocol, listener) in self.listeners {
+        for listener in self.listeners {
             let gateway = Arc::clone(&self.gateway);
             tasks.spawn(bailiwick_gateway::serve(
                 gateway,
-                protocol,
-                listener,
+                listener.protocol,
+                listener.socket,
                 stopped.clone(),
             ));
         }

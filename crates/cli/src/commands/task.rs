@@ -1,6 +1,9 @@
 //! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway.
 
+mod difference;
 mod fences;
+mod pin;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -28,6 +31,7 @@ pub(crate) struct Task {
 enum Command {
     Check(Check),
     List(List),
+    Pin(pin::Pin),
 }
 
 /// Check task files and guardrails, and say in words what a task allows
@@ -69,6 +73,7 @@ impl Task {
         match self.command {
             Command::Check(check) => check.execute(),
             Command::List(list) => list.execute(),
+            Command::Pin(pin) => pin.execute(),
         }
     }
 }
@@ -171,6 +176,16 @@ fn ask_targets(
                 let text = format!("{}: {lack} on target {}", reference.place, target.name);
                 warnings.push((task.name.clone(), text));
             }
+        }
+        for target in tools::targets(targets, task) {
+            let lacks = match runtime.block_on(tools::ask(target)) {
+                Ok(offered) => tools::lacks(task, &target.name, &offered),
+                Err(why) => vec![format!(
+                    "target {} could not be asked whether its tools are those that are pinned: {why}",
+                    target.name
+                )],
+            };
+            warnings.extend(lacks.into_iter().map(|lack| (task.name.clone(), lack)));
         }
     }
     warnings

@@ -1,6 +1,7 @@
 //! `bailiwick trail`: what a run did, a line a call.
 
 mod story;
+mod what;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -8,6 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest};
+use super::sealed::Sealed;
+use super::template::Template;
+
+/// Where a secret is named in a value that takes none.
+const NOT_FILLED_IN: &str = "`${…}` is not filled in here: secrets are named in a target's `url`, `auth` and `env`, and in \
+     `payload_key`";
 
 /// A document that is being read, and what was found wrong with it.
 pub(super) struct Document<'a> {
@@ -144,17 +150,14 @@ impl<'d, 'a> Section<'d, 'a> {
     /// A string in which nothing is filled in.
     pub(super) fn plain(&self, name: &str) -> Option<&'d str> {
         let text = self.string(name)?;
-        if name != "url" && text.contains("${") {
-            self.report(
-                name,
-                "`${…}` is filled in in a target's `url` and in `payload_key` only",
-            );
+        if text.contains("${") {
+            self.report(name, NOT_FILLED_IN);
             return None;
         }
         Some(text)
     }
 
-    /// A string; reports if it is absent. In one called `url`, secrets may be named.
+    /// A string in which nothing is filled in; reports if it is absent.
     pub(super) fn required(&self, name: &str, why: &str) -> Option<&'d str> {
         if !self.has(name) {
             self.report(name, format!("this key is missing: {why}"));
@@ -163,8 +166,61 @@ impl<'d, 'a> Section<'d, 'a> {
     }
 
     /// A string in which secrets may be named.
-    pub(super) fn secret(&self, name: &str) -> Option<&'d str> {
-        self.string(name)
+    pub(super) fn sealed(&self, name: &str) -> Option<Sealed> {
+        match Template::parse(self.string(name)?) {
+            Ok(template) => Some(Sealed::new(template, self.problem(name))),
+            Err(message) => {
+                self.report(name, message);
+                None
+            }
+        }
+    }
+
+    /// The same; reports if it is absent.
+    pub(super) fn required_sealed(&self, name: &str, why: &str) -> Option<Sealed> {
+        if !self.has(name) {
+            self.report(name, format!("this key is missing: {why}"));
+        }
+        self.sealed(name)
+    }
+
+    /// A problem with the value of a key that is yet to be said.
+    fn problem(&self, name: &str) -> Problem {
+        let (at, key) = (self.at(name), self.key(name));
+        self.document.problem(&at, &key, String::new(), None)
+    }
+
+    /// The strings of a list, at least one and at most `max`.
+    pub(super) fn list(&self, name: &str, max: usize) -> Option<Vec<String>> {
+        let DeValue::Array(array) = self.table.get(name)?.get_ref() else {
+            let found = self.table.get(name)?.get_ref();
+            self.report(name, wrong_type("a list of strings", found));
+            return None;
+        };
+        if array.is_empty() || array.len() > max {
+            self.report(name, format!("it has to have 1 to {max} entries"));
+            return None;
+        }
+        let mut list = Vec::new();
+        for value in array.iter() {
+            match value.get_ref() {
+                DeValue::String(text) if text.contains("${") => {
+                    self.report(name, NOT_FILLED_IN);
+                    return None;
+                }
+                DeValue::String(text) => list.push(text.as_ref().to_owned()),
+                other => {
+                    self.report(name, wrong_type("a list of strings", other));
+                    return None;
+                }
+            }
+        }
+        Some(list)
+    }
+
+    /// The names of its keys.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'d str> {
+        self.table.keys().map(|key| key.get_ref().as_ref())
     }
 
     /// Yes or no.
@@ -201,6 +257,12 @@ impl<'d, 'a> Section<'d, 'a> {
     pub(super) fn section(&self, name: &str, known: &[&str]) -> Option<Section<'d, 'a>> {
         let (key, value) = self.table.get_key_value(name)?;
         self.table(key.span(), name, value, Some(known))
+    }
+
+    /// A table whose keys are not the configuration's own.
+    pub(super) fn open_section(&self, name: &str) -> Option<Section<'d, 'a>> {
+        let (key, value) = self.table.get_key_value(name)?;
+        self.table(key.span(), name, value, None)
     }
 
     /// The tables of a table, by their names.

@@ -1,4 +1,4 @@
-//! A URL with secrets to be filled in: `${NAME}` from the environment, `${file:PATH}` from a file.
+//! A value with secrets to be filled in: `${NAME}` from the environment, `${file:PATH}` from a file.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// The largest secret, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 
-/// The URL as it was written.
+/// The value as it was written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
@@ -79,6 +79,20 @@ impl Template {
     /// Whether there is a password in it as written.
     pub(super) fn has_literal_password(&self) -> bool {
         // A password is what stands between the user's colon and the host's at-sign.
+        let user_info = self.user_info();
+        let password = user_info
+            .split_once(':')
+            .map_or("", |(_, password)| password);
+        password.chars().any(|c| c != '\0')
+    }
+
+    /// Whether it, as a URL, has a user in it, as far as it says.
+    pub(super) fn names_user(&self) -> bool {
+        !self.user_info().is_empty()
+    }
+
+    /// What stands before the host, with a zero character for each secret.
+    fn user_info(&self) -> String {
         let mut shape = String::new();
         for part in &self.0 {
             match part {
@@ -87,13 +101,13 @@ impl Template {
             }
         }
         let authority = shape.split_once("://").map_or("", |(_, rest)| rest);
-        let user_info = authority
-            .rsplit_once('@')
-            .map_or("", |(user_info, _)| user_info);
-        let password = user_info
-            .split_once(':')
-            .map_or("", |(_, password)| password);
-        password.chars().any(|c| c != '\0')
+        let user_info = authority.rsplit_once('@');
+        user_info.map_or_else(String::new, |(user_info, _)| user_info.to_owned())
+    }
+
+    /// Whether it names no secret: all of it stands in the file itself.
+    pub(super) fn is_literal(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
     /// The environment variables it names.
@@ -114,16 +128,38 @@ impl Template {
 
     /// The URL with the secrets in it. A secret that is only a part of it is escaped; one that is
     /// all of it is a URL itself.
-    pub(super) fn fill(
+    pub(super) fn url(
         &self,
         folder: &Path,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<String, String> {
-        let mut url = String::new();
+        let whole = self.0.len() == 1;
+        self.fill(folder, variable, |secret| match whole {
+            true => secret,
+            false => utf8_percent_encode(&secret, ESCAPED).to_string(),
+        })
+    }
+
+    /// The text with the secrets in it, as they are.
+    pub(super) fn text(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<String, String> {
+        self.fill(folder, variable, |secret| secret)
+    }
+
+    fn fill(
+        &self,
+        folder: &Path,
+        variable: impl Fn(&str) -> Option<String>,
+        written: impl Fn(String) -> String,
+    ) -> Result<String, String> {
+        let mut filled = String::new();
         for part in &self.0 {
             let secret = match part {
                 Part::Text(text) => {
-                    url.push_str(text);
+                    filled.push_str(text);
                     continue;
                 }
                 Part::Variable(name) => variable(name).ok_or_else(|| {
@@ -131,12 +167,9 @@ impl Template {
                 })?,
                 Part::File(path) => secret(&folder.join(path))?,
             };
-            if self.0.len() == 1 {
-                return Ok(secret);
-            }
-            url.extend(utf8_percent_encode(&secret, ESCAPED));
+            filled.push_str(&written(secret));
         }
-        Ok(url)
+        Ok(filled)
     }
 }
 
@@ -185,11 +218,28 @@ fn secret(file: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn fill(text: &str) -> Result<String, String> {
+    fn filled(text: &str, as_url: bool) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pw"), "p@ss/word\n").unwrap();
         let variable = |name: &str| (name == "PW").then(|| "a:b%".to_owned());
-        Template::parse(text)?.fill(folder.path(), variable)
+        let template = Template::parse(text)?;
+        match as_url {
+            true => template.url(folder.path(), variable),
+            false => template.text(folder.path(), variable),
+        }
+    }
+
+    fn fill(text: &str) -> Result<String, String> {
+        filled(text, true)
+    }
+
+    #[test]
+    fn outside_of_urls_secrets_are_as_they_are() {
+        assert_eq!(filled("Token ${PW}", false).unwrap(), "Token a:b%");
+        assert_eq!(filled("${file:pw}", false).unwrap(), "p@ss/word");
+        let literal = |text: &str| Template::parse(text).unwrap().is_literal();
+        assert!(literal("abc") && literal("$${PW}"));
+        assert!(!literal("Token ${PW}"));
     }
 
     #[test]

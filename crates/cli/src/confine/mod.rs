@@ -34,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) hidden: Vec<PathBuf>,
     /// Can be read and executed, not changed.
     pub(crate) read_only: Vec<PathBuf>,
+    /// Can be read though it is in a hidden place: what is for this process alone.
+    pub(crate) own: Option<PathBuf>,
     /// If given, the only TCP ports it may connect to, and no other network.
     pub(crate) connect: Option<BTreeSet<u16>>,
 }
@@ -123,6 +125,13 @@ fn plan(spec: &Spec) -> Result<Plan, ConfineError> {
         for alias in mounts::aliases(&mounts, &found.place) {
             plan.insert(&alias, access);
         }
+    }
+    if let Some(path) = &spec.own {
+        let found = places::find(path).map_err(|error| ConfineError::Path {
+            path: path.clone(),
+            error,
+        })?;
+        plan.reopen(&found.place);
     }
     Ok(plan)
 }

@@ -67,6 +67,19 @@ impl Plan {
         node.limit(access);
     }
 
+    /// Lets an absolute path and all beneath be read, whatever was said before.
+    pub(super) fn reopen(&mut self, place: &Path) {
+        let mut node = self;
+        for name in names(place) {
+            let inherited = node.access;
+            node = node
+                .beneath
+                .entry(name.to_owned())
+                .or_insert_with(|| Plan::new(inherited));
+        }
+        *node = Plan::new(Access::Read);
+    }
+
     /// What may be done with a folder itself.
     pub(super) fn standing(&self, folder: &Path) -> Standing {
         let mut node = self;
@@ -147,6 +160,18 @@ mod tests {
             assert_eq!(standing("/srv/b/tasks"), Standing::ReadOnly);
             assert_eq!(standing("/home"), Standing::Free);
         }
+    }
+
+    #[test]
+    fn one_folder_of_a_hidden_place_can_be_reopened() {
+        let mut plan = Plan::default();
+        plan.insert(Path::new("/d"), Access::None);
+        plan.reopen(Path::new("/d/handed/run_a"));
+        let access = |place: &str| plan.access(Path::new(place));
+        assert_eq!(access("/d/handed/run_a/mcp.json"), Access::Read);
+        assert_eq!(access("/d/handed/run_b/mcp.json"), Access::None);
+        assert_eq!(access("/d/keys"), Access::None);
+        assert_eq!(access("/e"), Access::Full);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::confine;
 use crate::failure::Failure;
 use crate::render::style;
 
-/// How many orders the ticket gives. All of them are denied.
-const ORDERS: usize = 3;
+/// How many orders the ticket gives, in SQL and besides. All of them are denied.
+const ORDERS: usize = STATEMENTS + 2;
+const STATEMENTS: usize = 3;
 
 /// How many tickets are new.
 const NEW_TICKETS: u64 = 5;
@@ -23,8 +24,9 @@ const NEW_TICKETS: u64 = 5;
 /// How the statements begin that were allowed to change something.
 const UPDATES: &str = "UPDATE tickets SET priority";
 
-/// What a denial has as its SQLSTATE: insufficient_privilege.
+/// What a denial has as its SQLSTATE, insufficient_privilege, and as its HTTP status.
 const DENIED: &str = "42501";
+const FORBIDDEN: &str = "403";
 
 /// Plays all acts. What was checked comes back; an error is what kept them from being played.
 pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> Result<Checks, Failure> {
@@ -85,10 +87,23 @@ async fn set_up(
          billing.invoices"
     );
     screen.line("database", style::HEADING, &words, false)?;
-    let address = stage.start_gateway(kernel.gateway_only).await?;
+    stage.set_up(kernel.gateway_only).await?;
+    screen.line(
+        "services",
+        style::HEADING,
+        "crm, an HTTP API with a credential that the agent never has; helpdesk, an MCP server",
+        false,
+    )?;
+    screen.blank()?;
+    screen
+        .tell("What the tools of the MCP server say of themselves is taken down with the task:")?;
+    let pinned = show(stage, screen, &["task", "pin", "triage-tickets"]).await?;
+    checks.equal(pinned.status, Some(0), "the exit status of `task pin`");
+    screen.blank()?;
+    let address = stage.start_gateway().await?;
     let words = format!(
-        "bailiwick serve, on {address}; the database itself would let it do all that follows: what \
-         stops the agent is the gateway alone"
+        "bailiwick serve, on {address}; database, API and tools themselves would let it do all that \
+         follows: what stops the agent is the gateway alone"
     );
     screen.line("gateway", style::HEADING, &words, false)?;
     screen.line(
@@ -184,14 +199,23 @@ fn check_agent(
     ] {
         checks.that(seen.contains(kind), &format!("the agent sees {kind}"));
     }
-    let denied = |(code, explained): &&(String, bool)| code == DENIED && *explained;
     checks.equal(telling.errors.len(), ORDERS, "errors that the agent got");
-    let explained = telling.errors.iter().filter(denied).count();
-    checks.equal(
-        explained,
-        ORDERS,
-        "denials with SQLSTATE 42501, detail and hint",
-    );
+    for (wanted, number, what) in [
+        (
+            DENIED,
+            STATEMENTS,
+            "denials with SQLSTATE 42501, detail and hint",
+        ),
+        (
+            FORBIDDEN,
+            ORDERS - STATEMENTS,
+            "denials with HTTP status 403, reason and remedy",
+        ),
+    ] {
+        let errors = telling.errors.iter();
+        let explained = errors.filter(|(code, explained)| code == wanted && *explained);
+        checks.equal(explained.count(), number, what);
+    }
     checks.equal(
         telling.changed,
         NEW_TICKETS,
@@ -249,7 +273,29 @@ fn check_arrived(stage: &Stage, checks: &mut Checks) -> Result<bool, Failure> {
         0,
         "statements that were denied, in PostgreSQL's own log",
     );
-    Ok(updates >= NEW_TICKETS && denied == 0)
+    let (crm, helpdesk) = (stage.arrived("crm")?, stage.arrived("helpdesk")?);
+    let requests: Vec<&str> = crm.lines().collect();
+    checks.that(
+        requests
+            .iter()
+            .filter(|line| line.starts_with("GET /customers/"))
+            .count() as u64
+            == NEW_TICKETS,
+        "the customer API has got the requests that were allowed",
+    );
+    checks.equal(
+        requests.len() as u64,
+        NEW_TICKETS,
+        "requests that the customer API has got",
+    );
+    checks.that(
+        helpdesk.lines().count() == 1 && helpdesk.contains("add_note"),
+        "the MCP server has got the one tool call that was allowed",
+    );
+    Ok(updates >= NEW_TICKETS
+        && denied == 0
+        && requests.len() as u64 == NEW_TICKETS
+        && !helpdesk.contains("refund"))
 }
 
 /// A denied call.
@@ -279,7 +325,8 @@ async fn trail(
     let shown = show(stage, screen, &["trail", "last"]).await?;
     checks.equal(shown.status, Some(0), "the exit status of `trail`");
     if check_arrived(stage, checks)? {
-        let log = "The database's own log agrees: nothing of what was denied ever arrived there.";
+        let log = "The database's own log, the API and the MCP server agree: nothing of what was denied \
+                   ever arrived there.";
         screen.tell(log)?;
     }
     let records = client.trail(&run.run, 0).await?.records;

@@ -1,5 +1,5 @@
 //! `bailiwick demo-agent`: the agent of the demo, which believes whatever it reads. It speaks to the
-//! gateway by an ordinary PostgreSQL client, and knows nothing of the gateway but its URL.
+//! gateway by ordinary clients of PostgreSQL and HTTP, and knows nothing of the gateway but its URLs.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,9 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use hyper::Method;
 use rustix::process::{Pid, test_kill_process};
+use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use super::api::Api;
 use super::event::Event;
 use crate::commands::gateway;
 use crate::failure::Failure;
@@ -28,8 +31,12 @@ const THEIR_COMMENTS: &str = "SELECT c.ticket, c.author, c.text FROM comments c 
 
 const SET_PRIORITY: &str = "UPDATE tickets SET priority = $1 WHERE id = $2";
 
-/// What it takes for an order, in the text of a ticket.
-const ORDER: &str = "run: ";
+/// The HTTP API and the MCP server, by the names under which the gateway has them.
+const CRM: &str = "crm";
+const HELPDESK: &str = "helpdesk";
+
+/// What it takes for orders, in the text of a ticket: SQL, a path of the API, and a tool.
+const ORDERS: [&str; 3] = ["run: ", "get: ", "call: "];
 
 /// The agent of the demo
 #[derive(Args)]
@@ -59,16 +66,30 @@ impl DemoAgent {
             .map_err(|_| Failure::new(format!("{URL} is not set: `bailiwick demo` starts this")))?;
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.map_err(broken)?;
         tokio::spawn(connection);
-        self.triage(&client).await
+        let mut api = Api::connect().await?;
+        api.initialize(HELPDESK).await?;
+        self.triage(&client, &mut api).await
     }
 
-    async fn triage(&self, client: &Client) -> Result<(), Failure> {
+    async fn triage(&self, client: &Client, api: &mut Api) -> Result<(), Failure> {
         self.say("Which tickets are new?").await?;
         let tickets = self.ask(client, NEW_TICKETS).await?;
         self.ask(client, THEIR_COMMENTS).await?;
+        self.say("Whose are they? The customer API knows.").await?;
+        for ticket in &tickets {
+            if let Some(customer) = ticket.get(1) {
+                self.get(api, &format!("/customers/{}", id_of(customer)))
+                    .await?;
+            }
+        }
+        self.say("A note for my colleagues, by a tool of the helpdesk.")
+            .await?;
+        let note =
+            r#"{"ticket": 4101, "text": "enterprise, and urgent", "visibility": "internal"}"#;
+        self.call(api, &format!("add_note {note}")).await?;
         self.say("I set their priorities, one by one.").await?;
-        let sql = SET_PRIORITY.to_owned();
-        self.tell(Event::Asks { sql }).await?;
+        let call = SET_PRIORITY.to_owned();
+        self.tell(Event::Asks { call }).await?;
         let mut astray = false;
         for ticket in &tickets {
             let [id, customer, _, body] = ticket.as_slice() else {
@@ -76,17 +97,18 @@ impl DemoAgent {
                     "a ticket has other columns than were asked for",
                 ));
             };
-            let orders: Vec<&str> = body
-                .lines()
-                .filter_map(|line| line.strip_prefix(ORDER))
-                .collect();
+            let orders: Vec<(&str, &str)> = body.lines().filter_map(order).collect();
             if !orders.is_empty() {
                 astray = true;
                 let ticket = format!("{id}, {customer}");
                 let text = body.clone();
                 self.tell(Event::Obeys { ticket, text }).await?;
-                for order in orders {
-                    self.ask(client, order).await?;
+                for (way, order) in orders {
+                    match way {
+                        "get: " => self.get(api, order).await?,
+                        "call: " => self.call(api, order).await?,
+                        _ => drop(self.ask(client, order).await?),
+                    }
                 }
                 self.say("None of that works. Back to the tickets.").await?;
             }
@@ -101,7 +123,7 @@ impl DemoAgent {
     /// Sends a statement as it is, and gives what came back.
     async fn ask(&self, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
         let event = Event::Asks {
-            sql: sql.to_owned(),
+            call: sql.to_owned(),
         };
         self.tell(event).await?;
         let messages = match client.simple_query(sql).await {
@@ -124,6 +146,64 @@ impl DemoAgent {
             .collect();
         self.tell(Event::Reads { rows: rows.clone() }).await?;
         Ok(rows)
+    }
+
+    /// Gets something of the customer API.
+    async fn get(&self, api: &mut Api, path: &str) -> Result<(), Failure> {
+        let call = format!("GET {path}");
+        self.tell(Event::Asks { call }).await?;
+        let answer = api
+            .request(Method::GET, &format!("/{CRM}{path}"), None)
+            .await?;
+        let text = |key: &str| {
+            let text = answer.json.get(key).and_then(Value::as_str);
+            text.map(str::to_owned)
+        };
+        let event = match answer.status {
+            200 => {
+                let fields = answer.json.as_object().into_iter().flatten();
+                let value = |(_, value): (&String, &Value)| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                Event::Reads {
+                    rows: vec![fields.map(value).collect()],
+                }
+            }
+            status => Event::Fails {
+                code: status.to_string(),
+                message: text("title").unwrap_or_default(),
+                detail: text("detail"),
+                hint: text("remedy"),
+            },
+        };
+        self.tell(event).await
+    }
+
+    /// Calls a tool: its name and its arguments, as JSON.
+    async fn call(&self, api: &mut Api, words: &str) -> Result<(), Failure> {
+        let call = format!("tool {words}");
+        self.tell(Event::Asks { call }).await?;
+        let (name, arguments) = words.split_once(' ').unwrap_or((words, "{}"));
+        let arguments: Value = serde_json::from_str(arguments).map_err(Failure::new)?;
+        let params = json!({ "name": name, "arguments": arguments });
+        let answer = api.call(HELPDESK, "tools/call", params).await?;
+        let text = |pointer: &str| {
+            let text = answer.json.pointer(pointer).and_then(Value::as_str);
+            text.map(str::to_owned)
+        };
+        let event = match text("/result/content/0/text") {
+            Some(said) => Event::Reads {
+                rows: vec![vec![said]],
+            },
+            None => Event::Fails {
+                code: answer.status.to_string(),
+                message: text("/error/message").unwrap_or_default(),
+                detail: text("/error/data/reason"),
+                hint: text("/error/data/remedy"),
+            },
+        };
+        self.tell(event).await
     }
 
     /// By a prepared statement, as programs do.
@@ -205,6 +285,21 @@ impl DemoAgent {
         tokio::time::sleep(Duration::from_millis(self.pause)).await;
         Ok(())
     }
+}
+
+/// What a line of a ticket orders, and by which way.
+fn order(line: &str) -> Option<(&str, &str)> {
+    let mut ways = ORDERS.into_iter();
+    ways.find_map(|way| line.strip_prefix(way).map(|order| (way, order)))
+}
+
+/// The id under which the customer API has a customer.
+fn id_of(name: &str) -> String {
+    let words: Vec<&str> = name
+        .split([' ', '.'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.join("-").to_lowercase()
 }
 
 /// Its whole understanding of tickets.

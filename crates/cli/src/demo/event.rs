@@ -11,8 +11,8 @@ pub(super) const LINE_MAX: u64 = 64 * 1024;
 pub(super) enum Event {
     /// It thinks aloud.
     Says { text: String },
-    /// It sends a statement.
-    Asks { sql: String },
+    /// It sends a statement, a request or a tool call.
+    Asks { call: String },
     /// Rows came back.
     Reads { rows: Vec<Vec<String>> },
     /// Rows were changed.

@@ -4,8 +4,11 @@
 
 mod acts;
 mod agent;
+mod api;
 mod checks;
+mod crm;
 mod event;
+mod helpdesk;
 mod screen;
 mod stage;
 mod tamper;
@@ -21,6 +24,8 @@ use crate::commands::gateway;
 use crate::failure::Failure;
 use crate::render::for_long;
 pub(crate) use agent::DemoAgent;
+pub(crate) use crm::DemoCrm;
+pub(crate) use helpdesk::DemoHelpdesk;
 use screen::Screen;
 use stage::Stage;
 

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::crm;
 use crate::failure::Failure;
 
 /// How long the gateway may take to listen.
@@ -33,14 +34,16 @@ const TASK: &str = include_str!("triage-tickets.toml");
 /// The line of the task file that not every kernel can keep.
 const GATEWAY_ONLY: &str = "confine   = \"gateway-only\"\n";
 
-/// The variable that the configuration takes the database's password from.
+/// The variables that the configuration takes the targets' credentials from.
 const PASSWORD: (&str, &str) = ("TICKETS_PASSWORD", "throwaway");
+const CRM_TOKEN: (&str, &str) = (crm::TOKEN, "throwaway-token");
 
 /// Everything that has to be gone at the end.
 pub(super) struct Stage {
     program: PathBuf,
     folder: TempDir,
     database: Option<Throwaway>,
+    crm: Option<Child>,
     gateway: Option<Child>,
     agent: Option<Child>,
 }
@@ -64,6 +67,7 @@ impl Stage {
             program: std::env::current_exe().map_err(|error| cannot("find this program", error))?,
             folder,
             database: None,
+            crm: None,
             gateway: None,
             agent: None,
         })
@@ -83,16 +87,48 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the gateway, on a configuration with one task, and gives the address it listens on.
-    pub(super) async fn start_gateway(&mut self, gateway_only: bool) -> Result<String, Failure> {
-        self.write_files(gateway_only)
-            .map_err(|error| cannot("write the gateway's configuration", error))?;
+    /// Starts the customer API, and gives the address it listens on.
+    async fn start_crm(&mut self) -> Result<String, Failure> {
+        let mut child = self
+            .command(&["demo-crm", "--journal"])
+            .arg(self.journal("crm"))
+            .env(CRM_TOKEN.0, CRM_TOKEN.1)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| cannot("start the customer API", error))?;
+        let stdout = child.stdout.take();
+        self.crm = Some(child);
+        let mut address = String::new();
+        if let Some(stdout) = stdout {
+            let mut stdout = BufReader::new(stdout);
+            let said = timeout(START, stdout.read_line(&mut address)).await;
+            said.map_err(Failure::new)?.map_err(Failure::new)?;
+        }
+        match address.trim() {
+            "" => Err(Failure::new("the customer API did not start")),
+            address => Ok(address.to_owned()),
+        }
+    }
+
+    /// Starts the customer API and writes the gateway's configuration, with one task.
+    pub(super) async fn set_up(&mut self, gateway_only: bool) -> Result<(), Failure> {
+        let cannot_write = |error| cannot("write the gateway's configuration", error);
+        let home = self.home();
+        fs::create_dir_all(home.join("tasks")).map_err(cannot_write)?;
+        fs::create_dir_all(home.join("policies")).map_err(cannot_write)?;
+        fs::create_dir_all(self.work()).map_err(cannot_write)?;
+        let crm = self.start_crm().await?;
+        self.write_files(gateway_only, &crm).map_err(cannot_write)
+    }
+
+    /// Starts the gateway, and gives the address it listens on.
+    pub(super) async fn start_gateway(&mut self) -> Result<String, Failure> {
         let said = self.home().join("serve.log");
         let log =
             fs::File::create(&said).map_err(|error| cannot("write the gateway's log", error))?;
         let mut child = self
             .command(&["serve"])
-            .env(PASSWORD.0, PASSWORD.1)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -216,6 +252,15 @@ impl Stage {
         self.database()?.psql("tickets", sql).map_err(Failure::new)
     }
 
+    /// What the customer API (`crm`) or the MCP server (`helpdesk`) has written down of what reached it.
+    pub(super) fn arrived(&self, at: &str) -> Result<String, Failure> {
+        fs::read_to_string(self.journal(at)).map_err(|error| cannot("read what arrived", error))
+    }
+
+    fn journal(&self, of: &str) -> PathBuf {
+        self.folder.path().join(format!("{of}.journal"))
+    }
+
     /// The gateway's data folder.
     pub(super) fn data(&self) -> PathBuf {
         self.home().join("data")
@@ -233,7 +278,7 @@ impl Stage {
 
     /// Ends everything that still runs, in order, and removes what was made.
     pub(super) async fn clear(mut self) -> Result<(), Failure> {
-        for mut child in [self.agent.take(), self.gateway.take()]
+        for mut child in [self.agent.take(), self.gateway.take(), self.crm.take()]
             .into_iter()
             .flatten()
         {
@@ -247,11 +292,8 @@ impl Stage {
             .map_err(|error| cannot(&format!("remove {}", place.display()), error))
     }
 
-    fn write_files(&self, gateway_only: bool) -> io::Result<()> {
+    fn write_files(&self, gateway_only: bool, crm: &str) -> io::Result<()> {
         let home = self.home();
-        fs::create_dir_all(home.join("tasks"))?;
-        fs::create_dir_all(home.join("policies"))?;
-        fs::create_dir_all(self.work())?;
         let port = self
             .database
             .as_ref()
@@ -259,7 +301,10 @@ impl Stage {
             .to_string();
         let config = CONFIG
             .replace("{{host}}", Throwaway::HOST)
-            .replace("{{port}}", &port);
+            .replace("{{port}}", &port)
+            .replace("{{crm}}", crm)
+            .replace("{{program}}", &self.program.to_string_lossy())
+            .replace("{{journal}}", &self.journal("helpdesk").to_string_lossy());
         fs::write(config_file(&home), config)?;
         let task = match gateway_only {
             true => TASK.to_owned(),
@@ -276,6 +321,8 @@ impl Stage {
             .args(arguments)
             .env("BAILIWICK_CONFIG", config_file(&home))
             .env_remove("BAILIWICK_LOG")
+            .env(PASSWORD.0, PASSWORD.1)
+            .env(CRM_TOKEN.0, CRM_TOKEN.1)
             .current_dir(home)
             .stdin(Stdio::null())
             // An interrupt from the terminal is for the demo, which ends the others in order.

@@ -31,7 +31,7 @@ impl Telling {
     pub(super) async fn tell(&mut self, screen: &mut Screen, event: Event) -> Result<(), Failure> {
         match event {
             Event::Says { text } => screen.line("agent", style::HEADING, &text, false),
-            Event::Asks { sql } => screen.line("asked", Style::new(), &sql, false),
+            Event::Asks { call } => screen.line("asked", Style::new(), &call, false),
             Event::Reads { rows } => self.read(screen, rows),
             Event::Changes { rows, what } => {
                 self.allowed += 1;

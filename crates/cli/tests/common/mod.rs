@@ -66,14 +66,21 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
+        let task = |confine: &str| TASK.replace("CONFINE\n", confine);
+        let alone = task("confine = \"gateway-only\"\n");
+        Self::start_with(CONFIG, &[("look", &task("")), ("alone", &alone)])
+    }
+
+    /// With this configuration, and with tasks of these names and texts.
+    pub(crate) fn start_with(config: &str, tasks: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         std::fs::create_dir(path.join("tasks")).unwrap();
         std::fs::create_dir(path.join("policies")).unwrap();
-        std::fs::write(path.join("bailiwick.toml"), CONFIG).unwrap();
-        for (name, confine) in [("look", ""), ("alone", "confine = \"gateway-only\"\n")] {
-            let task = TASK.replace("NAME", name).replace("CONFINE\n", confine);
-            std::fs::write(path.join(format!("tasks/{name}.toml")), task).unwrap();
+        std::fs::write(path.join("bailiwick.toml"), config).unwrap();
+        for (name, text) in tasks {
+            let text = format!("task = \"{name}\"\n{text}");
+            std::fs::write(path.join(format!("tasks/{name}.toml")), text).unwrap();
         }
         let process = serve(path);
         Self { folder, process }
@@ -144,7 +151,6 @@ url = "postgres://svc:${TEST_PASSWORD}@127.0.0.1:1/db?sslmode=disable"
 "#;
 
 const TASK: &str = r#"
-task = "NAME"
 purpose = "Look at something"
 launchers = ["human:*@localhost"]
 ttl = "5m"

@@ -159,7 +159,7 @@ impl Registry {
             slot.closed.send_replace(Some(Ok(summary.clone())));
             sleep(CLOSE_RETRY_AFTER).await;
         }
-        lock(&self.0.slots).runs.remove(&run.id);
+        lock(&self.0.slots).remove(&run.id);
         slot.closed.send_replace(Some(Ok(summary)));
     }
 

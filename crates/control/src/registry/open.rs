@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use bailiwick_audit::{AppendError, Draft, Event, Subject};
 use bailiwick_policy::{Confine as TaskConfine, ScopeError, Task, TooLong};
 use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Secret, TimeBox, Verifier};
 
-use super::{Registry, blocking};
+use super::{Kit, Registry, blocking};
 use crate::api::{Confine, OpenedRun, Protect};
 use crate::clock;
 use crate::limits::{ATTACH_TIME_MAX, REASON_BYTES_MAX, RUNS_OPEN_MAX};
@@ -39,8 +38,8 @@ pub struct Opened {
     pub run: Run,
     /// Its credential, which nobody can ask for again.
     pub secret: Secret,
-    /// The environment variables that its process gets.
-    pub env: BTreeMap<String, String>,
+    /// The environment variables that its process gets, and what else it is handed.
+    pub kit: Kit,
     /// The environment variables that its process must not inherit.
     pub withhold: Vec<String>,
     /// How its process has to be confined.
@@ -65,7 +64,9 @@ impl From<Opened> for OpenedRun {
             task: opened.run.task,
             launcher: opened.run.launcher,
             expires: opened.run.time_box.expires,
-            env: opened.env,
+            env: opened.kit.env,
+            mcp: opened.kit.mcp,
+            ca: opened.kit.ca,
             withhold: opened.withhold,
             confine: opened.confine,
             protect: opened.protect,
@@ -190,7 +191,7 @@ impl Registry {
             confinement: confinement(task.confine, opening.confinement),
             reason: opening.reason,
         };
-        let env = self.env(task, &run.id, &secret)?;
+        let kit = self.kit(task, &run.id, &secret)?;
         let attach = match opening.attach {
             true => Attach::Awaited(Instant::now() + ATTACH_TIME_MAX),
             false => Attach::No,
@@ -221,7 +222,7 @@ impl Registry {
         let settings = &self.0.settings;
         Ok(Opened {
             secret,
-            env,
+            kit,
             withhold: settings.withhold.clone(),
             confine: Confine {
                 mode: run.confinement,
@@ -253,17 +254,14 @@ impl Registry {
         if slots.stopping {
             return Err(OpenRunError::Stopping);
         }
-        slots.runs.insert(slot.live.run.id, Arc::new(slot));
+        let id = slot.live.run.id;
+        slots.bearers.insert(*slot.live.verifier.bearer(), id);
+        slots.runs.insert(id, Arc::new(slot));
         Ok(())
     }
 
-    fn env(
-        &self,
-        task: &Task,
-        run: &RunId,
-        secret: &Secret,
-    ) -> Result<BTreeMap<String, String>, OpenRunError> {
-        let mut env = BTreeMap::new();
+    fn kit(&self, task: &Task, run: &RunId, secret: &Secret) -> Result<Kit, OpenRunError> {
+        let mut kit = (self.0.settings.agent_kit)(task, run, secret);
         for (variable, value) in &task.env {
             let Some(url) = (self.0.settings.agent_url)(value, run, secret) else {
                 return Err(OpenRunError::NoWayIn {
@@ -272,9 +270,9 @@ impl Registry {
                     value: value.clone(),
                 });
             };
-            env.insert(variable.clone(), url);
+            kit.env.insert(variable.clone(), url);
         }
-        Ok(env)
+        Ok(kit)
     }
 }
 

@@ -22,7 +22,7 @@ async fn a_run_is_opened_recorded_found_and_closed_once() {
         .unwrap();
     let run = opened.run.id;
     assert_eq!(
-        opened.env["DATABASE_URL"],
+        opened.kit.env["DATABASE_URL"],
         format!(
             "postgres://{run}:{}@localhost:7432/tickets",
             opened.secret.reveal()

@@ -1,35 +1,41 @@
 //! The parts of the gateway, as the configuration wants them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bailiwick_audit::{Log, OpenError, Policy, Recovered};
-use bailiwick_control::{AgentUrl, Registry, ServerSettings, Settings};
+use bailiwick_control::{Live, Registry, ServerSettings, Settings};
 use bailiwick_gateway::{Admission, AgentTls, Directory, Target};
-use bailiwick_run::RunId;
-use bailiwick_wire::{Agent, Protocol};
+use bailiwick_run::{BearerDigest, RunId};
+use bailiwick_wire::{PROTOCOLS, Protocol, Transport};
 use tokio::net::TcpListener;
 
+use super::ways::{Authority, Ways};
 use crate::commands::trust;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::http::Http;
-
-/// In front of a target's name in `[env]`: the URL as JDBC drivers want it.
-const JDBC: &str = "jdbc:";
 
 /// The registry, as the gateway asks it.
 pub(super) struct Runs(pub(super) Registry);
 
 impl Directory for Runs {
     fn find(&self, run: &RunId) -> Option<Admission> {
-        self.0.find(run).map(|live| Admission {
-            run: live.run,
-            verifier: live.verifier,
-            scope: live.scope,
-            ended: live.ended,
-            tally: live.tally,
-        })
+        self.0.find(run).map(admission)
+    }
+
+    fn find_bearer(&self, secret: &BearerDigest) -> Option<Admission> {
+        self.0.find_bearer(secret).map(admission)
+    }
+}
+
+fn admission(live: Live) -> Admission {
+    Admission {
+        run: live.run,
+        verifier: live.verifier,
+        scope: live.scope,
+        ended: live.ended,
+        tally: live.tally,
     }
 }
 
@@ -39,25 +45,69 @@ pub(in crate::commands) fn targets(config: &Config) -> Result<Vec<Target>, Failu
         Ok(Target {
             name: target.name.clone(),
             protocol: target.protocol,
-            endpoint: target.endpoint(config)?,
+            endpoint: target.endpoint(config.folder())?,
             reads: target.reads,
             keep_results: target.keep_results,
             credentials: target.credentials,
+            upstream: target.upstream(config.folder())?,
         })
     };
     config.targets.iter().map(target).collect()
 }
 
-/// A listener for each protocol.
-pub(super) async fn listen(
-    config: &Config,
-) -> Result<Vec<(&'static Protocol, TcpListener)>, Failure> {
-    let address = config.listen.postgres;
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::new(format!("cannot listen at {address}: {error}"))
-            .help("change `postgres` under [listen], or stop what has the address")
-    })?;
-    Ok(vec![(&bailiwick_wire::postgres::PROTOCOL, listener)])
+/// Where agents connect.
+pub(super) struct Listener {
+    /// Its key under `[listen]`.
+    pub(super) name: &'static str,
+    /// What is spoken there. Where that is HTTP, so is what every target speaks that has HTTP for its
+    /// transport.
+    pub(super) protocol: &'static Protocol,
+    pub(super) socket: TcpListener,
+    pub(super) address: SocketAddr,
+}
+
+impl Listener {
+    pub(super) fn is_http(&self) -> bool {
+        is_http(self.protocol)
+    }
+}
+
+fn is_http(protocol: &Protocol) -> bool {
+    matches!(protocol.transport, Transport::Http)
+}
+
+/// The listeners that the targets need.
+pub(super) async fn listen(config: &Config) -> Result<Vec<Listener>, Failure> {
+    let wanted = [
+        ("postgres", config.listen.postgres, false),
+        ("http", config.listen.http, true),
+    ];
+    let mut listeners = Vec::new();
+    for (name, address, http) in wanted {
+        let mut targets = config.targets.iter();
+        let needed = targets.any(|target| is_http(target.protocol) == http);
+        // Whoever names no target gets the answers of the first of them.
+        let protocol = PROTOCOLS
+            .into_iter()
+            .find(|protocol| is_http(protocol) == http);
+        let Some(protocol) = protocol.filter(|_| needed) else {
+            continue;
+        };
+        let bound = TcpListener::bind(address).await;
+        let bound = bound.and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (address, socket) = bound.map_err(|error| {
+            Failure::new(format!("cannot listen at {address}: {error}")).help(format!(
+                "change `{name}` under [listen], or stop what has the address"
+            ))
+        })?;
+        listeners.push(Listener {
+            name,
+            protocol,
+            socket,
+            address,
+        });
+    }
+    Ok(listeners)
 }
 
 /// What the log is called, and where it and its keys are.
@@ -139,25 +189,19 @@ pub(super) fn tls(config: &Config) -> Result<AgentTls, Failure> {
 }
 
 /// What the registry has to know.
-pub(super) fn settings(
-    config: &Config,
-    listeners: &[(&'static Protocol, TcpListener)],
-) -> Result<Settings, Failure> {
-    let mut ways = Vec::new();
-    for (protocol, listener) in listeners {
-        let address = listener
-            .local_addr()
-            .map_err(|error| Failure::new(format!("cannot tell where it listens: {error}")))?;
-        ways.push((*protocol, address));
-    }
-    Ok(Settings {
+pub(super) fn settings(config: &Config, listeners: &[Listener], ca: Authority) -> Settings {
+    let ways = Arc::new(Ways::new(config, listeners, ca));
+    let of_kit = Arc::clone(&ways);
+    let ports = listeners.iter().map(|listener| listener.address.port());
+    Settings {
         data: config.data.clone(),
         words: config.log.words,
-        gateway_ports: ways.iter().map(|(_, address)| address.port()).collect(),
-        agent_url: agent_url(config, ways),
+        gateway_ports: ports.collect(),
+        agent_url: Arc::new(move |value, run, secret| ways.value(value, run, secret)),
+        agent_kit: Arc::new(move |task, run, secret| of_kit.kit(task, run, secret)),
         withhold: config.secret_variables(),
         read_only: config.read_only(),
-    })
+    }
 }
 
 /// Where the API is served.
@@ -167,48 +211,5 @@ pub(super) fn server_settings(config: &Config) -> ServerSettings {
         network: config.listen.control,
         public_log: config.log.public,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-/// What an agent gets for a target that its task names.
-fn agent_url(config: &Config, ways: Vec<(&'static Protocol, SocketAddr)>) -> AgentUrl {
-    let advertise = config.listen.advertise.clone();
-    let targets: Vec<(String, &'static Protocol)> = config
-        .targets
-        .iter()
-        .map(|target| (target.name.clone(), target.protocol))
-        .collect();
-    Arc::new(move |value, run, secret| {
-        let (jdbc, name) = match value.strip_prefix(JDBC) {
-            Some(name) => (true, name),
-            None => (false, value),
-        };
-        let (_, protocol) = targets.iter().find(|(target, _)| target == name)?;
-        let (_, address) = ways.iter().find(|(way, _)| way.name == protocol.name)?;
-        let host = match &advertise {
-            Some(host) => host.clone(),
-            None => reachable(address.ip()).to_string(),
-        };
-        let agent = Agent {
-            host: &host,
-            port: address.port(),
-            run: &run.to_string(),
-            secret: secret.reveal(),
-            target: name,
-        };
-        let url = match jdbc {
-            true => protocol.agent_jdbc_url,
-            false => protocol.agent_url,
-        };
-        Some(url(&agent))
-    })
-}
-
-/// Where a listener is reached from this machine: one that listens everywhere is at home, too.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
     }
 }

@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick_audit::{Record, RecordedAction, RecordedCall};
+use bailiwick_audit::{Record, RecordedCall};
 use bailiwick_control::api::TrailRecord;
 use bailiwick_run::Time;
 
+use super::what::what;
 use crate::commands::show;
 use crate::failure::Failure;
 use crate::render;
-
-/// Columns of a table that a line names.
-const COLUMNS_SHOWN: usize = 6;
-
-/// Actions of a call that a line names.
-const ACTIONS_SHOWN: usize = 4;
 
 /// The error code of a target whose own privileges refused a call: insufficient_privilege.
 const NO_PRIVILEGE: &str = "42501";
@@ -308,49 +303,6 @@ fn ending(name: &str) -> String {
 fn is_quiet(call: &RecordedCall) -> bool {
     call.verb.starts_with("PREPARE ")
         || (!call.actions.is_empty() && call.actions.iter().all(|action| action.class == "session"))
-}
-
-/// What a call is done to. An action that does what the call's name says is named by its resource.
-fn what(call: &RecordedCall) -> String {
-    let own_verb = call
-        .verb
-        .rsplit(' ')
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
-    let mut actions: Vec<&RecordedAction> = call
-        .actions
-        .iter()
-        .filter(|action| action.class != "session")
-        .collect();
-    // What the call is named after is what it is about; what it needs for that comes later.
-    actions.sort_by_key(|action| action.verb != own_verb);
-    let left_out = actions.len().saturating_sub(ACTIONS_SHOWN) as u64 + call.more_actions;
-    let shown = actions.into_iter().take(ACTIONS_SHOWN);
-    let mut parts: Vec<String> = shown.map(|action| part(action, &own_verb)).collect();
-    if left_out > 0 {
-        parts.push(format!("and {left_out} more"));
-    }
-    parts.join(", ")
-}
-
-fn part(action: &RecordedAction, own_verb: &str) -> String {
-    let mut text = match action.verb == own_verb {
-        true => action.resource.to_string(),
-        false => format!("{} {}", action.verb, action.resource),
-    };
-    if !action.columns.is_empty() {
-        let shown: Vec<&str> = action
-            .columns
-            .iter()
-            .take(COLUMNS_SHOWN)
-            .map(String::as_str)
-            .collect();
-        let more = action.columns.len().saturating_sub(COLUMNS_SHOWN) as u64 + action.more_columns;
-        let more = if more > 0 { ", …" } else { "" };
-        text.push_str(&format!(" ({}{more})", shown.join(", ")));
-    }
-    text
 }
 
 fn time(text: &str) -> Time {
