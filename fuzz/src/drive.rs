@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bailiwick_action::{Denial, Held};
 use bailiwick_wire::postgres::PROTOCOL;
 use bailiwick_wire::{
-    Answer, CancelKey, Endpoint, Fault, Knowledge, Seed, Session, Step, Ticket, TlsMode,
+    Answer, CancelKey, Endpoint, Fault, Knowledge, Seed, Session, Step, Terms, Ticket, TlsMode,
 };
 
 use crate::catalogue::catalogue;
@@ -113,7 +113,7 @@ impl Drive {
                 self.copies |= held.call.verb.contains("COPY") || held.call.verb == "EXECUTE";
                 self.to_target.extend_from_slice(&held.bytes);
                 assert!(self.running.insert(ticket), "let through twice");
-                Answer::Allow
+                Answer::Allow(Terms::default())
             }
             Wanted::Unrecorded => Answer::Unrecorded("the disk is full".into()),
             Wanted::Allow | Wanted::Deny => Answer::Deny(Denial {
@@ -165,7 +165,7 @@ impl Drive {
                 Step::Done => self.done = true,
                 Step::Learned(_) | Step::Ready => {}
                 Step::AgentTls(_)
-                | Step::Identify { .. }
+                | Step::Identify(_)
                 | Step::LoginFailed(_)
                 | Step::Connect { .. }
                 | Step::TargetTls

@@ -1,5 +1,6 @@
 //! What is put to random bytes, and what has to hold whatever they are: of the protocol's frames, of a
-//! session between an agent and a target, of the classifier, and of the masking of rows. A broken
+//! session between an agent and a target, of the classifier, of the masking of rows, and of exchanges of
+//! HTTP. A broken
 //! promise is a panic.
 //!
 //! It goes by the public interfaces alone, as the gateway does. libFuzzer drives it from `targets/`;
@@ -9,6 +10,7 @@ mod catalogue;
 mod classify;
 mod drive;
 mod frames;
+mod http;
 mod input;
 mod message;
 mod rows;
@@ -19,6 +21,7 @@ mod veil;
 
 pub use classify::classify;
 pub use frames::frames;
+pub use http::http;
 pub use rows::rows;
 pub use session::session;
 
@@ -26,8 +29,9 @@ pub use session::session;
 pub type Target = fn(&[u8]);
 
 /// Everything that is fuzzed, by name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("frames", frames),
+    ("http", http),
     ("session", session),
     ("classify", classify),
     ("rows", rows),

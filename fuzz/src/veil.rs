@@ -1,9 +1,12 @@
-//! Masking as the gateway has it: one column by its name, and the detectors.
+//! Masking as the gateway has it: one column and one field by their names, and the detectors.
 
+use std::sync::LazyLock;
+
+use bailiwick_action::FieldPath;
 use bailiwick_mask::{Detectors, WHOLE};
 use bailiwick_wire::{Masked, Veil};
 
-/// Masks `public.tickets.email`.
+/// Masks `public.tickets.email`, and `email` in JSON.
 pub(crate) struct TestVeil(pub(crate) &'static Detectors);
 
 /// The detectors, made once.
@@ -22,9 +25,21 @@ impl Veil for TestVeil {
         }]
     }
 
+    fn fields(&self) -> &[FieldPath] {
+        static FIELDS: LazyLock<Vec<FieldPath>> =
+            LazyLock::new(|| vec![FieldPath::parse("$..email").expect("a path")]);
+        &FIELDS
+    }
+
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
         let rewritten = self.0.rewrite(text)?;
         Some((rewritten.bytes, rewritten.count))
+    }
+
+    fn rewrite_start(&self, text: &[u8]) -> (usize, Option<(Vec<u8>, u64)>) {
+        let (settled, rewritten) = self.0.rewrite_start(text);
+        let rewritten = rewritten.map(|rewritten| (rewritten.bytes, rewritten.count));
+        (settled, rewritten)
     }
 
     fn placeholder(&self) -> &'static str {

@@ -9,6 +9,7 @@ mod certificate;
 mod disk;
 mod lasting;
 mod load;
+mod peers;
 mod programs;
 mod random;
 mod small_disk;
@@ -20,13 +21,15 @@ pub use certificate::{Certified, certificate};
 pub use disk::Disk;
 pub use lasting::Lasting;
 pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
+pub use peers::{CREDENTIAL, Journal, McpClient, McpServer, Peer, StdioPeer, lines, mcp_client};
 pub use programs::{
-    Finished, bailiwick, command, confinement, finish, java, node, programs_18, psql, python,
+    Finished, bailiwick, command, confinement, finish, java, node, node_web, programs_18, psql,
+    python, python_web,
 };
 pub use random::Random;
 pub use small_disk::SmallDisk;
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, Version, mark};
-pub use world::{Builder, Run, TRIAGE, World, actions, signal, task};
+pub use world::{Builder, Run, TRIAGE, World, actions, http_task, signal, task};
 
 use std::time::{Duration, Instant};
 

@@ -72,6 +72,22 @@ pub fn node(program: &str) -> Command {
     node
 }
 
+/// Python with the MCP SDK, FastAPI, requests and httpx, running one of `tests/clients`.
+pub fn python_web(program: &str) -> Command {
+    let mut python = command(client("python-web/bin/python"));
+    // Leaves no compiled files beside the sources.
+    python.arg("-B").arg(source(program));
+    python
+}
+
+/// A newer Node than the machine's own, with the MCP SDKs and ws, running one of `tests/clients`.
+pub fn node_web(program: &str) -> Command {
+    let mut node = command(client("node-web/bin/node"));
+    node.env("NODE_PATH", client("node-web/node_modules"));
+    node.arg(source(program));
+    node
+}
+
 /// Java with pgjdbc, running one of `tests/clients` from its source.
 pub fn java(program: &str) -> Command {
     let jar = client("postgresql.jar");
@@ -87,11 +103,12 @@ fn source(program: &str) -> PathBuf {
         .join(program)
 }
 
-/// A command without the settings for PostgreSQL that the environment may hold.
+/// A command without the settings for PostgreSQL and for proxies that the environment may hold.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"PG") {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b"PG") || bytes.to_ascii_lowercase().ends_with(b"_proxy") {
             command.env_remove(name);
         }
     }

@@ -48,11 +48,20 @@ pub fn task(name: &str, grants: &str) -> (String, String) {
     (name.to_owned(), format!("{head}{grants}"))
 }
 
+/// A task file whose process gets no URL of a database.
+pub fn http_task(name: &str, grants: &str) -> (String, String) {
+    let head = format!(
+        "task = \"{name}\"\npurpose = \"a test\"\nlaunchers = [\"human:*\"]\nttl = \"10m\"\n"
+    );
+    (name.to_owned(), format!("{head}{grants}"))
+}
+
 /// What a world is made of.
 pub struct Builder {
     name: String,
     tasks: Vec<(String, String)>,
     targets: Vec<(String, String)>,
+    sections: Vec<String>,
     guardrails: Vec<(String, String)>,
     data: Option<PathBuf>,
     settings: Vec<String>,
@@ -99,6 +108,19 @@ impl Builder {
         self
     }
 
+    /// Adds a target that speaks HTTP, as `[targets.NAME]` and the lines below it say. Without another, there is
+    /// no database.
+    pub fn section(mut self, lines: &str) -> Self {
+        self.sections.push(lines.to_owned());
+        self
+    }
+
+    /// Gives the gateway a variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Adds a file of guardrails.
     pub fn guardrail(mut self, name: &str, text: &str) -> Self {
         self.guardrails.push((name.to_owned(), text.to_owned()));
@@ -128,7 +150,8 @@ impl Builder {
     /// Writes the files.
     #[track_caller]
     pub fn prepare(mut self) -> World {
-        let database = match self.targets.iter().any(|(name, _)| name == "tickets") {
+        let without = !self.sections.is_empty() && self.targets.is_empty();
+        let database = match without || self.targets.iter().any(|(name, _)| name == "tickets") {
             true => String::new(),
             false => {
                 let store = Store::shared();
@@ -158,6 +181,12 @@ impl Builder {
                 self.settings.join("\n")
             ));
         }
+        if !self.sections.is_empty() {
+            config = config.replacen("[listen]\n", "[listen]\nhttp = \"127.0.0.1:0\"\n", 1);
+        }
+        for lines in &self.sections {
+            config.push_str(&format!("{lines}\n{}\n", self.settings.join("\n")));
+        }
         fs::write(gateway.join("bailiwick.toml"), config).expect("the configuration");
         for (name, text) in &self.tasks {
             fs::write(gateway.join(format!("tasks/{name}.toml")), text).expect("a task file");
@@ -171,6 +200,8 @@ impl Builder {
             data,
             database,
             port: 0,
+            has_database: !without,
+            http: (!self.sections.is_empty()).then_some(0),
             environment: self.environment,
             level: self.level,
         }
@@ -184,6 +215,9 @@ pub struct World {
     data: PathBuf,
     database: String,
     port: u16,
+    has_database: bool,
+    /// The port for HTTP, once it is known; nothing where there is none.
+    http: Option<u16>,
     environment: Vec<(String, PathBuf)>,
     level: &'static str,
 }
@@ -207,6 +241,13 @@ impl Run {
         self.env
             .get("DATABASE_URL")
             .expect("the task's DATABASE_URL")
+    }
+
+    /// Its token, for targets that speak HTTP.
+    pub fn token(&self) -> &str {
+        self.env
+            .get("BAILIWICK_TOKEN")
+            .expect("the run's BAILIWICK_TOKEN")
     }
 
     /// Its URL of another target.
@@ -251,6 +292,7 @@ impl World {
             name: "test.example/bailiwick".into(),
             tasks: Vec::new(),
             targets: Vec::new(),
+            sections: Vec::new(),
             guardrails: Vec::new(),
             data: None,
             settings: Vec::new(),
@@ -305,35 +347,55 @@ impl World {
         let mut gateway = self.spawn();
         let stdout = BufReader::new(gateway.stdout.take().expect("its output"));
         self.gateway = Some(gateway);
-        let (found, port) = std::sync::mpsc::channel();
+        let wanted: Vec<&str> = [
+            self.has_database.then_some("postgres"),
+            self.http.is_some().then_some("http"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let (found, ports) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let mut words = line.split_whitespace();
-                if words.next() == Some("postgres") {
-                    let port = words
-                        .next()
-                        .and_then(|address| address.rsplit(':').next()?.parse().ok());
-                    let _ = found.send(port);
+                let name = words.next().unwrap_or_default().to_owned();
+                let address = words.next().unwrap_or_default();
+                let port = address
+                    .rsplit(':')
+                    .next()
+                    .and_then(|port| port.parse().ok());
+                if let Some(port) = port {
+                    let _ = found.send((name, port));
                 }
             }
         });
-        match port.recv_timeout(READY_WITHIN) {
-            Ok(Some(port)) => {
-                self.port = port;
-                Ok(())
-            }
-            _ => {
-                self.kill();
-                let said = self.said();
-                let last = said.lines().rev().take(3).collect::<Vec<_>>();
-                Err(last.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        let mut all: BTreeMap<String, u16> = BTreeMap::new();
+        while !wanted.iter().all(|name| all.contains_key(*name)) {
+            match ports.recv_timeout(READY_WITHIN) {
+                Ok((name, port)) => drop(all.insert(name, port)),
+                Err(_) => break,
             }
         }
+        if wanted.iter().all(|name| all.contains_key(*name)) {
+            self.port = all.get("postgres").copied().unwrap_or_default();
+            self.http = all.get("http").copied();
+            return Ok(());
+        }
+        self.kill();
+        let said = self.said();
+        let last = said.lines().rev().take(3).collect::<Vec<_>>();
+        Err(last.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 
     /// Where agents connect.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The URL of a target that speaks HTTP.
+    pub fn http(&self, target: &str) -> String {
+        let port = self.http.expect("a listener for HTTP");
+        format!("http://127.0.0.1:{port}/{target}")
     }
 
     /// The gateway's process.
