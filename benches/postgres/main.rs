@@ -19,7 +19,7 @@ use systems::{System, Systems};
 const HELP: &str = "\
 Measures pgbench against the same database on four ways, in turn.
 
-  scripts/bench [--clients 1,8,32] [--seconds 3] [--rounds 5] [--load select,tpcb] [--mode simple,prepared]
+  scripts/bench postgres [--clients 1,8,32] [--seconds 3] [--rounds 5] [--load select,tpcb] [--mode simple,prepared]
                 [--of direct,pgbouncer,copying,written,durable]
 
   direct     to PostgreSQL itself
