@@ -17,9 +17,10 @@ pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(3);
 /// Connections of agents at once.
 pub(crate) const CONNECTIONS_MAX: usize = 1_024;
 
-/// Files that the whole process may have open at once: two for each connection, and as many as the
-/// log, the index and the control socket may need beside them.
-pub const OPEN_FILES_MAX: u64 = 2 * CONNECTIONS_MAX as u64 + 512;
+/// Files that the whole process may have open at once: two for each connection of each of two listeners
+/// (one of HTTP may have several exchanges, whose connections to targets are kept and shared), and as many
+/// as programs that are started for runs, the log, the index and the control socket may need beside them.
+pub const OPEN_FILES_MAX: u64 = 4 * CONNECTIONS_MAX as u64 + 2_048;
 
 /// Sessions of one run at once.
 pub(crate) const SESSIONS_PER_RUN_MAX: u64 = 32;
