@@ -302,6 +302,14 @@ fn smuggled_requests() {
             });
         }
     });
+    // That there were some is on record, though nobody knows whose they were.
+    let gateway = world.trail("gateway");
+    let framing = gateway.iter().filter(|entry| {
+        entry["record"]["login"]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("framing"))
+    });
+    assert!(framing.count() > 10, "{gateway:#?}");
     world.verify();
 }
 

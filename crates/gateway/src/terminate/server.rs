@@ -132,6 +132,11 @@ where
     // The connection is dropped, so its exchanges know that their agent is gone.
     // Each leaves its outcomes on record.
     exchanges.over().await;
+    if switched.has_refused() {
+        // Nobody knows whose it was: whom it names stands in what cannot be read in one way.
+        let reason = "a request whose framing could be read in two ways".to_owned();
+        place.gateway.login_denied(None, None, reason).await;
+    }
     result
 }
 

@@ -32,14 +32,25 @@ pub(crate) struct Strict<S> {
     switched: Switched,
 }
 
-/// Says that a connection carries something other than HTTP from now on.
+/// What a connection and whoever serves it say to one another.
 #[derive(Clone, Default)]
-pub(crate) struct Switched(Arc<AtomicBool>);
+pub(crate) struct Switched(Arc<Marks>);
+
+#[derive(Default)]
+struct Marks {
+    switched: AtomicBool,
+    refused: AtomicBool,
+}
 
 impl Switched {
     /// What comes from now on is not HTTP/1.1 any more. To be called before the agent is told.
     pub(crate) fn switch(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.switched.store(true, Ordering::Release);
+    }
+
+    /// Whether something was refused.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Acquire)
     }
 }
 
@@ -73,12 +84,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if matches!(self.scanner.at, At::Binary) || self.switched.0.load(Ordering::Acquire) {
+        if matches!(self.scanner.at, At::Binary) || self.switched.0.switched.load(Ordering::Acquire)
+        {
             return Poll::Ready(Ok(()));
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
         if let Err(good) = self.scanner.scan(read) {
             self.scanner.at = At::Refused;
+            self.switched.0.refused.store(true, Ordering::Release);
             buffer.set_filled(before + good);
             self.put_instead(buffer);
         }
