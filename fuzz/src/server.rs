@@ -10,6 +10,9 @@ use crate::input::Input;
 use crate::message::{put, string, take, text};
 use crate::sql::{CANARY, CANARY_NUMBER, Column, RESULTS, Sql};
 
+/// How many statements and portals that name one another are followed.
+const FOLLOWED_MAX: usize = 16;
+
 /// Rows of every result.
 const ROWS: u32 = 2;
 
@@ -500,21 +503,18 @@ impl Server {
     }
 
     fn results(&self, sql: &Sql) -> Rows {
-        match sql {
-            Sql::Result(at) => Rows::Columns(RESULTS[*at].1),
-            Sql::Own(_) => Rows::Own,
-            Sql::Execute(name) => match self.statements.get(name) {
-                // One that never ends.
-                Some(Sql::Execute(again)) if again == name => Rows::None,
-                None => Rows::None,
-                Some(inner) => self.results(inner),
-            },
-            Sql::Fetch(name) => match self.portals.get(name) {
-                Some(portal) => self.results(&portal.sql),
-                None => Rows::None,
-            },
-            _ => Rows::None,
+        let mut sql = Some(sql);
+        // Statements that execute one another never end.
+        for _ in 0..FOLLOWED_MAX {
+            sql = match sql {
+                Some(Sql::Result(at)) => return Rows::Columns(RESULTS[*at].1),
+                Some(Sql::Own(_)) => return Rows::Own,
+                Some(Sql::Execute(name)) => self.statements.get(name),
+                Some(Sql::Fetch(name)) => self.portals.get(name).map(|portal| &portal.sql),
+                _ => return Rows::None,
+            };
         }
+        Rows::None
     }
 
     fn describe(&mut self, sql: &Sql, formats: &[bool]) {
