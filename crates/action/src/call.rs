@@ -32,12 +32,20 @@ impl Call {
 
     /// Whether it looks at data and does nothing besides. Housekeeping is more than that: a `COMMIT`
     /// makes lasting what was written before it. So is a function that needs a grant, and a tool: what it
-    /// says of itself does not bind what it calls.
+    /// says of itself does not bind what it calls. A request looks only if its method is safe (RFC 9110,
+    /// section 9.2.1): that a task calls another one a read binds the target no more.
     pub fn only_reads(&self) -> bool {
-        let looks = |verb| matches!(verb, Verb::Select | Verb::Get | Verb::Request);
+        let looks = |action: &Action| match action.verb {
+            Verb::Select | Verb::Get => true,
+            Verb::Request => {
+                let method = action.resource.method_and_path().map(|(method, _)| method);
+                matches!(method, Some("GET" | "HEAD" | "OPTIONS"))
+            }
+            _ => false,
+        };
         let mut actions = self.actions.iter();
         self.class() == Class::Read
-            && actions.all(|action| action.class == Class::Read && looks(action.verb))
+            && actions.all(|action| action.class == Class::Read && looks(action))
     }
 }
 
@@ -62,6 +70,7 @@ pub struct Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Resource;
 
     #[test]
     fn what_also_commits_does_more_than_read() {
@@ -90,5 +99,19 @@ mod tests {
         let mut calls_a_function = call(&[Class::Read, Class::Read], None);
         calls_a_function.actions[1].verb = Verb::Execute;
         assert!(!calls_a_function.only_reads());
+        for (method, looks) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("POST", false),
+            ("DELETE", false),
+        ] {
+            let mut request = call(&[Class::Read], None);
+            request.actions[0] = Action::of_class(
+                Class::Read,
+                Verb::Request,
+                Resource::request(method, "/search"),
+            );
+            assert_eq!(request.only_reads(), looks, "{method}");
+        }
     }
 }
