@@ -8,6 +8,8 @@ pub enum Decision {
     Allow {
         /// The policies that allowed it, sorted.
         policies: Vec<String>,
+        /// The id of the approval that was used up for it, where a grant wants one.
+        approval: Option<String>,
     },
     /// Something in the call is outside the scope, or it was not understood.
     Deny(Denial),
@@ -25,7 +27,7 @@ impl Decision {
     /// The policies that decided it; empty where nothing allowed the call.
     pub fn policies(&self) -> &[String] {
         match self {
-            Decision::Allow { policies } | Decision::Deny(Denial { policies, .. }) => policies,
+            Decision::Allow { policies, .. } | Decision::Deny(Denial { policies, .. }) => policies,
         }
     }
 }

@@ -88,6 +88,13 @@ impl Effect {
             | Event::GatewayStarted { .. }
             | Event::GatewayStopped
             | Event::LogContinued(_)
+            | Event::ApprovalDecided { .. }
+            | Event::CallHeld { .. }
+            | Event::PayloadsViewed { .. }
+            | Event::PersonSignedIn { .. }
+            | Event::RunResumed { .. }
+            | Event::RunSuspended { .. }
+            | Event::SignalRaised { .. }
             | Event::LogContinues(_)
             | Event::WitnessDisagreed { .. }
             | Event::LoginDenied { .. } => Effect::None,

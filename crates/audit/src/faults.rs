@@ -286,6 +286,7 @@ fn allowed(run: &Run) -> Draft {
     if let Event::CallDecided { decision, .. } = &mut draft.event {
         *decision = Decision::Allow {
             policies: Vec::new(),
+            approval: None,
         };
     }
     draft

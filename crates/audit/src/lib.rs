@@ -73,7 +73,9 @@ pub use prune::PruneError;
 pub use published::{Next, Place, Published};
 pub use reader::{Forward, InOrder, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
-pub use record::{ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, State, Subject};
+pub use record::{
+    ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, Ruling, State, Subject,
+};
 pub use rotate::{RotateError, Rotated, rotate};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
 pub use transport::{Answer, Bounds, Transport, TransportError};

@@ -637,13 +637,20 @@ fn kind(event: &Event) -> Kind {
             Kind::Closing
         }
         Event::PayloadsErased { .. } => Kind::First,
-        Event::CallDecided { .. }
+        Event::ApprovalDecided { .. }
+        | Event::CallDecided { .. }
+        | Event::CallHeld { .. }
         | Event::GatewayStarted { .. }
         | Event::LogContinued(_)
         | Event::LogContinues(_)
         | Event::LogPruned { .. }
         | Event::LoginDenied { .. }
+        | Event::PayloadsViewed { .. }
+        | Event::PersonSignedIn { .. }
         | Event::RunOpened { .. }
+        | Event::RunResumed { .. }
+        | Event::RunSuspended { .. }
+        | Event::SignalRaised { .. }
         | Event::WitnessDisagreed { .. } => Kind::Ordinary,
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Decision, Fingerprint, Kind, Resource};
-use bailiwick_run::{Confinement, Ending, Launcher, Run, RunId, Time};
+use bailiwick_run::{ApprovalId, Confinement, Ending, Launcher, Run, RunId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::ChainId;
@@ -37,6 +37,20 @@ pub enum Subject {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// `approval.decided`: somebody approved or denied a call that was held, or nobody did in time. What they said is
+    /// the payload.
+    ApprovalDecided {
+        /// The approval.
+        approval: ApprovalId,
+        /// The `seq` of its `call.held`.
+        of: u64,
+        /// What became of it.
+        ruling: Ruling,
+        /// Who decided; nobody where the time ran out.
+        by: Option<Launcher>,
+        /// Until when the call may be made, where it was approved.
+        expires: Option<Time>,
+    },
     /// `call.decided`: a call was allowed or denied.
     CallDecided {
         /// The target's name.
@@ -62,6 +76,27 @@ pub enum Event {
         target: String,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// `call.held`: a call waits for somebody's approval. Nothing of it has reached the target.
+    CallHeld {
+        /// The target's name.
+        target: String,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// What the protocol calls the command.
+        verb: String,
+        /// What it would do.
+        actions: Vec<Action>,
+        /// The keyed digest of exactly what the agent sent.
+        fingerprint: Fingerprint,
+        /// What is asked for.
+        approval: ApprovalId,
+        /// Who is asked, as the task names them: `group:data-owners`. Each of them has to say yes.
+        approvers: BTreeSet<String>,
+        /// Until when they may decide.
+        expires: Time,
+        /// The digest of the policies that hold it.
+        policy_digest: String,
     },
     /// `gateway.started`.
     GatewayStarted {
@@ -101,6 +136,26 @@ pub enum Event {
         /// Who wanted it.
         by: Launcher,
     },
+    /// `payloads.viewed`, in the gateway's chain: somebody was shown payloads of a chain.
+    PayloadsViewed {
+        /// The chain, a run's id or `gateway`.
+        chain: String,
+        /// The `seq` of the first record whose payload was shown.
+        from: u64,
+        /// Of the last one.
+        to: u64,
+        /// To whom.
+        by: Launcher,
+    },
+    /// `person.signed_in`, in the gateway's chain: a person has a session at the console.
+    PersonSignedIn {
+        /// Who.
+        by: Launcher,
+        /// How it is known who they are: `local`, `oidc`.
+        via: &'static str,
+        /// What they may do: names of roles, sorted.
+        roles: Vec<&'static str>,
+    },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {
         /// Why it ended.
@@ -115,6 +170,28 @@ pub enum Event {
         /// The digest of its scope.
         scope_digest: String,
     },
+    /// `run.resumed`: a run that was suspended may act again.
+    RunResumed {
+        /// Who wanted it.
+        by: Launcher,
+    },
+    /// `run.suspended`: a run may not act until somebody resumes it. What it had open is cut.
+    RunSuspended {
+        /// Who wanted it: `human:alice@acme.com`, or a rule: `signal:first-denied`.
+        by: String,
+    },
+    /// `signal.raised`: a rule of the configuration matched. In the chain of the run that it is about if that is
+    /// open, else in the gateway's.
+    SignalRaised {
+        /// The rule's name.
+        signal: String,
+        /// What it looks for: `canary`, `denials`, …
+        rule: &'static str,
+        /// The record that made it match: `RUN/SEQ`.
+        of: String,
+        /// What is done about it: `notify`, `suspend`, `revoke`, sorted.
+        actions: Vec<&'static str>,
+    },
     /// `witness.disagreed`: a witness has signed another history of this log.
     WitnessDisagreed {
         /// The witness, as the trust policy calls it.
@@ -127,6 +204,18 @@ pub enum Event {
         /// published.
         ours: u64,
     },
+}
+
+/// What became of a call that was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ruling {
+    /// It may be made, once.
+    Approve,
+    /// It may not.
+    Deny,
+    /// Nobody decided in time, or the run ended before.
+    Lapse,
 }
 
 /// How a witness disagrees with a log.
@@ -289,6 +378,10 @@ impl Room {
 #[derive(Default, Serialize)]
 struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<CallPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confinement: Option<&'static str>,
@@ -321,10 +414,14 @@ struct Record<'a> {
     prev: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<PrunedPart<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<&'static str>,
     run: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_digest: Option<Cow<'a, str>>,
     seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -335,7 +432,42 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewed: Option<ViewedPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     witness: Option<WitnessPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct ApprovalPart<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    approvers: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<Ruling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    id: ApprovalId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_digest: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct SignalPart<'a> {
+    actions: &'a [&'static str],
+    name: Cow<'a, str>,
+    of: Cow<'a, str>,
+    rule: &'static str,
+}
+
+#[derive(Serialize)]
+struct ViewedPart<'a> {
+    by: &'a str,
+    chain: &'a str,
+    from: u64,
+    to: u64,
 }
 
 #[derive(Serialize)]
@@ -377,6 +509,8 @@ struct ResourcePart<'a> {
 
 #[derive(Serialize)]
 struct DecisionPart<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<&'a str>,
     effect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_policies: Option<usize>,
@@ -447,6 +581,25 @@ fn record<'a>(
         Subject::Gateway | Subject::Run(_) => base,
     };
     match event {
+        Event::ApprovalDecided {
+            approval,
+            of,
+            ruling,
+            by,
+            expires,
+        } => Record {
+            r#type: "approval.decided",
+            of: Some(*of),
+            approval: Some(ApprovalPart {
+                approvers: Vec::new(),
+                by: by.as_ref().map(Launcher::as_str),
+                effect: Some(*ruling),
+                expires: expires.map(|expires| expires.to_string()),
+                id: *approval,
+                policy_digest: None,
+            }),
+            ..base
+        },
         Event::CallDecided {
             target,
             protocol,
@@ -455,25 +608,13 @@ fn record<'a>(
             fingerprint,
             decision,
             policy_digest,
-        } => {
-            let (shown, more_actions) = room.list(
-                actions.len(),
-                actions.iter().map(|action| action_part(action, room)),
-            );
-            Record {
-                r#type: "call.decided",
-                target: Some(room.text(target)),
-                call: Some(CallPart {
-                    actions: shown,
-                    fingerprint: *fingerprint,
-                    more_actions,
-                    protocol,
-                    verb: room.text(verb),
-                }),
-                decision: Some(decision_part(decision, policy_digest, room)),
-                ..base
-            }
-        }
+        } => Record {
+            r#type: "call.decided",
+            target: Some(room.text(target)),
+            call: Some(call_part(protocol, verb, actions, *fingerprint, room)),
+            decision: Some(decision_part(decision, policy_digest, room)),
+            ..base
+        },
         Event::CallFinished {
             of,
             target,
@@ -490,6 +631,30 @@ fn record<'a>(
                 micros: outcome.micros.min(limits::INTEGER),
                 rows: outcome.rows.min(limits::INTEGER),
                 state: outcome.state,
+            }),
+            ..base
+        },
+        Event::CallHeld {
+            target,
+            protocol,
+            verb,
+            actions,
+            fingerprint,
+            approval,
+            approvers,
+            expires,
+            policy_digest,
+        } => Record {
+            r#type: "call.held",
+            target: Some(room.text(target)),
+            call: Some(call_part(protocol, verb, actions, *fingerprint, room)),
+            approval: Some(ApprovalPart {
+                approvers: texts(approvers, room).0,
+                by: None,
+                effect: None,
+                expires: Some(expires.to_string()),
+                id: *approval,
+                policy_digest: Some(room.text(policy_digest)),
             }),
             ..base
         },
@@ -543,6 +708,28 @@ fn record<'a>(
             }),
             ..base
         },
+        Event::PayloadsViewed {
+            chain,
+            from,
+            to,
+            by,
+        } => Record {
+            r#type: "payloads.viewed",
+            viewed: Some(ViewedPart {
+                by: by.as_str(),
+                chain,
+                from: *from,
+                to: *to,
+            }),
+            ..base
+        },
+        Event::PersonSignedIn { by, via, roles } => Record {
+            r#type: "person.signed_in",
+            by: Some(Cow::Borrowed(by.as_str())),
+            roles: roles.clone(),
+            via: Some(via),
+            ..base
+        },
         Event::RunClosed { ending } => Record {
             r#type: "run.closed",
             ending: Some(ending.as_str()),
@@ -561,6 +748,31 @@ fn record<'a>(
             scope_digest: Some(room.text(scope_digest)),
             ..base
         },
+        Event::RunResumed { by } => Record {
+            r#type: "run.resumed",
+            by: Some(Cow::Borrowed(by.as_str())),
+            ..base
+        },
+        Event::RunSuspended { by } => Record {
+            r#type: "run.suspended",
+            by: Some(room.text(by)),
+            ..base
+        },
+        Event::SignalRaised {
+            signal,
+            rule,
+            of,
+            actions,
+        } => Record {
+            r#type: "signal.raised",
+            signal: Some(SignalPart {
+                actions,
+                name: room.text(signal),
+                of: room.text(of),
+                rule,
+            }),
+            ..base
+        },
         Event::WitnessDisagreed {
             witness,
             problem,
@@ -576,6 +788,24 @@ fn record<'a>(
             }),
             ..base
         },
+    }
+}
+
+fn call_part<'a>(
+    protocol: &'static str,
+    verb: &'a str,
+    actions: &'a [Action],
+    fingerprint: Fingerprint,
+    room: Room,
+) -> CallPart<'a> {
+    let shown = actions.iter().map(|action| action_part(action, room));
+    let (shown, more_actions) = room.list(actions.len(), shown);
+    CallPart {
+        actions: shown,
+        fingerprint,
+        more_actions,
+        protocol,
+        verb: room.text(verb),
     }
 }
 
@@ -605,11 +835,12 @@ fn decision_part<'a>(
         policies.len(),
         policies.iter().map(|policy| room.text(policy)),
     );
-    let denial = match decision {
-        Decision::Allow { .. } => None,
-        Decision::Deny(denial) => Some(denial),
+    let (approval, denial) = match decision {
+        Decision::Allow { approval, .. } => (approval.as_deref(), None),
+        Decision::Deny(denial) => (None, Some(denial)),
     };
     DecisionPart {
+        approval,
         effect: decision.effect(),
         more_policies,
         policies: shown,

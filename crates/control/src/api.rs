@@ -11,8 +11,12 @@ use serde_json::value::RawValue;
 
 mod search;
 mod text;
+mod view;
 
 pub use search::{Answer, Hit, IndexState, Reindexed, Reindexing, Search};
+pub use view::{
+    Activity, ActivityQuery, Incident, IncidentQuery, Incidents, Part, RunIncidents, RunScope,
+};
 
 /// `POST /v1/runs`: opens a run. Only on the Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ mod limits;
 mod live;
 mod names;
 mod peer;
+mod people;
 mod registry;
 mod server;
 mod socket;
@@ -26,6 +27,7 @@ mod witness;
 
 pub use index::{ReindexError, Words, reindex};
 pub use live::Live;
+pub use people::{Person, Role, Via};
 pub use registry::{
     AgentKit, AgentUrl, AttachError, Attachment, EndError, EraseError, Kit, LookupError,
     OpenRunError, Opened, Opening, PruneRunsError, Registry, Settings, StartError,

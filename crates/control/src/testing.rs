@@ -137,6 +137,7 @@ impl Running {
             actions: call.actions,
             decision: Decision::Allow {
                 policies: vec!["p".into()],
+                approval: None,
             },
             policy_digest: "sha256:0".into(),
         };

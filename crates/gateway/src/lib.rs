@@ -6,6 +6,7 @@
 
 mod calls;
 mod connect;
+mod desk;
 mod directory;
 mod discreet;
 mod entrance;
@@ -26,6 +27,7 @@ mod tls;
 mod upstream;
 mod veil;
 
+pub use desk::{Asked, Desk, Estimate, NotAsked, Question, Standing};
 pub use directory::{Admission, Directory};
 pub use errand::{beyond, inspect};
 pub use gateway::Gateway;

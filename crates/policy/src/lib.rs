@@ -8,6 +8,7 @@
 //!
 //! No clock, no network; the only files it reads are those of [`Engine::load`].
 
+mod approval;
 mod compile;
 mod condition;
 mod covered;
@@ -29,6 +30,7 @@ mod scope;
 mod task;
 mod uri;
 
+pub use approval::Approval;
 pub use condition::Condition;
 pub use covered::Covered;
 pub use describe::{Line, Sort};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bailiwick_action::{
     Action, Call, Class, Decision, Denial, Fact, FieldPath, Input, Kind, Pin, Resource, Verb,
 };
-use bailiwick_run::{Launcher, Run};
+use bailiwick_run::{ApprovalId, Launcher, Run};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, EntityUid, PolicySet, Request,
 };
@@ -104,6 +104,7 @@ impl Scope {
                 class: call.class(),
                 binary: binary && call.class() != Class::Session,
                 policies: policies.into_iter().collect(),
+                approval: None,
             })
         } else {
             let forbids = &self.compiled.forbids;
@@ -269,6 +270,7 @@ pub struct Allow {
     class: Class,
     binary: bool,
     policies: Vec<String>,
+    approval: Option<ApprovalId>,
 }
 
 impl Allow {
@@ -276,6 +278,7 @@ impl Allow {
     pub fn decision(&self) -> Decision {
         Decision::Allow {
             policies: self.policies.clone(),
+            approval: self.approval.map(|approval| approval.to_string()),
         }
     }
 

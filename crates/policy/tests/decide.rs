@@ -42,7 +42,13 @@ fn an_allow_names_its_class_and_its_policies() {
         "task:triage/write-1/public.tickets",
     ];
     let policies = policies.map(String::from).to_vec();
-    assert_eq!(allow.decision(), Decision::Allow { policies });
+    assert_eq!(
+        allow.decision(),
+        Decision::Allow {
+            policies,
+            approval: None
+        }
+    );
 }
 
 #[test]

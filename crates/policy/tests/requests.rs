@@ -47,7 +47,13 @@ fn an_allow_names_the_entry() {
     assert_eq!(allow.class(), Class::Read);
     assert!(!allow.binary());
     let policies = vec!["task:t/read-1/GET /customers/*".to_owned()];
-    assert_eq!(allow.decision(), Decision::Allow { policies });
+    assert_eq!(
+        allow.decision(),
+        Decision::Allow {
+            policies,
+            approval: None
+        }
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod tally;
 mod time;
 
 pub use credential::{BearerDigest, Iterations, Proof, ScramKeys, Secret, Verified, Verifier};
-pub use id::{InvalidRunId, RunId};
+pub use id::{ApprovalId, InvalidApprovalId, InvalidRunId, RunId};
 pub use launcher::{InvalidLauncher, Launcher};
 pub use live::{Confinement, Ending, Run};
 pub use tally::Tally;

@@ -88,6 +88,7 @@ pub(crate) fn decided(run: &Run, allow: bool) -> Draft {
     let decision = if allow {
         Decision::Allow {
             policies: vec!["triage-tickets/read/0".to_owned()],
+            approval: None,
         }
     } else {
         Decision::Deny(Denial {

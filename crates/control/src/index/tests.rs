@@ -135,7 +135,10 @@ fn decided(table: &str, allow: bool) -> Event {
         payload: Payload::default(),
     };
     let decision = match allow {
-        true => Decision::Allow { policies: vec![] },
+        true => Decision::Allow {
+            policies: vec![],
+            approval: None,
+        },
         false => Decision::Deny(Denial {
             policies: vec![],
             reason: format!("select on public.{table} is outside the scope"),

@@ -1,0 +1,163 @@
+//! What people look at first: what was outside a scope, how much happens, what a run did of what it might.
+
+use std::collections::BTreeMap;
+
+use bailiwick_run::{Launcher, RunId, Time};
+use serde::{Deserialize, Serialize};
+
+use super::{RunState, Words, text};
+
+/// `GET /v1/incidents`: which.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IncidentQuery {
+    /// Of this task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Of this launcher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
+    /// At this target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Only records before this number: the `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// So many runs at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Runs with calls that were denied, the one with the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incidents {
+    /// The runs. What is in the gateway's own chain (logins of nobody, refused launchers) is one more.
+    pub runs: Vec<RunIncidents>,
+    /// Where the next page begins, if there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// How many records of the log were looked at.
+    pub records: u64,
+}
+
+/// What was denied to one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunIncidents {
+    /// The run; nothing for the gateway's own chain.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub run: Option<RunId>,
+    /// Its task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Who launched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
+    /// How far it is, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RunState>,
+    /// All that was denied to it.
+    pub denied: u64,
+    /// The newest of that, at most a handful.
+    pub newest: Vec<Incident>,
+}
+
+/// One call, login or opening that was denied, or a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its record: `RUN/SEQ`.
+    pub id: String,
+    /// The record's type: `call.decided`, `login.denied`, `signal.raised`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When.
+    #[serde(with = "text")]
+    pub time: Time,
+    /// At which target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What the protocol calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<String>,
+    /// What it would have done, in words: `delete public.tickets`.
+    pub actions: Vec<String>,
+    /// Why it was denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// `GET /v1/activity`: over which time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityQuery {
+    /// From then; an hour ago if nothing is said.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub since: Option<Time>,
+    /// Up to then; now if nothing is said.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub until: Option<Time>,
+    /// Cut into so many parts, 1 to 240.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
+    /// Only this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+/// Calls over time, by decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Where the first part begins.
+    #[serde(with = "text")]
+    pub since: Time,
+    /// Where the last one ends.
+    #[serde(with = "text")]
+    pub until: Time,
+    /// The parts, in order, all of one length.
+    pub parts: Vec<Part>,
+}
+
+/// What happened in one part of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Calls allowed.
+    pub allowed: u64,
+    /// Calls and logins denied.
+    pub denied: u64,
+    /// Calls held for an approval.
+    pub held: u64,
+}
+
+/// `GET /v1/runs/RUN/scope`: what a run might do, and what it did of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunScope {
+    /// Whose.
+    #[serde(with = "text")]
+    pub run: RunId,
+    /// Who launched it.
+    #[serde(with = "text")]
+    pub launcher: Launcher,
+    /// What it may do, in words. Of an ended run: what its task says now.
+    pub words: Vec<Words>,
+    /// Whether the task has changed since the run was opened.
+    pub changed: bool,
+    /// How often each entry of its grants decided a call: `read-1/public.tickets` and a count. Those that
+    /// decided none are in here with 0: granted, but unused.
+    pub used: BTreeMap<String, u64>,
+    /// Values masked, by target.
+    pub masked: BTreeMap<String, u64>,
+}
