@@ -6,7 +6,7 @@ use http::Response;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::house::{House, There, until};
+use super::house::{House, There, until, whole};
 
 async fn all(mut reader: impl AsyncRead + Unpin) -> Bytes {
     let mut bytes = Vec::new();
@@ -20,6 +20,14 @@ fn coded(coding: &'static str, content: Bytes) -> Response<super::house::Said> {
     fields.insert("content-encoding", coding.parse().unwrap());
     fields.insert("content-type", "text/plain".parse().unwrap());
     response
+}
+
+/// How a long answer begins and ends.
+fn ends(answer: &str) -> String {
+    let begin: String = answer.chars().take(300).collect();
+    let end = answer.get(answer.len().saturating_sub(100)..);
+    let end = end.unwrap_or_default();
+    format!("{} bytes: {begin:?} … {end:?}", answer.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,17 +59,14 @@ async fn codings_are_undone_and_unknown_ones_refused() {
         assert!(
             answer.starts_with("HTTP/1.1 200"),
             "{coding} {}",
-            answer.chars().take(300).collect::<String>()
+            ends(&answer)
         );
         assert!(!answer.contains("content-encoding"));
-        assert_eq!(answer.matches('q').count(), 10_000, "{coding}");
-        assert!(answer.ends_with("0\r\n\r\n"));
+        let content = whole(&answer);
+        assert!(content == Some(plain.clone()), "{coding} {}", ends(&answer));
         let answer = house.ask(&format!("GET /crm/open/{coding}/cut")).await;
-        assert!(
-            !answer.ends_with("0\r\n\r\n"),
-            "{coding} {}",
-            answer.chars().take(300).collect::<String>()
-        );
+        let looks_whole = answer.starts_with("HTTP/1.1 200") && whole(&answer).is_some();
+        assert!(!looks_whole, "{coding} {}", ends(&answer));
     }
     for unknown in ["compress", "twice"] {
         let answer = house.ask(&format!("GET /crm/open/{unknown}")).await;

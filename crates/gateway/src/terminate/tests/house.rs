@@ -279,6 +279,28 @@ pub(super) async fn rest(stream: &mut TcpStream) -> (String, bool) {
     (String::from_utf8_lossy(&said).into_owned(), clean)
 }
 
+/// The content of an answer that is there whole, as its own framing has it (RFC 9112, section 6.3). That is
+/// its length if all of it had come before it could be shown, and chunks otherwise: how soon a record is on
+/// the disk decides. Without trailer fields.
+pub(super) fn whole(answer: &str) -> Option<String> {
+    let (head, content) = answer.split_once("\r\n\r\n")?;
+    let mut fields = head.lines();
+    if let Some(length) = fields.find_map(|field| field.strip_prefix("content-length: ")) {
+        return (length.parse() == Ok(content.len())).then(|| content.to_owned());
+    }
+    let (mut joined, mut rest) = (String::new(), content);
+    loop {
+        let (size, chunks) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        let (chunk, after) = chunks.split_at_checked(size)?;
+        joined.push_str(chunk);
+        rest = after.strip_prefix("\r\n")?;
+        if size == 0 {
+            return rest.is_empty().then_some(joined);
+        }
+    }
+}
+
 pub(super) type Said = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(super) fn said(text: &str) -> Said {
