@@ -66,6 +66,10 @@ pub(crate) const SNAPSHOT_EVERY: u64 = 4096;
 /// durable within 10 ms.
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_millis(5);
 
+/// How long a sync takes at most on a disk that is well: one that takes longer may be stuck, and then nobody
+/// is made to wait for a write who has other things to do.
+pub(crate) const SYNC_USUAL: Duration = Duration::from_millis(50);
+
 /// Bundles removed in one go when the log is pruned, so that the tree does not wait for long.
 pub(crate) const PRUNED_AT_ONCE: u64 = 16;
 

@@ -36,7 +36,7 @@ use crate::verify::Policy;
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
 use crate::witnesses::Witnesses;
-use crate::writer::Writer;
+use crate::writer::{self, Writer};
 
 /// Where the log is and what it is called.
 #[derive(Clone, Debug)]
@@ -73,6 +73,8 @@ pub struct Log {
 
 struct Inner {
     shared: Arc<Shared>,
+    /// Until it has ended.
+    writer: Arc<Mutex<Option<Writer>>>,
     disk: Arc<dyn Disk>,
     layout: Layout,
     vkey: String,
@@ -114,7 +116,9 @@ impl Log {
     }
 
     /// As [`append`](Self::append), for whom it is enough that the operating system has the record:
-    /// it is durable within 10 ms, and lost only if the whole machine goes down before.
+    /// it is durable within 10 ms, and lost only if the whole machine goes down before. Mostly it is
+    /// written when this returns: nobody has to be woken for that, nor wakes anybody. While the disk
+    /// is slow, it is left to a thread.
     pub fn append_written(&self, draft: Draft) -> Pending<Written> {
         let (sender, receiver) = oneshot::channel();
         let fingerprint = fingerprint(&draft.event);
@@ -312,6 +316,9 @@ impl Inner {
             queue: Mutex::new(Queue {
                 records: Vec::new(),
                 awaited: false,
+                hurried: false,
+                turns: false,
+                since: None,
                 writer_sleeps: false,
                 room,
                 segments: VecDeque::new(),
@@ -340,8 +347,8 @@ impl Inner {
             unsynced: Vec::new(),
             bytes: Vec::new(),
             syncer,
-            since: None,
         };
+        let writer = Arc::new(Mutex::new(Some(writer)));
         let preparer = Preparer {
             shared: Arc::clone(&shared),
             disk: Arc::clone(&disk),
@@ -349,10 +356,11 @@ impl Inner {
             size: segment_size,
             number: opened.prepared,
         };
+        let (of_thread, for_writer) = (Arc::clone(&writer), Arc::clone(&shared));
         let for_integrator = Arc::clone(&shared);
         let (integrator, unsigned) = (opened.integrator, opened.unsigned);
         let running = Running {
-            writer: spawn("audit-writer", || writer.run())?,
+            writer: spawn("audit-writer", move || writer::run(&of_thread, &for_writer))?,
             syncer: syncing,
             teller: spawn("audit-teller", move || tell::run(&batches))?,
             preparer: spawn("audit-preparer", || preparer.run())?,
@@ -364,6 +372,7 @@ impl Inner {
         };
         Ok(Self {
             shared,
+            writer,
             disk,
             layout,
             vkey: opened.vkey,
@@ -550,9 +559,12 @@ impl Inner {
         };
         queue.segments.extend(ready);
         // The writer takes all there is at once, and looks again before it sleeps. What nobody waits
-        // for it finds by itself, before long.
-        let first = waiter.waits() && !std::mem::replace(&mut queue.awaited, true);
-        let wake = first || queue.writer_sleeps;
+        // for it finds by itself, before long; what need only be written is written here.
+        let hurries = waiter.wants_durable() && !std::mem::replace(&mut queue.hurried, true);
+        let here = waiter.wants_written();
+        queue.awaited |= waiter.waits();
+        queue.turns |= goes != Goes::On;
+        let wake = hurries || (queue.writer_sleeps && !here);
         queue.records.push(Queued {
             durable,
             next_segment: goes != Goes::On,
@@ -565,6 +577,9 @@ impl Inner {
         }
         if goes != Goes::On {
             self.shared.preparer.notify_all();
+        }
+        if here {
+            writer::write_here(&self.writer, &self.shared);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bailiwick_action::Fingerprint;
 
@@ -50,6 +51,12 @@ pub(crate) struct Queue {
     pub(crate) records: Vec<Queued>,
     /// Somebody waits for one of them.
     pub(crate) awaited: bool,
+    /// Somebody waits until one of them is durable.
+    pub(crate) hurried: bool,
+    /// One of them begins a segment.
+    pub(crate) turns: bool,
+    /// Since when the first record waits that is not durable nor with the syncer, as far as was noticed.
+    pub(crate) since: Option<Instant>,
     /// The writer has nothing to do, not even later.
     pub(crate) writer_sleeps: bool,
     pub(crate) room: Room,
@@ -86,6 +93,17 @@ pub(crate) struct DurableQueue {
     pub(crate) closing: bool,
     /// The integrator has ended, and answers no requests.
     pub(crate) ended: bool,
+}
+
+impl Queue {
+    /// Everything that is in it.
+    pub(crate) fn take(&mut self) -> Vec<Queued> {
+        self.awaited = false;
+        self.hurried = false;
+        self.turns = false;
+        let as_many = Vec::with_capacity(self.records.len());
+        std::mem::replace(&mut self.records, as_many)
+    }
 }
 
 impl Shared {

@@ -208,6 +208,11 @@ impl Waiter {
         !matches!(self, Waiter::Nobody)
     }
 
+    /// Whether it is enough for somebody that it is written.
+    pub(crate) fn wants_written(&self) -> bool {
+        matches!(self, Waiter::Written(_))
+    }
+
     /// Whether the disk is to be hurried for it.
     pub(crate) fn wants_durable(&self) -> bool {
         matches!(self, Waiter::Durable(waiter) if !waiter.is_closed())

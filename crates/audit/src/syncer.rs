@@ -7,8 +7,10 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::disk::Disk;
+use crate::limits;
 use crate::queue::{Queued, Shared, lock};
 use crate::receipt::Receipt;
 use crate::tell::{self, Tell};
@@ -23,6 +25,8 @@ pub(crate) struct Syncer {
     done: mpsc::Receiver<Result<(), Failed>>,
     /// How many records are being synced by the other thread.
     has: u64,
+    /// Since when.
+    since: Option<Instant>,
 }
 
 /// Records that are written to a file, to be synced.
@@ -75,6 +79,7 @@ impl Syncer {
             orders,
             done,
             has: 0,
+            since: None,
         };
         Ok((syncer, thread))
     }
@@ -90,6 +95,12 @@ impl Syncer {
             Ok(done) => self.is_done(done),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Whether the other thread has been at it for so long that the disk may be stuck, as far as was
+    /// looked.
+    pub(crate) fn is_late(&self) -> bool {
+        (self.since).is_some_and(|since| since.elapsed() >= limits::SYNC_USUAL)
     }
 
     /// Waits until the other thread is done.
@@ -117,6 +128,7 @@ impl Syncer {
             return Ok(());
         }
         self.has = records.len() as u64;
+        self.since = Some(Instant::now());
         let order = Order {
             file: Arc::clone(file),
             records,
@@ -127,6 +139,7 @@ impl Syncer {
 
     fn is_done(&mut self, done: Result<(), Failed>) -> Result<(), Failed> {
         self.has = 0;
+        self.since = None;
         done
     }
 }

@@ -9,13 +9,13 @@ use std::fs::File;
 use std::io;
 use std::iter::Peekable;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::vec::IntoIter;
 
 use crate::disk::Disk;
 use crate::limits;
-use crate::queue::{Queue, Queued, Shared, lock, wait};
+use crate::queue::{Queued, Shared, lock, wait};
 use crate::syncer::{Failed, Syncer};
 use crate::threads::open_segment;
 use crate::wal::frame;
@@ -37,75 +37,125 @@ pub(crate) struct Writer {
     /// each.
     pub(crate) bytes: Vec<u8>,
     pub(crate) syncer: Syncer,
-    /// Since when the first record waits that is not durable nor with the syncer.
-    pub(crate) since: Option<Instant>,
 }
 
 enum Next {
-    Batch(Vec<Queued>),
+    /// What is in the queue.
+    Batch,
     /// What is unsynced has waited long enough.
     Sync,
     End,
 }
 
-impl Writer {
-    /// Runs until the log is closed and everything queued is durable, or until a write fails.
-    pub(crate) fn run(mut self) {
-        loop {
-            let mut waiting = Vec::new().into_iter().peekable();
-            let (done, last) = match self.next() {
-                Next::Batch(batch) => {
-                    waiting = batch.into_iter().peekable();
-                    (self.write(&mut waiting), false)
-                }
-                Next::Sync => (self.sync_beside(), false),
-                Next::End => (self.sync(), true),
-            };
-            if let Err((what, error)) = done {
-                let stopped = self.shared.stop(what, &error);
-                for record in self.unsynced.drain(..).chain(waiting) {
-                    record.waiter.refuse(&stopped);
-                }
-                break;
+/// The writer's thread. Runs until the log is closed and everything queued is durable, or until a write
+/// fails.
+pub(crate) fn run(place: &Mutex<Option<Writer>>, shared: &Shared) {
+    loop {
+        let next = next(shared);
+        let mut place = lock(place);
+        let Some(writer) = place.as_mut() else { break };
+        let done = match next {
+            Next::Batch => {
+                let batch = lock(&shared.queue).take();
+                writer.with(batch, Writer::write)
             }
-            if last {
-                break;
-            }
+            Next::Sync => writer.with(Vec::new(), |writer, _| writer.sync_beside()),
+            Next::End => writer.with(Vec::new(), |writer, _| writer.sync()),
+        };
+        if done.is_err() || matches!(next, Next::End) {
+            break;
         }
-        lock(&self.shared.queue).written = true;
-        self.shared.preparer.notify_all();
     }
+    // The threads that work for it end with it.
+    *lock(place) = None;
+    lock(&shared.queue).written = true;
+    shared.preparer.notify_all();
+}
 
-    fn next(&mut self) -> Next {
-        let mut queue = lock(&self.shared.queue);
-        loop {
-            let over = queue.stopped.is_some() || queue.closing;
-            if !queue.records.is_empty() {
-                let since = *self.since.get_or_insert_with(Instant::now);
-                if over || queue.awaited || since.elapsed() >= limits::SYNC_WITHIN {
-                    return Next::Batch(taken(&mut queue));
-                }
+fn next(shared: &Shared) -> Next {
+    let mut queue = lock(&shared.queue);
+    loop {
+        let over = queue.stopped.is_some() || queue.closing;
+        if !queue.records.is_empty() {
+            let since = *queue.since.get_or_insert_with(Instant::now);
+            if over || queue.awaited || since.elapsed() >= limits::SYNC_WITHIN {
+                return Next::Batch;
             }
-            if over {
-                return Next::End;
-            }
-            queue = match self.since {
-                None => {
-                    queue.writer_sleeps = true;
-                    let mut queue = wait(&self.shared.writer, queue);
-                    queue.writer_sleeps = false;
-                    queue
-                }
-                Some(since) => {
-                    let left = limits::SYNC_WITHIN.saturating_sub(since.elapsed());
-                    if left.is_zero() {
-                        return Next::Sync;
-                    }
-                    let waited = self.shared.writer.wait_timeout(queue, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
         }
+        if over {
+            return Next::End;
+        }
+        queue = match queue.since {
+            None => {
+                queue.writer_sleeps = true;
+                let mut queue = wait(&shared.writer, queue);
+                queue.writer_sleeps = false;
+                queue
+            }
+            Some(since) => {
+                let left = limits::SYNC_WITHIN.saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    return Next::Sync;
+                }
+                let waited = shared.writer.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+    }
+}
+
+/// Writes what is in the queue on the thread of whoever put it there, where that is all it takes: a write
+/// into the system's memory is shorter than to wake another thread for it and to be woken by that. What is
+/// more is the writer's own thread's: to wait for the disk, to begin a segment, and everything while the
+/// disk is slow.
+pub(crate) fn write_here(place: &Mutex<Option<Writer>>, shared: &Shared) {
+    loop {
+        // Whoever has it looks into the queue again when it is done.
+        let Ok(mut place) = place.try_lock() else {
+            return;
+        };
+        let Some(writer) = place.as_mut() else { return };
+        let mut queue = lock(&shared.queue);
+        if queue.records.is_empty() {
+            return;
+        }
+        let over = queue.stopped.is_some() || queue.closing;
+        if over || queue.hurried || queue.turns || writer.syncer.is_late() {
+            drop(queue);
+            shared.writer.notify_one();
+            return;
+        }
+        queue.since.get_or_insert_with(Instant::now);
+        let wake = queue.writer_sleeps;
+        let batch = queue.take();
+        drop(queue);
+        if wake {
+            // It has to see to the sync.
+            shared.writer.notify_one();
+        }
+        let done = writer.with(batch, Writer::write_on);
+        drop(place);
+        if done.is_err() || !lock(&shared.queue).awaited {
+            return;
+        }
+    }
+}
+
+impl Writer {
+    /// Does something with a batch. Should that fail, nothing can be written any more, and everybody who
+    /// waits is told.
+    fn with(
+        &mut self,
+        batch: Vec<Queued>,
+        what: impl FnOnce(&mut Self, &mut Peekable<IntoIter<Queued>>) -> Result<(), Failed>,
+    ) -> Result<(), ()> {
+        let mut batch = batch.into_iter().peekable();
+        what(self, &mut batch).map_err(|(what, error)| {
+            let stopped = self.shared.stop(what, &error);
+            for record in self.unsynced.drain(..).chain(batch) {
+                record.waiter.refuse(&stopped);
+            }
+        })
     }
 
     /// Writes a batch, and syncs it if it is time. A batch ends where a segment does: when a segment
@@ -128,13 +178,27 @@ impl Writer {
             self.write_from(begin)?;
         }
         let hurry = (self.unsynced.iter()).any(|record| record.waiter.wants_durable());
-        let since = *self.since.get_or_insert_with(Instant::now);
         if hurry {
             self.sync()?;
-        } else if since.elapsed() >= limits::SYNC_WITHIN {
+        } else if !self.unsynced.is_empty() && self.has_waited() {
             self.sync_beside()?;
         }
         Ok(())
+    }
+
+    /// Writes a batch that begins no segment, and leaves it to be synced.
+    fn write_on(&mut self, batch: &mut Peekable<IntoIter<Queued>>) -> Result<(), Failed> {
+        let begin = self.unsynced.len();
+        self.unsynced.extend(batch);
+        self.write_from(begin)
+    }
+
+    /// Whether something has waited long enough to be synced.
+    fn has_waited(&self) -> bool {
+        let since = *lock(&self.shared.queue)
+            .since
+            .get_or_insert_with(Instant::now);
+        since.elapsed() >= limits::SYNC_WITHIN
     }
 
     /// Writes what is unsynced from `begin` on.
@@ -160,14 +224,14 @@ impl Writer {
 
     /// Makes everything that is written durable.
     fn sync(&mut self) -> Result<(), Failed> {
-        self.since = None;
+        lock(&self.shared.queue).since = None;
         self.syncer.wait()?;
         self.syncer.sync(&self.file, &mut self.unsynced)
     }
 
     /// Has everything that is written made durable, and goes on meanwhile.
     fn sync_beside(&mut self) -> Result<(), Failed> {
-        self.since = None;
+        lock(&self.shared.queue).since = None;
         self.syncer.wait()?;
         self.syncer
             .sync_beside(&self.file, std::mem::take(&mut self.unsynced))
@@ -191,11 +255,4 @@ impl Writer {
         self.offset = HEAD_LEN;
         Ok(())
     }
-}
-
-/// Everything in the queue.
-fn taken(queue: &mut Queue) -> Vec<Queued> {
-    queue.awaited = false;
-    let as_many = Vec::with_capacity(queue.records.len());
-    std::mem::replace(&mut queue.records, as_many)
 }
