@@ -170,6 +170,8 @@ impl Drive {
                 | Step::Connect { .. }
                 | Step::TargetTls
                 | Step::Did(_)
+                | Step::Held(..)
+                | Step::Resumed(..)
                 | Step::Cancel(_) => panic!("a step of a login"),
             }
         }

@@ -301,6 +301,8 @@ impl Drive {
                 | Step::AgentTls(_)
                 | Step::TargetTls
                 | Step::Did(_)
+                | Step::Held(..)
+                | Step::Resumed(..)
                 | Step::Cancel(_) => panic!("a step that has no place here"),
             }
         }

@@ -1,5 +1,8 @@
 use crate::{Action, Class, Verb};
 
+/// What the refusal of a call says that holds a masked value's placeholder, and would write that to its target.
+pub const WRITTEN_BACK: &str = "it would write a masked placeholder back to the target";
+
 /// One command as the agent sent it, and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -65,6 +68,24 @@ pub struct Held {
     pub call: Call,
     /// The bytes for the target, should the call be permitted.
     pub bytes: Vec<u8>,
+    /// What else decides what it does, beside the call: how its values are to be read, for one. An approval
+    /// is for exactly this.
+    pub sense: Vec<u8>,
+    /// What may be done with it while people are asked about it.
+    pub stage: Stage,
+}
+
+/// What may be done with a call while people are asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It runs nothing: what it prepares is a call of its own when it is to run.
+    Prepares,
+    /// It can wait: it keeps nothing up at its target, and nothing before it is undone if it fails.
+    Waits,
+    /// It cannot wait where it stands, and is to be sent again once people have said yes.
+    Retries,
+    /// Nobody can say yes to it, because it is not all there; why, in words.
+    Unfinished(&'static str),
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::Call;
+use crate::{Action, Call, Held};
 
 /// Keys [`Fingerprint`]s. It stays at the gateway: without it nobody can guess a short statement's
 /// text from the record.
@@ -47,6 +47,48 @@ impl Fingerprint {
                     part(value.as_bytes());
                 }
                 None => part(b"n"),
+            }
+        }
+        Self::short(hash)
+    }
+
+    /// The fingerprint of what people are asked about: the call and all else that decides what it does, its
+    /// target and what it was understood to do. One text may mean two things, where names or settings have
+    /// changed in between; then this differs.
+    pub fn of_question(key: &FingerprintKey, target: &str, held: &Held) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(key.0);
+        // Neither a call nor a result begins so.
+        hash.update((u64::MAX - 1).to_be_bytes());
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(&Self::of(key, &held.call).0);
+        part(target.as_bytes());
+        part(&held.sense);
+        for action in &held.call.actions {
+            // No two actions are written alike; facts are a part of what was sent.
+            let Action {
+                class,
+                verb,
+                resource,
+                columns,
+                exposed,
+                looked_up,
+                facts: _,
+            } = action;
+            part(class.as_str().as_bytes());
+            part(verb.as_str().as_bytes());
+            part(resource.kind.as_str().as_bytes());
+            part(resource.schema.as_ref().map_or(b"-", |_| b"+"));
+            part(resource.schema.as_deref().unwrap_or_default().as_bytes());
+            part(resource.name.as_bytes());
+            for names in [columns, exposed, looked_up] {
+                part(&(names.len() as u64).to_be_bytes());
+                for name in names {
+                    part(name.as_bytes());
+                }
             }
         }
         Self::short(hash)

@@ -14,7 +14,7 @@ mod resource;
 mod verb;
 
 pub use action::Action;
-pub use call::{Call, Held, Payload};
+pub use call::{Call, Held, Payload, Stage, WRITTEN_BACK};
 pub use decision::{Decision, Denial};
 pub use fact::{Fact, Facts, Input};
 pub use field::{FieldPath, FieldStep, InvalidPath};

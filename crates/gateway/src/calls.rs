@@ -5,20 +5,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bailiwick_action::{Decision, Denial, Fingerprint, Held};
+use bailiwick_action::{Decision, Fingerprint, Held};
 use bailiwick_audit::{AppendError, Draft, Event, Pending, Receipt, State, Subject, Written};
-use bailiwick_policy::Allow;
-use bailiwick_run::Ending;
+use bailiwick_policy::{Allow, Ruling};
+use bailiwick_run::{Cut, Ending};
 use bailiwick_wire::{Answer, End, Fault, Refused, Session, Step, Terms, Ticket, Why};
 use bytes::BytesMut;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::approval::{Heard, Holding, heard, withdrawn};
 use crate::directory::Admission;
 use crate::discreet;
 use crate::gate::{Permit, Recorded, Way, WayBack};
 use crate::gateway::{Gateway, payload};
 use crate::limits::FAREWELL_TIME_MAX;
+use crate::meters::{Meter, Verdict};
 use crate::running::Running;
 use crate::target::{ReadMode, Target};
 
@@ -36,6 +38,8 @@ pub(crate) struct Calls<'g, W> {
     pub(crate) records: Records,
     /// How the bare bytes of a result are put on the way back.
     frame: Frame,
+    /// What is counted of the target's calls.
+    pub(crate) meter: Arc<Meter>,
     /// Calls that were let through and have not ended.
     running: BTreeMap<Ticket, Running>,
 }
@@ -48,6 +52,8 @@ pub(crate) type Frame = fn(&mut BytesMut, &[u8]);
 pub(crate) struct Records {
     /// The call that is being decided.
     asking: Option<Asking>,
+    /// The call that is held while people are asked about it.
+    pub(crate) holding: Option<Holding>,
     /// The records of reads that run ahead of them, in order.
     ahead: VecDeque<Ahead>,
     /// The first of these takes longer than usual: what has become of it is of interest though nothing
@@ -59,7 +65,8 @@ pub(crate) struct Records {
 struct Asking {
     ticket: Ticket,
     held: Held,
-    decided: Result<Allow, Denial>,
+    /// What permits it; or the answer that does not.
+    decided: Result<Allow, Answer>,
     pending: Pending,
 }
 
@@ -73,6 +80,8 @@ enum Ahead {
 pub(crate) enum Became {
     /// Of the call that was asked.
     Asked(Result<Receipt, AppendError>),
+    /// Of a call that is held.
+    Held(Heard),
     /// Of the first read that runs ahead.
     Read(Result<Recorded, AppendError>),
 }
@@ -83,17 +92,23 @@ impl Records {
     /// are there before the result. For ever where there is none. Cancel safe.
     pub(crate) async fn next(&mut self, held: bool) -> Became {
         let matters = held || self.overdue;
-        let Self { asking, ahead, .. } = self;
+        let Self {
+            asking,
+            holding,
+            ahead,
+            ..
+        } = self;
         tokio::select! {
             biased;
             recorded = recorded(asking) => Became::Asked(recorded),
+            heard = heard(holding) => Became::Held(heard),
             read = next_released(ahead), if matters => Became::Read(read),
         }
     }
 
-    /// Whether a call waits for its record.
+    /// Whether a call waits, for its record or for people.
     pub(crate) fn is_asking(&self) -> bool {
-        self.asking.is_some()
+        self.asking.is_some() || self.holding.is_some()
     }
 
     /// Whether reads run ahead of their records.
@@ -118,6 +133,7 @@ impl<'g, W> Calls<'g, W> {
     ) -> Self {
         Self {
             gateway,
+            meter: gateway.meters.of(target),
             admission,
             target,
             session,
@@ -142,6 +158,8 @@ impl<'g, W> Calls<'g, W> {
                 }
                 Step::Relay(plumbing) => self.way.relay(plumbing),
                 Step::Ask(ticket, held) => self.ask(ticket, held)?,
+                Step::Held(ticket, rows) => self.readied(ticket, rows)?,
+                Step::Resumed(ticket, same) => self.resumed(ticket, same)?,
                 Step::Finished(ticket, end) => self.finished(ticket, &end),
                 Step::Learned(_) => self.gateway.targets.outdated(&self.target.name),
                 Step::Done => return Ok(true),
@@ -161,18 +179,59 @@ impl<'g, W> Calls<'g, W> {
     }
 
     /// Decides a call and submits the decision to the record. What does nothing but read, and is
-    /// allowed, need not wait for the disk; everything else does.
+    /// allowed, need not wait for the disk; everything else does. What is held waits for people, whatever it
+    /// does.
     fn ask(&mut self, ticket: Ticket, mut held: Held) -> Result<(), Fault> {
         let scope = &self.admission.scope;
         scope.settle(&self.target.name, &mut held.call);
-        let decided = scope.decide(&self.target.name, &held.call);
+        let decided = match scope.decide(&self.target.name, &held.call) {
+            Ok(Ruling::Allow(allow)) if held.call.only_reads() => {
+                self.meter.decided(Verdict::Allow, held.call.class());
+                let draft = self.draft(&held, allow.decision());
+                return self.read_ahead(ticket, held, allow, draft);
+            }
+            Ok(Ruling::Allow(allow)) => Ok(allow),
+            Ok(Ruling::Hold(hold)) => match hold.prepared(&held) {
+                Ok(allow) => Ok(allow),
+                Err(hold) => return self.hold(ticket, held, *hold),
+            },
+            Err(denial) => Err(Answer::Deny(denial)),
+        };
+        self.decided(ticket, held, decided);
+        Ok(())
+    }
+
+    /// Submits what was decided to the record; what becomes of that is answered.
+    pub(crate) fn decided(&mut self, ticket: Ticket, held: Held, decided: Result<Allow, Answer>) {
+        let verdict = match &decided {
+            Ok(_) => Verdict::Allow,
+            Err(_) => Verdict::Deny,
+        };
+        self.meter.decided(verdict, held.call.class());
         let decision = match &decided {
             Ok(allow) => allow.decision(),
-            Err(denial) => Decision::Deny(denial.clone()),
+            Err(Answer::Deny(denial) | Answer::Unapproved(denial, _)) => {
+                Decision::Deny(denial.clone())
+            }
+            Err(Answer::Allow(_) | Answer::Withdrawn | Answer::Unrecorded(_)) => {
+                Decision::Deny(withdrawn())
+            }
         };
+        let pending = self.gateway.log.append(self.draft(&held, decision));
+        self.records.asking = Some(Asking {
+            ticket,
+            held,
+            decided,
+            pending,
+        });
+    }
+
+    /// The record of a decision.
+    pub(crate) fn draft(&self, held: &Held, decision: Decision) -> Draft {
+        let scope = &self.admission.scope;
         let detectors = &self.gateway.detectors;
         let (actions, decision) = discreet::put(detectors, &held.call.actions, decision);
-        let draft = Draft {
+        Draft {
             subject: Subject::Run(self.admission.run.clone()),
             event: Event::CallDecided {
                 target: self.target.name.clone(),
@@ -184,20 +243,7 @@ impl<'g, W> Calls<'g, W> {
                 policy_digest: scope.digest().to_owned(),
             },
             payload: Some(payload(&held.call)),
-        };
-        let decided = match decided {
-            Ok(allow) if held.call.only_reads() => {
-                return self.read_ahead(ticket, held, allow, draft);
-            }
-            decided => decided,
-        };
-        self.records.asking = Some(Asking {
-            ticket,
-            held,
-            decided,
-            pending: self.gateway.log.append(draft),
-        });
-        Ok(())
+        }
     }
 
     /// Sends a read while its record is on its way to the disk, and holds what it brings until then.
@@ -230,7 +276,7 @@ impl<'g, W> Calls<'g, W> {
         self.way.send(permit);
         self.records.ahead.push_back(ahead);
         self.admission.tally.allow();
-        self.running.insert(ticket, Running::new(seq));
+        self.runs(ticket, seq);
         self.session.answer(ticket, Answer::Allow(terms))
     }
 
@@ -241,6 +287,7 @@ impl<'g, W> Calls<'g, W> {
     pub(crate) fn became(&mut self, became: Became) -> Result<(), Refused> {
         match became {
             Became::Asked(recorded) => self.recorded(recorded).map_err(|fault| self.blame(&fault)),
+            Became::Held(heard) => self.heard(heard).map_err(|fault| self.blame(&fault)),
             Became::Read(Ok(recorded)) => {
                 self.records.overdue = false;
                 self.back.release(recorded);
@@ -268,9 +315,9 @@ impl<'g, W> Calls<'g, W> {
         } = asking;
         let answer = match (recorded, decided) {
             (Err(error), _) => return self.not_recorded(ticket, &error),
-            (Ok(_), Err(denial)) => {
+            (Ok(_), Err(answer)) => {
                 self.admission.tally.deny();
-                Answer::Deny(denial)
+                answer
             }
             (Ok(receipt), Ok(allow)) => {
                 let seq = receipt.seq();
@@ -279,11 +326,26 @@ impl<'g, W> Calls<'g, W> {
                     .map_err(|_| Fault::Bug("a receipt for another call"))?;
                 self.way.send(permit);
                 self.admission.tally.allow();
-                self.running.insert(ticket, Running::new(seq));
+                self.runs(ticket, seq);
                 Answer::Allow(terms)
             }
         };
         self.session.answer(ticket, answer)
+    }
+
+    /// A call was let through.
+    fn runs(&mut self, ticket: Ticket, seq: u64) {
+        let running = Running::new(seq).counted(self.meter.begun());
+        self.running.insert(ticket, running);
+    }
+
+    /// Whether the session has nothing under way: no call, no record, and nothing for either side.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.running.is_empty()
+            && !self.records.is_asking()
+            && !self.records.are_ahead()
+            && self.back.waiting() == 0
+            && self.way.waiting() == 0
     }
 
     /// A call that was not sent, because it could not be recorded.
@@ -311,6 +373,9 @@ impl<'g, W> Calls<'g, W> {
         let readable = self.target.protocol.readable;
         let (event, payload) =
             running.ended(state, end, &self.target.name, &self.gateway.key, readable);
+        if let Event::CallFinished { outcome, .. } = &event {
+            self.meter.ended(outcome);
+        }
         let draft = |payload| Draft {
             subject: Subject::Run(self.admission.run.clone()),
             event: event.clone(),
@@ -364,6 +429,7 @@ impl<'g, W> Calls<'g, W> {
         for (_, running) in std::mem::take(&mut self.running) {
             self.record_end(running, cut, end);
         }
+        self.close_held();
         if let Some(asking) = self.records.asking.take()
             && asking.decided.is_ok()
             && asking.pending.seq() > 0
@@ -445,27 +511,46 @@ async fn next_released(ahead: &mut VecDeque<Ahead>) -> Result<Recorded, AppendEr
     recorded
 }
 
-/// Waits until a run has ended; says why. Cancel safe.
-pub(crate) async fn ended_because(ended: &mut watch::Receiver<Option<Ending>>) -> Option<Ending> {
+/// Waits until what a run has open is cut; says why. Cancel safe.
+pub(crate) async fn ended_because(ended: &mut watch::Receiver<Option<Cut>>) -> Option<Cut> {
     // Whoever keeps the runs is gone only when the gateway stops.
     ended
         .wait_for(Option::is_some)
         .await
         .ok()
-        .and_then(|ending| *ending)
+        .and_then(|cut| *cut)
 }
 
-/// What an agent is told when its run ends under it.
-pub(crate) fn ended_words(ending: Option<Ending>) -> Refused {
-    let why = match ending {
-        Some(Ending::Expired) => "its time box is over",
-        Some(Ending::Revoked) => "it was revoked",
-        Some(Ending::Closed) => "it was closed",
-        Some(Ending::GatewayStopped) | None => "the gateway is stopping",
+/// What an agent is told when its run is cut under it.
+pub(crate) fn ended_words(cut: Option<Cut>) -> Refused {
+    let why = match cut {
+        Some(Cut::Suspended) => return suspended_words(),
+        Some(Cut::Ended(Ending::Expired)) => "its time box is over",
+        Some(Cut::Ended(Ending::Revoked)) => "it was revoked",
+        Some(Cut::Ended(Ending::Closed)) => "it was closed",
+        Some(Cut::Ended(Ending::GatewayStopped)) | None => return stopping(),
     };
     Refused {
         why: Why::Ended,
         message: format!("this run has ended: {why}"),
         hint: "Open another run; its credential is its own.".into(),
+    }
+}
+
+/// What an agent is told whose run is suspended.
+pub(crate) fn suspended_words() -> Refused {
+    Refused {
+        why: Why::Suspended,
+        message: "this run is suspended".into(),
+        hint: "It can do nothing until a person resumes it. Wait, or end the work here.".into(),
+    }
+}
+
+/// What an agent is told when the gateway stops under it.
+pub(crate) fn stopping() -> Refused {
+    Refused {
+        why: Why::Stopping,
+        message: "the gateway is stopping, and every run ends with it".into(),
+        hint: "Open another run once the gateway is there again.".into(),
     }
 }

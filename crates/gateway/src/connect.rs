@@ -4,12 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use bailiwick_wire::{CancelKey, Protocol, Refused, Session, Wanted, Why};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::calls::{ended_because, ended_words};
 use crate::directory::{Admission, SessionOpen};
 use crate::gateway::Gateway;
 use crate::limits::{FAREWELL_TIME_MAX, SESSIONS_PER_RUN_MAX};
+use crate::listen::Phase;
 use crate::live::Live;
 use crate::login::{LoggedIn, farewell};
 use crate::stream::Stream;
@@ -23,6 +25,7 @@ pub(crate) async fn connect(
     mut session: Box<dyn Session>,
     logged_in: LoggedIn,
     cancel: CancelKey,
+    phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let LoggedIn {
         mut stream,
@@ -56,7 +59,7 @@ pub(crate) async fn connect(
         Ok(opened) => {
             let cancellable = gateway.cancellable(cancel);
             let live = Live::new(gateway, admission, target, session, stream, opened);
-            live.serve(&cancellable).await;
+            live.serve(&cancellable, phase).await;
             drop(session_open);
             Ok(())
         }
@@ -127,7 +130,8 @@ fn within<'g>(
             },
         ));
     };
-    match SessionOpen::new(&admission.tally, max) {
+    let meter = gateway.meters.of(target);
+    match SessionOpen::new(&admission.tally, max, &meter) {
         Some(session_open) => Ok((target, session_open)),
         None => Err((
             Some(target.name.clone()),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bailiwick_policy::Scope;
-use bailiwick_run::{BearerDigest, Ending, Run, RunId, Tally, Verifier};
+use bailiwick_run::{BearerDigest, Cut, Run, RunId, Tally, Verifier};
 use tokio::sync::watch;
+
+use crate::meters::{Level, Meter};
 
 /// Knows the live runs.
 pub trait Directory: Send + Sync {
@@ -13,6 +15,23 @@ pub trait Directory: Send + Sync {
 
     /// The run whose secret this is the digest of, if it is live.
     fn find_bearer(&self, secret: &BearerDigest) -> Option<Admission>;
+
+    /// The run of this id, if it is suspended: only whoever proves its secret is told so.
+    fn suspended(&self, run: &RunId) -> Option<Suspended>;
+
+    /// The run whose secret this is the digest of, if it is suspended.
+    fn suspended_bearer(&self, secret: &BearerDigest) -> Option<Suspended>;
+}
+
+/// A run that may do nothing until somebody resumes it.
+#[derive(Clone)]
+pub struct Suspended {
+    /// Who it is.
+    pub run: Run,
+    /// What its credential is checked against.
+    pub verifier: Arc<Verifier>,
+    /// What it has done.
+    pub tally: Arc<Tally>,
 }
 
 /// A live run.
@@ -24,25 +43,31 @@ pub struct Admission {
     pub verifier: Arc<Verifier>,
     /// What it may do.
     pub scope: Arc<Scope>,
-    /// Why it ended, once it has.
-    pub ended: watch::Receiver<Option<Ending>>,
+    /// Why what it has open is cut, once it is. One that is resumed is admitted anew.
+    pub ended: watch::Receiver<Option<Cut>>,
     /// What it has done.
     pub tally: Arc<Tally>,
 }
 
 /// A session that is open; it counts as open until this is dropped, which is after its last record.
 #[derive(Debug)]
-pub(crate) struct SessionOpen(Arc<Tally>);
+pub(crate) struct SessionOpen {
+    tally: Arc<Tally>,
+    _counted: Level,
+}
 
 impl SessionOpen {
     /// Counts one more session, unless that would be more than `max`.
-    pub(crate) fn new(tally: &Arc<Tally>, max: u64) -> Option<Self> {
-        tally.open_session(max).then(|| Self(Arc::clone(tally)))
+    pub(crate) fn new(tally: &Arc<Tally>, max: u64, meter: &Meter) -> Option<Self> {
+        tally.open_session(max).then(|| Self {
+            tally: Arc::clone(tally),
+            _counted: meter.session(),
+        })
     }
 }
 
 impl Drop for SessionOpen {
     fn drop(&mut self) {
-        self.0.close_session();
+        self.tally.close_session();
     }
 }

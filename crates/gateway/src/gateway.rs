@@ -11,10 +11,12 @@ use bailiwick_run::Run;
 use bailiwick_wire::{CancelKey, Seed, TlsMode};
 use tokio::sync::Notify;
 
+use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::discreet;
 use crate::entrance::Entrances;
 use crate::limits::{PAYLOAD_TEXT_BYTES_MAX, PAYLOAD_VALUE_BYTES_MAX, PAYLOAD_VALUES_MAX};
+use crate::meters::Meters;
 use crate::target::{Target, Targets};
 use crate::terminate::{Authority, Togethers};
 use crate::tls::{AgentTls, TlsError};
@@ -24,6 +26,8 @@ pub struct Gateway {
     /// Its own name, the log's, by which it knows at a target what it made there.
     pub(crate) name: String,
     pub(crate) directory: Arc<dyn Directory>,
+    /// Who puts held calls before people; without, they are denied.
+    pub(crate) desk: Option<Arc<dyn Desk>>,
     pub(crate) log: Log,
     pub(crate) key: FingerprintKey,
     pub(crate) targets: Targets,
@@ -32,6 +36,7 @@ pub struct Gateway {
     pub(crate) tls: AgentTls,
     /// Whose certificates agents are shown that take the gateway for a proxy; without, it is none.
     pub(crate) authority: Option<Authority>,
+    pub(crate) meters: Meters,
     pub(crate) detectors: Arc<Detectors>,
     /// Makes a failed login look the same whether its run exists or not.
     pub(crate) decoy: [u8; 32],
@@ -58,9 +63,11 @@ impl Gateway {
             name,
             key: log.fingerprint_key(),
             directory,
+            desk: None,
             log,
             entrances: Entrances::new(targets.all()),
             togethers: Togethers::default(),
+            meters: Meters::new(targets.all()),
             targets,
             tls,
             authority: None,
@@ -68,6 +75,14 @@ impl Gateway {
             decoy,
             cancels: Mutex::default(),
         })
+    }
+
+    /// Has people asked about the calls that grants hold.
+    pub fn asking(self, desk: Arc<dyn Desk>) -> Self {
+        Self {
+            desk: Some(desk),
+            ..self
+        }
     }
 
     /// Lets agents take the gateway for a proxy to its HTTP targets. The key of its certificate authority
@@ -89,6 +104,21 @@ impl Gateway {
     /// `https` URLs. It is good for their hosts alone.
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_ref().map(Authority::certificate)
+    }
+
+    /// Puts what is counted here where it is read: as `calls`, `sessions`, ….
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.meters.register(registry);
+    }
+
+    /// How many listeners take connections.
+    pub fn listeners(&self) -> u64 {
+        self.meters.listeners()
+    }
+
+    /// How many calls are let through and have not ended.
+    pub fn running_calls(&self) -> u64 {
+        self.meters.running()
     }
 
     /// Randomness for one session.
@@ -138,6 +168,7 @@ impl Gateway {
         target: Option<String>,
         reason: String,
     ) {
+        self.meters.logins_denied.inc();
         let subject = match run {
             Some(run) => Subject::Run(run.clone()),
             None => Subject::Gateway,

@@ -4,6 +4,7 @@
 //!
 //! No protocol has a name in here: `wire` says what bytes mean.
 
+mod approval;
 mod calls;
 mod connect;
 mod desk;
@@ -18,6 +19,7 @@ mod limits;
 mod listen;
 mod live;
 mod login;
+mod meters;
 mod running;
 mod stream;
 mod sweep;
@@ -28,11 +30,11 @@ mod upstream;
 mod veil;
 
 pub use desk::{Asked, Desk, Estimate, NotAsked, Question, Standing};
-pub use directory::{Admission, Directory};
+pub use directory::{Admission, Directory, Suspended};
 pub use errand::{beyond, inspect};
 pub use gateway::Gateway;
 pub use limits::OPEN_FILES_MAX;
-pub use listen::serve;
+pub use listen::{Phase, serve};
 pub use sweep::keep_logins;
 pub use target::{Credentials, ReadMode, Target, survey};
 pub use terminate::{Answered, Own};

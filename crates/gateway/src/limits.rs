@@ -209,3 +209,11 @@ pub(crate) const PROGRAM_LOG_LINE_BYTES_MAX: usize = 4 * 1024;
 
 /// The longest answer to a request of the gateway's own, in bytes.
 pub(crate) const OWN_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+// Approvals.
+
+/// What is said by whoever denies a call, in bytes.
+pub(crate) const APPROVAL_REASON_BYTES_MAX: usize = 1_024;
+
+/// How long after its time to be decided a call that is held gives up by itself, if nobody says that it is over.
+pub(crate) const APPROVAL_OVER_AFTER: Duration = Duration::from_secs(5);

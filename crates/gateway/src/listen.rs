@@ -6,7 +6,7 @@ use bailiwick_wire::{Protocol, Refused, Session, Step, Transport, Why};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connect::connect;
@@ -16,12 +16,37 @@ use crate::login::log_in;
 use crate::stream::Stream;
 use crate::{terminate, tls};
 
-/// Serves agents of one protocol until told to stop; returns once their sessions are over.
+/// How far a gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It stops: nobody new is let in, who has nothing under way is sent away, and what runs may come to its
+    /// end.
+    Stopping,
+    /// All runs have ended.
+    Over,
+}
+
+impl Phase {
+    /// Waits until it no longer serves. Cancel safe.
+    pub(crate) async fn stops(phase: &mut watch::Receiver<Phase>) {
+        // Whoever sends it is gone only when the gateway is.
+        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+    }
+
+    /// Waits until all runs have ended. Cancel safe.
+    pub(crate) async fn is_over(phase: &mut watch::Receiver<Phase>) {
+        let _ = phase.wait_for(|phase| *phase == Phase::Over).await;
+    }
+}
+
+/// Serves agents of one protocol until the gateway stops; returns once their sessions are over.
 pub async fn serve(
     gateway: Arc<Gateway>,
     protocol: &'static Protocol,
     listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) {
     let tls = match protocol.transport {
         Transport::Socket { tls_alpn, .. } => gateway.tls.speaking(&[tls_alpn]),
@@ -30,9 +55,10 @@ pub async fn serve(
     let tls = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let listening = gateway.meters.listening();
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = Phase::stops(&mut phase) => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -40,31 +66,41 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     tracing::warn!(%peer, "connection closed: {CONNECTIONS_MAX} are open already");
+                    gateway.meters.turned_away.inc();
                     turn_away(protocol, &stream);
                     continue;
                 };
                 let gateway = Arc::clone(&gateway);
                 let tls = tls.clone();
-                let stop = stop.clone();
+                let phase = phase.clone();
                 connections.spawn(async move {
-                    let served = connection(&gateway, protocol, &tls, stream, stop).await;
+                    let counted = gateway.meters.connection(protocol.name);
+                    let served = connection(&gateway, protocol, &tls, stream, phase).await;
                     if let Err(error) = served {
                         tracing::debug!(%peer, %error, "connection ended");
                     }
-                    drop(place);
+                    drop((place, counted));
                 });
             }
             Err(error) => {
                 // Out of file descriptors, most likely: let some close.
                 tracing::error!(%error, "no connection could be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                sleep(std::time::Duration::from_millis(100)).await;
             }
         }
     }
-    drop(listener);
-    // The runs have ended, and their sessions end with them; none may hold up the stop.
+    drop((listener, listening));
+    // Once the runs have ended their sessions end with them; none may hold up the stop.
     let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(STOP_TIME_MAX, all).await.is_err() {
+    let late = async {
+        Phase::is_over(&mut phase).await;
+        sleep(STOP_TIME_MAX).await;
+    };
+    let ended = tokio::select! {
+        () = all => true,
+        () = late => false,
+    };
+    if !ended {
         tracing::warn!("sessions were still open when the gateway stopped");
     }
 }
@@ -94,11 +130,11 @@ async fn connection(
     protocol: &'static Protocol,
     tls: &TlsAcceptor,
     stream: TcpStream,
-    stop: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let Transport::Socket { tls_alpn, .. } = protocol.transport else {
-        return terminate::connection(gateway, protocol, tls, stream, stop).await;
+        return terminate::connection(gateway, protocol, tls, stream, phase).await;
     };
     let seed = Gateway::seed().map_err(std::io::Error::other)?;
     let cancel = seed.cancel;
@@ -109,7 +145,7 @@ async fn connection(
     };
     match timeout(LOGIN_TIME_MAX, login).await {
         Ok(logged_in) => match logged_in? {
-            Some(logged_in) => connect(gateway, protocol, session, logged_in, cancel).await,
+            Some(logged_in) => connect(gateway, protocol, session, logged_in, cancel, phase).await,
             None => Ok(()),
         },
         Err(_) => Err(std::io::Error::other("the login took too long")),

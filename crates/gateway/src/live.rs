@@ -8,15 +8,17 @@ use bailiwick_audit::State;
 use bailiwick_wire::{End, Refused, Session};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::calls::{Calls, ended_because, ended_words};
+use crate::calls::{Calls, ended_because, ended_words, stopping};
 use crate::directory::Admission;
 use crate::gate::Way;
 use crate::gateway::{Cancellable, Gateway};
 use crate::limits::{
     FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, RECORD_TIME_USUAL, REFRESH_EVERY,
 };
+use crate::listen::Phase;
 use crate::stream::Stream;
 use crate::target::{Open, Target, cancel};
 
@@ -67,8 +69,12 @@ impl<'g> Live<'g> {
     }
 
     /// Serves the session to its end, and leaves an outcome on record for every call.
-    pub(crate) async fn serve(mut self, cancellable: &Cancellable) {
-        let over = self.run(cancellable).await;
+    pub(crate) async fn serve(
+        mut self,
+        cancellable: &Cancellable,
+        mut phase: watch::Receiver<Phase>,
+    ) {
+        let over = self.run(cancellable, &mut phase).await;
         if self.calls.take_the_rest() {
             // Whatever the target is still doing for this session, nobody waits for it any more.
             self.cancel();
@@ -86,10 +92,11 @@ impl<'g> Live<'g> {
         self.calls.close(State::Cut, &End::default());
     }
 
-    async fn run(&mut self, cancellable: &Cancellable) -> Over {
+    async fn run(&mut self, cancellable: &Cancellable, phase: &mut watch::Receiver<Phase>) -> Over {
         let mut ended = self.calls.admission.ended.clone();
         // Waited for from the start to the end: to begin waiting costs more than to go on.
         let mut ending = pin!(ended_because(&mut ended));
+        let mut stops = pin!(Phase::stops(phase));
         let mut cancelled = pin!(cancellable.wake.notified());
         let mut from_agent = BytesMut::with_capacity(READ_BYTES);
         let mut from_target = BytesMut::with_capacity(READ_BYTES);
@@ -111,6 +118,15 @@ impl<'g> Live<'g> {
                 }
                 continue;
             }
+            if calls.records.holding.is_some() {
+                if calls.session.leaves(&self.unread) {
+                    return Over::AgentGone;
+                }
+                if self.unread.len() >= HELD_BYTES_MAX {
+                    // No more is read, and so nobody would notice if the agent went away.
+                    calls.wait_no_more();
+                }
+            }
             let read_agent =
                 self.unread.len() < HELD_BYTES_MAX && calls.way.waiting() < HELD_BYTES_MAX;
             let read_target = calls.back.waiting() < HELD_BYTES_MAX;
@@ -120,6 +136,10 @@ impl<'g> Live<'g> {
                 ending = &mut ending => {
                     return Over::Refused(ended_words(ending));
                 }
+                // Whoever has something under way may finish it.
+                () = &mut stops, if self.unread.is_empty() && calls.is_at_rest() => {
+                    return Over::Refused(stopping());
+                }
                 became = calls.records.next(held) => {
                     if let Err(refused) = calls.became(became) {
                         return Over::Refused(refused);
@@ -127,7 +147,9 @@ impl<'g> Live<'g> {
                 }
                 () = &mut cancelled => {
                     cancelled.set(cancellable.wake.notified());
-                    self.cancel();
+                    if !calls.withdraw() {
+                        self.cancel();
+                    }
                 }
                 _ = glance.tick(), if calls.records.are_ahead() => calls.records.are_overdue(),
                 _ = refresh.tick() => calls.session.refresh(),

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
+use crate::calls::suspended_words;
 use crate::directory::Admission;
 use crate::gateway::Gateway;
 use crate::limits::READ_BYTES;
@@ -55,14 +56,14 @@ pub(crate) async fn log_in(
                     login_failed(gateway, claimed.as_ref(), failure).await;
                 }
                 Step::Connect { verified, target } => {
-                    return match admitted(gateway, &verified) {
-                        Some(admission) => Ok(Some(LoggedIn {
+                    return match admitted(gateway, &verified).await {
+                        Ok(admission) => Ok(Some(LoggedIn {
                             stream,
                             admission,
                             target,
                         })),
-                        None => {
-                            session.refuse(&not_live());
+                        Err(refused) => {
+                            session.refuse(&refused);
                             farewell(session, &mut stream).await?;
                             Ok(None)
                         }
@@ -83,6 +84,8 @@ pub(crate) async fn log_in(
                 | Step::Did(_)
                 | Step::Ready
                 | Step::Ask(..)
+                | Step::Held(..)
+                | Step::Resumed(..)
                 | Step::Rows(..)
                 | Step::Relay(_)
                 | Step::Finished(..) => {
@@ -103,16 +106,27 @@ pub(crate) async fn log_in(
 
 /// The run that an agent claims to be, whether or not it can prove it, and what its proof is checked against.
 pub(crate) fn identify(gateway: &Gateway, claim: &Claim) -> (Option<Admission>, Arc<Verifier>) {
-    let (claimed, name) = match claim {
+    let directory = &gateway.directory;
+    let (claimed, suspended, name) = match claim {
         Claim::Name(name) => {
             let run = name.parse::<RunId>().ok();
-            (run.and_then(|run| gateway.directory.find(&run)), &**name)
+            let claimed = run.and_then(|run| directory.find(&run));
+            (
+                claimed,
+                run.and_then(|run| directory.suspended(&run)),
+                &**name,
+            )
         }
-        Claim::Bearer(secret) => (gateway.directory.find_bearer(secret), ""),
+        Claim::Bearer(secret) => (
+            directory.find_bearer(secret),
+            directory.suspended_bearer(secret),
+            "",
+        ),
     };
-    let verifier = match &claimed {
-        Some(admission) => Arc::clone(&admission.verifier),
-        None => Arc::new(Verifier::of_nobody(&gateway.decoy, name)),
+    let verifier = match (&claimed, suspended) {
+        (Some(admission), _) => Arc::clone(&admission.verifier),
+        (None, Some(suspended)) => suspended.verifier,
+        (None, None) => Arc::new(Verifier::of_nobody(&gateway.decoy, name)),
     };
     (claimed, verifier)
 }
@@ -134,7 +148,7 @@ pub(crate) async fn login_failed(
 }
 
 /// What an agent is told that proved to be a run that is over.
-pub(crate) fn not_live() -> Refused {
+fn not_live() -> Refused {
     Refused {
         why: Why::NotLive,
         message: "this run has ended".into(),
@@ -142,12 +156,25 @@ pub(crate) fn not_live() -> Refused {
     }
 }
 
-/// The run that an agent proved to be, if it is still live.
-pub(crate) fn admitted(gateway: &Gateway, verified: &Verified) -> Option<Admission> {
+/// The run that an agent proved to be, if it may act now. That one tried which is suspended is on record.
+///
+/// # Errors
+/// What the agent is told, if it may not.
+pub(crate) async fn admitted(gateway: &Gateway, verified: &Verified) -> Result<Admission, Refused> {
+    let run = verified.run();
+    let found = gateway.directory.find(&run);
+    if let Some(admission) = found.filter(|admission| admission.ended.borrow().is_none()) {
+        return Ok(admission);
+    }
+    let Some(suspended) = gateway.directory.suspended(&run) else {
+        return Err(not_live());
+    };
+    let refused = suspended_words();
+    suspended.tally.deny();
     gateway
-        .directory
-        .find(&verified.run())
-        .filter(|admission| admission.ended.borrow().is_none())
+        .login_denied(Some(&suspended.run), None, refused.message.clone())
+        .await;
+    Err(refused)
 }
 
 /// Records that a login was not understood, and has the session say so.

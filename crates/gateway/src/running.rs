@@ -7,12 +7,16 @@ use bailiwick_audit::{Event, Outcome, State};
 use bailiwick_wire::End;
 use sha2::{Digest, Sha256};
 
+use crate::meters::Level;
+
 /// A call that was let through and has not ended.
 pub(crate) struct Running {
     /// The `seq` of its decision.
     seq: u64,
     since: Instant,
     result: Option<ResultBytes>,
+    /// Counts it as running; not if it was never sent.
+    counted: Option<Level>,
 }
 
 /// A result: all of it digested, the beginning of it kept.
@@ -33,6 +37,15 @@ impl Running {
             seq,
             since: Instant::now(),
             result: None,
+            counted: None,
+        }
+    }
+
+    /// The same, counted as running.
+    pub(crate) fn counted(self, level: Level) -> Self {
+        Self {
+            counted: Some(level),
+            ..self
         }
     }
 
@@ -60,6 +73,7 @@ impl Running {
         key: &FingerprintKey,
         readable: Readable,
     ) -> (Event, Option<Vec<u8>>) {
+        drop(self.counted);
         let micros = self.since.elapsed().as_micros();
         let digest = self.result.as_ref().map(|result| {
             let digest = result.digest.clone().finalize().into();

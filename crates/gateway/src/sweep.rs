@@ -12,21 +12,22 @@ use tokio::time::{sleep, timeout};
 use crate::errand::run_errand;
 use crate::gateway::Gateway;
 use crate::limits::{SWEEP_AGAIN_AFTER, SWEEP_EVERY, SWEEP_STOP_TIME_MAX, SWEEP_TIME_MAX};
+use crate::listen::Phase;
 use crate::target::{Credentials, Target};
 
-/// Keeps the logins at all targets to those of live runs, until told to stop: then all runs have ended,
+/// Keeps the logins at all targets to those of live runs, until the gateway's end: then all runs have ended,
 /// and it returns once their logins are gone.
-pub async fn keep_logins(gateway: Arc<Gateway>, mut stop: watch::Receiver<bool>) {
+pub async fn keep_logins(gateway: Arc<Gateway>, mut phase: watch::Receiver<Phase>) {
     let mut sweepers = JoinSet::new();
     for target in gateway.targets.all() {
         if let (Credentials::PerRun, Some(per_run)) = (target.credentials, &target.protocol.per_run)
         {
             let (gateway, target) = (Arc::clone(&gateway), target.clone());
-            sweepers.spawn(keep(gateway, per_run, target, stop.clone()));
+            sweepers.spawn(keep(gateway, per_run, target, phase.clone()));
         }
     }
-    // There may be none; whoever sends the stop is gone only when the gateway is.
-    let _ = stop.wait_for(|stop| *stop).await;
+    // There may be none.
+    Phase::is_over(&mut phase).await;
     while sweepers.join_next().await.is_some() {}
 }
 
@@ -36,11 +37,11 @@ async fn keep(
     gateway: Arc<Gateway>,
     per_run: &'static PerRun,
     target: Target,
-    mut stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) {
     let wake = gateway.entrances.sweeper(&target.name);
     let mut again = SWEEP_AGAIN_AFTER;
-    while !*stop.borrow() {
+    while *phase.borrow() != Phase::Over {
         let wait = match sweep(&gateway, per_run, &target, false).await {
             true => {
                 again = SWEEP_AGAIN_AFTER;
@@ -53,7 +54,7 @@ async fn keep(
             }
         };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = Phase::is_over(&mut phase) => {}
             () = wake.notified() => {}
             () = sleep(wait) => {}
         }

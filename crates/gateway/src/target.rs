@@ -399,6 +399,8 @@ async fn attempt(
                 | Step::LoginFailed(_)
                 | Step::Connect { .. }
                 | Step::Ask(..)
+                | Step::Held(..)
+                | Step::Resumed(..)
                 | Step::Rows(..)
                 | Step::Finished(..)
                 | Step::Cancel(_)

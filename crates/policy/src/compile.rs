@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bailiwick_action::{Class, Kind, Verb};
+use bailiwick_action::{Action, Class, Kind, Verb};
 use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, Expr, Literal, PatternElem,
     PrincipalConstraint, ResourceConstraint, StaticPolicy, Template, UnaryOp, Var,
@@ -15,7 +15,7 @@ use crate::guardrail::Guardrail;
 use crate::limits::MAX_POLICIES;
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
 use crate::name::Pattern;
-use crate::task::{Grant, Task};
+use crate::task::{Grant, LOCK, Task};
 
 /// A task's policies, together with the guardrails, cut into what each kind of request needs.
 pub(crate) struct Compiled {
@@ -23,28 +23,68 @@ pub(crate) struct Compiled {
     pub(crate) open: PolicySet,
     /// For a call, by target.
     pub(crate) targets: BTreeMap<String, Slice>,
-    /// Which of the task's own policies are there to forbid, and why.
-    pub(crate) forbids: BTreeMap<String, Forbid>,
+    /// Which of the task's own policies are masks: they are there to forbid.
+    pub(crate) masks: BTreeSet<String>,
+    /// Which of them hold, and who has to approve: they forbid until then, and permit from then on.
+    pub(crate) holds: BTreeMap<String, String>,
     /// Which of them let a result be of a type that cannot be masked.
     pub(crate) binary: BTreeSet<String>,
 }
 
 /// Everything that can decide a call to one target.
 pub(crate) struct Slice {
-    /// For calls whose columns are all known.
-    pub(crate) policies: PolicySet,
-    /// For calls with columns that could not be named: here guardrails take every condition on the
-    /// columns as met.
-    pub(crate) unknown_columns: PolicySet,
+    /// While nobody has approved anything: what a grant with `approve` might cover is forbidden.
+    pub(crate) before: Policies,
+    /// Once everybody has approved: such a grant permits what it covers. Nothing where there is none.
+    pub(crate) after: Option<Policies>,
 }
 
-/// Why a task's own policy forbids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Forbid {
-    /// The masks of one table.
-    Mask,
-    /// A grant that needs somebody's approval.
-    Approval(String),
+/// One set of policies, twice.
+pub(crate) struct Policies {
+    known_columns: PolicySet,
+    /// For calls with columns that could not be named: here guardrails take every condition on the
+    /// columns as met.
+    unknown_columns: PolicySet,
+}
+
+impl Policies {
+    fn new(
+        model: &Model,
+        templates: Vec<Template>,
+        guardrails: &[Guardrail],
+    ) -> Result<Self, Refused> {
+        let mut known_columns = PolicySet::new();
+        for template in templates {
+            add(&mut known_columns, template)?;
+        }
+        check(model, &known_columns)?;
+        let mut unknown_columns = known_columns.clone();
+        add_all(&mut known_columns, guardrails.iter().map(|g| &g.policy))?;
+        add_all(
+            &mut unknown_columns,
+            guardrails.iter().map(|g| &g.unknown_columns),
+        )?;
+        Ok(Self {
+            known_columns,
+            unknown_columns,
+        })
+    }
+
+    /// Those for an action.
+    pub(crate) fn of(&self, action: &Action) -> &PolicySet {
+        if action.columns.contains("*") || action.exposed.contains("*") {
+            &self.unknown_columns
+        } else {
+            &self.known_columns
+        }
+    }
+}
+
+/// Which side of an approval policies are made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
 }
 
 impl Compiled {
@@ -61,42 +101,33 @@ impl Compiled {
         check(model, &open)?;
         add_all(&mut open, guardrails.iter().map(|g| &g.policy))?;
 
-        let mut forbids = BTreeMap::new();
-        let mut binary = BTreeSet::new();
-        let mut targets = BTreeMap::new();
+        let mut compiled = Self {
+            open,
+            targets: BTreeMap::new(),
+            masks: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            binary: BTreeSet::new(),
+        };
         let mut count = 0;
         for target in task.targets() {
-            let mut policies = PolicySet::new();
-            for policy in compiler.target(target, &mut forbids, &mut binary)? {
-                add(&mut policies, policy)?;
-            }
-            count += policies.num_of_policies();
-            if count > MAX_POLICIES {
-                return Err(Refused::because(format_args!(
-                    "the task names too much: it makes more than {MAX_POLICIES} policies"
-                )));
-            }
-            check(model, &policies)?;
-            let mut unknown_columns = policies.clone();
-            add_all(&mut policies, guardrails.iter().map(|g| &g.policy))?;
-            add_all(
-                &mut unknown_columns,
-                guardrails.iter().map(|g| &g.unknown_columns),
-            )?;
-            targets.insert(
-                target.to_owned(),
-                Slice {
-                    policies,
-                    unknown_columns,
-                },
-            );
+            let mut side = |side: Side| {
+                let templates = compiler.target(target, side, &mut compiled)?;
+                count += templates.len();
+                if count > MAX_POLICIES {
+                    return Err(Refused::because(format_args!(
+                        "the task names too much: it makes more than {MAX_POLICIES} policies"
+                    )));
+                }
+                Policies::new(model, templates, guardrails)
+            };
+            let holds = task.on(target).any(|grant| grant.approve.is_some());
+            let slice = Slice {
+                before: side(Side::Before)?,
+                after: holds.then(|| side(Side::After)).transpose()?,
+            };
+            compiled.targets.insert(target.to_owned(), slice);
         }
-        Ok(Self {
-            open,
-            targets,
-            forbids,
-            binary,
-        })
+        Ok(compiled)
     }
 }
 
@@ -137,23 +168,23 @@ impl Compiler<'_> {
     fn target(
         &self,
         target: &str,
-        forbids: &mut BTreeMap<String, Forbid>,
-        binary: &mut BTreeSet<String>,
+        side: Side,
+        compiled: &mut Compiled,
     ) -> Result<Vec<Template>, Refused> {
         let mut policies = vec![self.session(target)];
         for grant in self.task.on(target) {
-            for policy in self.grant(grant)? {
+            for policy in self.grant(grant, side)? {
                 if grant.binary {
-                    binary.insert(policy.id.to_string());
+                    compiled.binary.insert(policy.id.to_string());
                 }
                 if let Some(who) = &grant.approve {
-                    forbids.insert(policy.id.to_string(), Forbid::Approval(who.clone()));
+                    compiled.holds.insert(policy.id.to_string(), who.clone());
                 }
                 policies.push(policy);
             }
         }
         for policy in self.masks(target)? {
-            forbids.insert(policy.id.to_string(), Forbid::Mask);
+            compiled.masks.insert(policy.id.to_string());
             policies.push(policy);
         }
         Ok(policies)
@@ -173,12 +204,12 @@ impl Compiler<'_> {
     }
 
     /// A permit for each thing the grant names, and a second one for the verbs that its column list
-    /// does not limit. With `approve` they are forbids: until somebody can approve, no other grant
-    /// lets through what this one holds.
-    fn grant(&self, grant: &Grant) -> Result<Vec<Template>, Refused> {
-        let effect = match grant.approve {
-            None => Effect::Permit,
-            Some(_) => Effect::Forbid,
+    /// does not limit. With `approve` they are forbids first, so that no other grant lets through what this
+    /// one holds. They forbid more than they permit later: whatever might be what is to be approved.
+    fn grant(&self, grant: &Grant, side: Side) -> Result<Vec<Template>, Refused> {
+        let effect = match (&grant.approve, side) {
+            (Some(_), Side::Before) => Effect::Forbid,
+            (None, _) | (Some(_), Side::After) => Effect::Permit,
         };
         let mut policies = Vec::new();
         for item in &grant.items {
@@ -192,7 +223,7 @@ impl Compiler<'_> {
                 .verbs_on(covered.kind())
                 .partition(|verb| grant.limited(*verb).is_some());
             if !free.is_empty() {
-                let suffix = if limited.is_empty() { "" } else { "/lock" };
+                let suffix = if limited.is_empty() { "" } else { LOCK };
                 policies.push(Template::new(
                     self.id(&format!("{name}{suffix}")),
                     effect,
@@ -228,12 +259,19 @@ impl Compiler<'_> {
         name: &str,
         effect: Effect,
     ) -> Result<Template, Refused> {
-        let verbs: Vec<Verb> = grant.verbs_on(covered.kind()).collect();
+        let actions = match effect {
+            Effect::Permit => {
+                let verbs: Vec<Verb> = grant.verbs_on(covered.kind()).collect();
+                self.actions(grant.class, &verbs)?
+            }
+            // Another grant may make more of it than this one does; it is held all the same.
+            Effect::Forbid => ActionConstraint::In(vec![self.model.literal(Type::Action, "call")]),
+        };
         Template::new(
             self.id(name),
             effect,
             self.principal(),
-            self.actions(grant.class, &verbs)?,
+            actions,
             self.covered(&grant.target, covered),
         )
         .try_with_clauses([Clause::When(Arc::new(Expr::BinaryOp {

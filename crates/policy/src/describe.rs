@@ -133,9 +133,7 @@ fn grant(grant: &Grant) -> Vec<Line> {
                 None => (Sort::Allowed, format!("may {what} on {target}")),
                 Some(who) => (
                     Sort::Approval,
-                    format!(
-                        "may {what} on {target} only when {who} approves, which this version cannot give: denied"
-                    ),
+                    format!("may {what} on {target} once {who} approves"),
                 ),
             };
             lines.push(Line { sort, text });

@@ -240,6 +240,11 @@ impl Engine {
         .map_err(|error| ScopeError::Refused(error.to_string()))
     }
 
+    /// The digest of the scope that a run of the task would be given; nothing if there is no such task.
+    pub fn scope_digest(&self, task: &str) -> Option<&str> {
+        self.tasks.get(task).map(|ready| ready.digest.as_str())
+    }
+
     /// What a run of the task may do, in words; nothing if there is no such task.
     pub fn describe(&self, task: &str) -> Option<Vec<Line>> {
         let ready = self.tasks.get(task)?;

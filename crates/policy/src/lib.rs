@@ -1,7 +1,7 @@
 //! What a run may do. Task files ([`Task`]) and the organisation's guardrails ([`Guardrail`]) are
 //! loaded into an [`Engine`], all right or not at all; it gives each run its [`Scope`], and the scope
-//! decides every call: an [`Allow`], which nothing else can make, or a denial that says what was
-//! outside the scope and what to ask for.
+//! decides every call: an [`Allow`], which nothing else can make, a [`Hold`], which an [`Approval`] turns
+//! into one, or a denial that says what was outside the scope and what to ask for.
 //!
 //! Decisions are made by Cedar. Tasks become policies as syntax trees, never as text, checked
 //! strictly against `schema.cedarschema`; a policy that fails while it is evaluated is a deny.
@@ -18,6 +18,7 @@ mod document;
 mod engine;
 mod explain;
 mod guardrail;
+mod hold;
 mod limits;
 mod model;
 mod name;
@@ -30,16 +31,17 @@ mod scope;
 mod task;
 mod uri;
 
-pub use approval::Approval;
+pub use approval::{Approval, Estimate, Question, Standing};
 pub use condition::Condition;
 pub use covered::Covered;
 pub use describe::{Line, Sort};
 pub use engine::{Engine, Operation, ScopeError, TargetName};
 pub use guardrail::Guardrail;
+pub use hold::{Hold, NotApproved};
 pub use name::{Column, Pattern};
 pub use pins::{Pins, pins_text};
 pub use problem::{LoadErrors, Place, Problem};
 pub use request::RequestPattern;
-pub use scope::{Allow, Scope};
+pub use scope::{Allow, Ruling, Scope};
 pub use task::{Confine, Grant, Granted, Item, Mask, MaskedField, Reference, Task, TooLong};
 pub use uri::UriPattern;

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bailiwick_action::{
     Action, Call, Class, Decision, Denial, Fact, FieldPath, Input, Kind, Pin, Resource, Verb,
 };
-use bailiwick_run::{ApprovalId, Launcher, Run};
+use bailiwick_run::{ApprovalId, Launcher, Run, RunId};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, EntityUid, PolicySet, Request,
 };
 
-use crate::compile::{Compiled, Slice};
+use crate::compile::{Compiled, Policies, Slice};
 use crate::describe::{self, Line};
 use crate::explain;
 use crate::guardrail::Guardrail;
+use crate::hold::Hold;
 use crate::limits::{MAX_ACTIONS, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
 use crate::request;
@@ -26,6 +27,7 @@ pub struct Scope {
     compiled: Arc<Compiled>,
     guardrails: Arc<[Guardrail]>,
     digest: String,
+    run_id: RunId,
     run: EntityUid,
     /// The run, its launcher, its task and its targets.
     entities: Entities,
@@ -39,9 +41,9 @@ impl Scope {
         compiled: Arc<Compiled>,
         guardrails: Arc<[Guardrail]>,
         digest: String,
-        run: &Run,
+        whose: &Run,
     ) -> Result<Self, Refused> {
-        let (uid, [run, launcher]) = model.run(run)?;
+        let (uid, [run, launcher]) = model.run(whose)?;
         let task_uid = model.uid(Type::Task, &task.name);
         let mut entities = vec![
             run,
@@ -55,6 +57,7 @@ impl Scope {
         Ok(Self {
             entities: Entities::from_entities(entities, Some(&model.schema))
                 .map_err(Refused::because)?,
+            run_id: whose.id,
             run: uid,
             model,
             task,
@@ -66,8 +69,9 @@ impl Scope {
     }
 
     /// Decides a call: every action of it must be allowed. What was not understood, what contradicts
-    /// itself and what makes a policy fail is denied.
-    pub fn decide(&self, target: &str, call: &Call) -> Result<Allow, Denial> {
+    /// itself and what makes a policy fail is denied. So is a call of which one part would need an approval
+    /// and another is denied whoever approves.
+    pub fn decide(&self, target: &str, call: &Call) -> Result<Ruling, Denial> {
         if let Some(refusal) = &call.refusal {
             return Err(explain::not_understood(refusal));
         }
@@ -85,44 +89,60 @@ impl Scope {
             return Err(explain::no_target(&self.task, target));
         };
         let mut policies = BTreeSet::new();
+        let mut approvers = BTreeSet::new();
         let mut denied = Vec::new();
         let mut binary = true;
         for action in &call.actions {
-            match self.verdict(target, slice, action) {
-                Verdict::Allowed(by) => {
-                    let granted = by
-                        .iter()
-                        .any(|policy| self.compiled.binary.contains(policy));
-                    binary &= granted || action.verb == Verb::Session;
-                    policies.extend(by.iter().cloned());
+            let by = match self.verdict(target, slice, action) {
+                Verdict::Allowed(by) => by,
+                Verdict::Held(by, who) => {
+                    approvers.extend(who.iter().cloned());
+                    by
                 }
-                verdict => denied.push((action, verdict)),
-            }
+                verdict => {
+                    denied.push((action, verdict));
+                    continue;
+                }
+            };
+            let granted = by
+                .iter()
+                .any(|policy| self.compiled.binary.contains(policy));
+            binary &= granted || action.verb == Verb::Session;
+            policies.extend(by.iter().cloned());
         }
-        if denied.is_empty() {
-            Ok(Allow {
-                class: call.class(),
-                binary: binary && call.class() != Class::Session,
-                policies: policies.into_iter().collect(),
-                approval: None,
-            })
-        } else {
-            let forbids = &self.compiled.forbids;
-            Err(explain::denied(
+        if !denied.is_empty() {
+            return Err(explain::denied(
                 &self.task,
                 target,
                 &denied,
-                forbids,
+                &self.compiled.masks,
                 &self.guardrails,
-            ))
+            ));
         }
+        let allow = Allow {
+            class: call.class(),
+            binary: binary && call.class() != Class::Session,
+            policies: policies.into_iter().collect(),
+            approval: None,
+        };
+        if approvers.is_empty() {
+            return Ok(Ruling::Allow(allow));
+        }
+        let digest = self.digest.clone();
+        Ok(Ruling::Hold(Hold::new(
+            allow,
+            approvers,
+            self.run_id,
+            target.to_owned(),
+            digest,
+        )))
     }
 
-    /// Whether an action by itself is within the scope. It lets nothing through: only
-    /// [`decide`](Self::decide) does.
+    /// Whether an action by itself is within the scope, perhaps once somebody has approved it. It lets
+    /// nothing through: only [`decide`](Self::decide) does.
     pub fn allows(&self, target: &str, action: &Action) -> bool {
         let slice = self.compiled.targets.get(target);
-        slice.is_some_and(|slice| self.verdict(target, slice, action).is_allowed())
+        slice.is_some_and(|slice| self.verdict(target, slice, action).may_be_allowed())
     }
 
     /// Whether the run has at least one grant on the target.
@@ -143,11 +163,11 @@ impl Scope {
         }
     }
 
-    /// Whether some grant on the target names the resource, whatever the verb and its conditions. One that
-    /// waits for somebody's approval does not count.
+    /// Whether some grant on the target names the resource, whatever the verb and its conditions, and
+    /// whoever has to approve.
     pub fn covers(&self, target: &str, resource: &Resource) -> bool {
         let mut grants = self.task.on(target);
-        grants.any(|grant| grant.approve.is_none() && grant.covers(resource))
+        grants.any(|grant| grant.covers(resource))
     }
 
     /// Where the conditions of the task's grants on the target look; each place once.
@@ -225,35 +245,59 @@ impl Scope {
             ));
         }
         let (resource, entities) = self.model.resource(target, &action.resource)?;
-        let request = Request::new(
-            self.run.clone(),
-            self.model.uid(Type::Action, name),
-            resource,
-            self.model.context(action, &self.task.met(target, action))?,
-            Some(&self.model.schema),
-        )
-        .map_err(Refused::because)?;
         let entities = self
             .entities
             .clone()
             .add_entities(entities, Some(&self.model.schema))
             .map_err(Refused::because)?;
-        let unknown = action.columns.contains("*") || action.exposed.contains("*");
-        let policies = if unknown {
-            &slice.unknown_columns
-        } else {
-            &slice.policies
+        let ask = |policies: &Policies, met: &BTreeSet<String>| {
+            let request = Request::new(
+                self.run.clone(),
+                self.model.uid(Type::Action, name),
+                resource.clone(),
+                self.model.context(action, met)?,
+                Some(&self.model.schema),
+            )
+            .map_err(Refused::because)?;
+            Ok(Verdict::of(&request, policies.of(action), &entities))
         };
-        let verdict = Verdict::of(&request, policies, &entities);
+        let before = ask(&slice.before, &self.task.might_meet(target, action))?;
+        let verdict = match (&slice.after, before) {
+            (Some(after), before @ (Verdict::Forbidden(_) | Verdict::NotPermitted)) => {
+                let after = ask(after, &self.task.met(target, action))?;
+                self.between(&before, after)
+            }
+            (_, before) => before,
+        };
         let resource = &action.resource;
         let unpinned = resource.kind == Kind::Tool
-            && verdict.is_allowed()
+            && verdict.may_be_allowed()
             && self.task.pin(target, &resource.name) == Pin::Missing;
         Ok(if unpinned {
             Verdict::NotPinned
         } else {
             verdict
         })
+    }
+
+    /// What stands between a denial and an allow: the approvals of every grant that holds the action, or
+    /// covers it.
+    fn between(&self, before: &Verdict, after: Verdict) -> Verdict {
+        let Verdict::Allowed(by) = after else {
+            return after;
+        };
+        let held: &[String] = match before {
+            Verdict::Forbidden(held) => held,
+            _ => &[],
+        };
+        let concerned = held.iter().chain(by.iter());
+        let who: BTreeSet<&String> = concerned
+            .filter_map(|policy| self.compiled.holds.get(policy))
+            .collect();
+        if who.is_empty() {
+            return Verdict::Impossible("nobody is named who could approve it");
+        }
+        Verdict::Held(by, who.into_iter().cloned().collect())
     }
 }
 
@@ -263,8 +307,17 @@ impl std::fmt::Debug for Scope {
     }
 }
 
-/// The proof that a call is allowed. Only [`Scope::decide`] makes one, and it is used up by the gate
-/// that lets the call through, so it cannot be copied.
+/// What a scope says of a call that it does not deny.
+#[derive(Debug)]
+pub enum Ruling {
+    /// It may be made.
+    Allow(Allow),
+    /// It may be made once people have said yes to it.
+    Hold(Hold),
+}
+
+/// The proof that a call is allowed. Only [`Scope::decide`] makes one, or a [`Hold`] that was approved, and
+/// it is used up by the gate that lets the call through, so it cannot be copied.
 #[derive(Debug)]
 pub struct Allow {
     class: Class,
@@ -274,6 +327,18 @@ pub struct Allow {
 }
 
 impl Allow {
+    /// The same, for which this approval was used up.
+    pub(crate) fn approved_by(self, approval: ApprovalId) -> Self {
+        Self {
+            approval: Some(approval),
+            ..self
+        }
+    }
+
+    pub(crate) fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
     /// The decision, for the record.
     pub fn decision(&self) -> Decision {
         Decision::Allow {
@@ -301,6 +366,8 @@ const ENGINE: &str = "the policies could not be asked about it";
 pub(crate) enum Verdict {
     /// These permit it.
     Allowed(Arc<[String]>),
+    /// These permit it, once all of those have approved it.
+    Held(Arc<[String]>, Arc<[String]>),
     /// These forbid it.
     Forbidden(Arc<[String]>),
     /// Nothing permits it.
@@ -318,6 +385,11 @@ pub(crate) enum Verdict {
 impl Verdict {
     pub(crate) fn is_allowed(&self) -> bool {
         matches!(self, Verdict::Allowed(_))
+    }
+
+    /// Whether it is allowed, or would be if people approved.
+    fn may_be_allowed(&self) -> bool {
+        matches!(self, Verdict::Allowed(_) | Verdict::Held(..))
     }
 
     fn of(request: &Request, policies: &PolicySet, entities: &Entities) -> Self {
@@ -395,7 +467,7 @@ fn normal(action: &Action) -> Cow<'_, Action> {
 }
 
 /// The verdicts so far, by target and action. A scope never changes and no policy looks at the time,
-/// so a verdict stays true; expiry and revocation are watched elsewhere.
+/// so a verdict stays true; expiry, revocation and what people approve are watched elsewhere.
 #[derive(Default)]
 struct Memory(Mutex<Remembered>);
 

@@ -10,6 +10,9 @@ use crate::name::{Column, Pattern};
 use crate::pins::Pins;
 use crate::problem::Place;
 
+/// What the name of an entry's second policy ends with: the one for verbs that its columns do not limit.
+pub(crate) const LOCK: &str = "/lock";
+
 /// A named template of what a kind of run needs: one valid file `tasks/NAME.toml`.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -96,11 +99,11 @@ impl Task {
         tables
     }
 
-    /// What it grants of what has a name on a target, one verb on one entry each. What waits for somebody's
-    /// approval is not granted.
+    /// What it grants of what has a name on a target, one verb on one entry each, whether or not somebody has
+    /// to approve each use.
     pub fn granted<'t>(&'t self, target: &'t str) -> impl Iterator<Item = Granted<'t>> {
         let grants = self.grants.iter();
-        let grants = grants.filter(move |grant| grant.target == target && grant.approve.is_none());
+        let grants = grants.filter(move |grant| grant.target == target);
         grants.flat_map(|grant| {
             grant.named().flat_map(move |(pattern, _)| {
                 let verbs = grant.verbs_on(pattern.kind);
@@ -114,6 +117,27 @@ impl Task {
         })
     }
 
+    /// The names of all entries of its grants: `read-1/public.tickets`, `write-2/tool add_comment`.
+    pub fn entries(&self) -> impl Iterator<Item = String> {
+        let grants = self.grants.iter();
+        grants.flat_map(|grant| grant.items.iter().map(|item| grant.entry(item)))
+    }
+
+    /// The entry that a policy of its runs was made for, by the policy's name in a decision, with or without
+    /// `task:NAME/`. Nothing for policies that no entry asks for: those for a session's housekeeping, those
+    /// that mask, and guardrails.
+    pub fn entry_of(&self, policy: &str) -> Option<String> {
+        let own = policy.strip_prefix("task:").and_then(|rest| {
+            let rest = rest.strip_prefix(self.name.as_str())?;
+            rest.strip_prefix('/')
+        });
+        let policy = own.unwrap_or(policy);
+        // Where columns limit some of an entry's verbs, the others have a policy of their own.
+        let of_others = policy.strip_suffix(LOCK);
+        let mut entries = self.entries();
+        entries.find(|entry| entry == policy || Some(entry.as_str()) == of_others)
+    }
+
     /// The targets that it has a grant on.
     pub fn targets(&self) -> BTreeSet<&str> {
         self.grants
@@ -122,11 +146,9 @@ impl Task {
             .collect()
     }
 
-    /// The names of the tools of a target that it grants. Those that wait for somebody's approval are not
-    /// among them.
+    /// The names of the tools of a target that it grants, whether or not somebody has to approve each use.
     pub fn tools<'t>(&'t self, target: &str) -> BTreeSet<&'t str> {
-        let grants = self.on(target).filter(|grant| grant.approve.is_none());
-        let named = grants.flat_map(|grant| grant.named());
+        let named = self.on(target).flat_map(|grant| grant.named());
         named
             .filter(|(pattern, _)| pattern.kind == Kind::Tool)
             .filter_map(|(pattern, _)| pattern.name.as_deref())
@@ -168,7 +190,7 @@ impl Task {
         }
         let met = self
             .on(target)
-            .filter(|grant| grant.met(action).next().is_some());
+            .filter(|grant| grant.might_meet(action).next().is_some());
         met.map(|grant| grant.class).max()
     }
 
@@ -181,6 +203,17 @@ impl Task {
         let grants = self.on(target);
         grants
             .flat_map(|grant| grant.met(action).map(|item| grant.entry(item)))
+            .collect()
+    }
+
+    /// The same, and those that hold for somebody's approval what this might be.
+    pub(crate) fn might_meet(&self, target: &str, action: &Action) -> BTreeSet<String> {
+        if !is_matched(action.resource.kind) {
+            return BTreeSet::new();
+        }
+        let grants = self.on(target);
+        grants
+            .flat_map(|grant| grant.might_meet(action).map(|item| grant.entry(item)))
             .collect()
     }
 
@@ -227,7 +260,7 @@ pub struct Grant {
     pub binary: bool,
     /// Whether its tools may have another definition than the task was written for.
     pub unpinned: bool,
-    /// Who has to approve each use. This version has no approvals, so it denies.
+    /// Who has to approve each use: `group:data-owners`, `human:alice@acme.com`.
     pub approve: Option<String>,
     /// Where it is.
     pub place: Place,
@@ -259,13 +292,24 @@ impl Grant {
         items.filter_map(|item| Some((item.covered.named()?, &item.place)))
     }
 
-    /// Those of its entries that an action meets, for what is matched before Cedar is asked. A grant that
-    /// waits for somebody's approval is met by whatever might be what it holds.
+    /// Those of its entries that an action meets, for what is matched before Cedar is asked.
     pub(crate) fn met<'g>(&'g self, action: &'g Action) -> impl Iterator<Item = &'g Item> {
-        let met = |condition: &Condition| match self.approve {
+        self.matching(action, |condition| condition.met(&action.facts))
+    }
+
+    /// The same, but a grant that holds for somebody's approval is met by whatever might be what it holds.
+    pub(crate) fn might_meet<'g>(&'g self, action: &'g Action) -> impl Iterator<Item = &'g Item> {
+        self.matching(action, |condition| match self.approve {
             None => condition.met(&action.facts),
             Some(_) => condition.might_be_met(&action.facts),
-        };
+        })
+    }
+
+    fn matching<'g>(
+        &'g self,
+        action: &'g Action,
+        met: impl Fn(&Condition) -> bool,
+    ) -> impl Iterator<Item = &'g Item> {
         let all = self.conditions.iter().all(met);
         let items = self.items.iter();
         items.filter(move |item| all && item.covered.covers(&action.resource))

@@ -6,7 +6,7 @@ mod common;
 
 use bailiwick_action::{Action, Class, Denial, Fact, FieldPath, Input, Resource, Verb};
 use bailiwick_policy::Scope;
-use common::{call, load, run, task};
+use common::{approvers, call, load, run, task};
 
 fn scope(grant: &str) -> Scope {
     let text = format!("[[write]]\ntarget = \"crm\"\nrequests = [\"POST /a\"]\n{grant}\n");
@@ -14,6 +14,12 @@ fn scope(grant: &str) -> Scope {
         .unwrap()
         .scope(&run("t"))
         .unwrap()
+}
+
+/// The scope of a task that grants this and no more.
+fn alone(grants: &str) -> Scope {
+    let engine = load(&[("t.toml", &task(grants))]).unwrap();
+    engine.scope(&run("t")).unwrap()
 }
 
 fn field(path: &str) -> Input {
@@ -32,10 +38,10 @@ fn post(facts: &[(Input, &[Fact])]) -> Action {
     action
 }
 
-fn decide(scope: &Scope, action: Action) -> Result<(), Denial> {
+fn decide(scope: &Scope, action: Action) -> Result<Vec<String>, Denial> {
     let mut call = call([action]);
     scope.settle("crm", &mut call);
-    scope.decide("crm", &call).map(|_| ())
+    approvers(scope.decide("crm", &call))
 }
 
 fn text(text: &str) -> Fact {
@@ -284,7 +290,7 @@ fn what_might_need_approval_is_held() {
         "[[write]]\ntarget = \"crm\"\nrequests = [\"POST /a\"]\nbody = { amount = { min = 1000 } }\napprove = \"group:owners\"",
     );
     let amount = |values: &[Fact]| decide(&scope, post(&[(field("$.amount"), values)]));
-    assert!(amount(&[number("999.99")]).is_ok());
+    assert_eq!(amount(&[number("999.99")]), Ok(vec![]));
     for values in [
         vec![number("1000")],
         vec![number("1"), number("2000")],
@@ -293,13 +299,31 @@ fn what_might_need_approval_is_held() {
         vec![Fact::Other],
         vec![],
     ] {
-        let denial = amount(&values).unwrap_err();
-        assert!(
-            denial.reason.contains("needs approval"),
-            "{values:?} {denial:?}"
-        );
+        let who = amount(&values);
+        assert_eq!(who, Ok(vec!["group:owners".to_owned()]), "{values:?}");
     }
-    assert!(decide(&scope, post(&[])).is_err());
+    assert!(!decide(&scope, post(&[])).unwrap().is_empty());
+    // By another grant it is more than a write, and held all the same.
+    let heavier = alone(
+        "[[write]]\ntarget = \"crm\"\nrequests = [\"POST /a\"]\napprove = \"group:owners\"\n\
+         [[destroy]]\ntarget = \"crm\"\nrequests = [\"POST /a\"]\n",
+    );
+    assert_eq!(
+        decide(&heavier, post(&[])),
+        Ok(vec!["group:owners".to_owned()])
+    );
+    // Without another grant, what only might be meant is not what is granted.
+    let only = alone(
+        "[[write]]\ntarget = \"crm\"\nrequests = [\"POST /a\"]\nbody = { amount = { min = 1000 } }\n\
+         approve = \"group:owners\"",
+    );
+    let amount = |values: &[Fact]| decide(&only, post(&[(field("$.amount"), values)]));
+    assert!(!amount(&[number("1000")]).unwrap().is_empty());
+    let denial = amount(&[text("2000")]).unwrap_err();
+    assert!(
+        denial.reason.contains("amount has to be at least 1000"),
+        "{denial:?}"
+    );
 }
 
 /// A verdict is remembered with the facts that it is about.

@@ -34,5 +34,5 @@ fn the_examples_are_right() {
     let engine = load(&files).unwrap_or_else(|errors| panic!("{errors}"));
     let task = engine.task("triage-tickets").unwrap();
     assert!(task.proxy && task.pins["helpdesk"].contains_key("list_tickets"));
-    assert_eq!((task.grants.len(), engine.guardrails().len()), (12, 2));
+    assert_eq!((task.grants.len(), engine.guardrails().len()), (13, 2));
 }

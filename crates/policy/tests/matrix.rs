@@ -13,6 +13,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bailiwick_action::{Action, Class, Kind, Resource, Verb};
+use bailiwick_policy::Ruling;
 use common::{call, house, run, with_field};
 
 #[test]
@@ -47,7 +48,7 @@ fn a_read_only_task_has_no_effect() {
     let mut allowed = 0;
     for (_, action) in all_actions("tickets") {
         let verb = action.verb;
-        if let Ok(allow) = scope.decide("tickets", &call([action])) {
+        if let Ok(Ruling::Allow(allow)) = scope.decide("tickets", &call([action])) {
             allowed += 1;
             assert!(!allow.class().has_effect(), "{verb}");
             assert!(
@@ -63,7 +64,7 @@ fn answers() -> String {
     let engine = house();
     let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
     let mut text = format!(
-        "# task | resource (columns) | what is allowed of: {}\n",
+        "# task | resource (columns) | what is allowed (with ? once it is approved) of: {}\n",
         verbs.join(" ")
     );
     for task in engine.tasks() {
@@ -76,12 +77,17 @@ fn answers() -> String {
         });
         for (target, (what, action)) in actions {
             let allowed = rows.entry(what).or_default();
-            if scope.decide(target, &call([action.clone()])).is_ok() {
-                allowed.push(match action.verb {
-                    Verb::Execute | Verb::Request => format!("{}-{}", action.verb, action.class),
-                    verb => verb.to_string(),
-                });
-            }
+            let held = match scope.decide(target, &call([action.clone()])) {
+                Ok(Ruling::Allow(_)) => "",
+                Ok(Ruling::Hold(_)) => "?",
+                Err(_) => continue,
+            };
+            allowed.push(match action.verb {
+                Verb::Execute | Verb::Request => {
+                    format!("{}-{}{held}", action.verb, action.class)
+                }
+                verb => format!("{verb}{held}"),
+            });
         }
         for (what, allowed) in rows {
             let allowed = if allowed.is_empty() {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_action::{Action, Class, Denial, Kind, Pin, Resource, Verb};
 use bailiwick_policy::{Engine, Pins, Scope, pins_text};
-use common::{call, load, run, task, with_field};
+use common::{allowed, call, load, run, task, with_field};
 
 const HELPDESK: &str = r#"
 [[read]]
@@ -58,7 +58,7 @@ fn tool(name: &str) -> Action {
 fn decide(scope: &Scope, action: Action) -> Result<Class, Denial> {
     let mut call = call([action]);
     scope.settle("helpdesk", &mut call);
-    scope.decide("helpdesk", &call).map(|allow| allow.class())
+    allowed(scope.decide("helpdesk", &call)).map(|allow| allow.class())
 }
 
 fn comment(visibility: &str) -> Action {
@@ -160,11 +160,6 @@ fn each_denial_says_what_to_ask_for() {
             r#"ask for [[read]] target = "helpdesk", resources = ["note://1"]"#,
         ),
         (
-            tool("purge"),
-            "tool purge needs approval by group:owners, which this version cannot give".to_owned(),
-            "ask for a grant without approve, or have it done outside the run",
-        ),
-        (
             tool("a\u{1b}[2J\n"),
             format!("tool a\u{fffd}[2J\u{fffd} {outside}: no grant covers this tool"),
             "ask for [[write]] target = \"helpdesk\", tools = [\"a\u{fffd}[2J\u{fffd}\"]",
@@ -208,7 +203,7 @@ fn a_pin_is_what_the_file_says() {
     assert_eq!(scope.pin("helpdesk", "other"), Pin::Missing);
     assert_eq!(scope.pin("crm", "list_tickets"), Pin::Missing);
     let task = engine.task("t").unwrap();
-    let tools: BTreeSet<&str> = ["add_comment", "list_tickets", "search"].into();
+    let tools: BTreeSet<&str> = ["add_comment", "list_tickets", "purge", "search"].into();
     assert_eq!(task.tools("helpdesk"), tools);
     assert!(task.tools("crm").is_empty());
     assert!(!task.proxy);
@@ -216,7 +211,7 @@ fn a_pin_is_what_the_file_says() {
     let covers = |kind, name: &str| scope.covers("helpdesk", &Resource::named(kind, name));
     assert!(covers(Kind::Tool, "add_comment") && covers(Kind::Uri, "ticket://5"));
     assert!(covers(Kind::Prompt, "triage") && covers(Kind::Feature, "elicitation"));
-    assert!(!covers(Kind::Tool, "purge") && !covers(Kind::Tool, "triage"));
+    assert!(covers(Kind::Tool, "purge") && !covers(Kind::Tool, "triage"));
 }
 
 /// A tool may be another only where every grant that names it says so.
@@ -291,7 +286,7 @@ fn what_is_allowed_in_words() {
             "may call the tool add_comment (write) on helpdesk, if priority, if given, is at least 1 and at most 3 and visibility is \"internal\"",
             "may call the tool search (write) on helpdesk, whatever the server makes of it (unpinned)",
             "may be asked for elicitation on helpdesk",
-            "may call the tool purge (destroy) on helpdesk only when group:owners approves, which this version cannot give: denied",
+            "may call the tool purge (destroy) on helpdesk once group:owners approves",
             "everything else is denied",
         ]
     );

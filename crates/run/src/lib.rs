@@ -13,6 +13,6 @@ mod time;
 pub use credential::{BearerDigest, Iterations, Proof, ScramKeys, Secret, Verified, Verifier};
 pub use id::{ApprovalId, InvalidApprovalId, InvalidRunId, RunId};
 pub use launcher::{InvalidLauncher, Launcher};
-pub use live::{Confinement, Ending, Run};
+pub use live::{Confinement, Cut, Ending, Run};
 pub use tally::Tally;
 pub use time::{InvalidTime, Time, TimeBox};

@@ -70,3 +70,12 @@ impl Ending {
         }
     }
 }
+
+/// Why what a run has open is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It has ended, for ever.
+    Ended(Ending),
+    /// It may not act until somebody resumes it.
+    Suspended,
+}

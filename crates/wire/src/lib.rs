@@ -16,7 +16,7 @@ pub mod sql;
 pub use errand::{Did, Errand, Fence, Granted, Inspection, Login, PerRun, Sweep};
 pub use session::{
     Agent, Answer, CancelKey, Claim, End, Endpoint, Fault, Form, Knowledge, LoginFailure, Masked,
-    Named, Plumbing, Protocol, Refused, Result, Seed, Session, Step, Terms, Ticket, TlsMode,
+    Named, Plumbing, Protocol, Refused, Result, Rows, Seed, Session, Step, Terms, Ticket, TlsMode,
     Transport, Veil, Wanted, Why,
 };
 

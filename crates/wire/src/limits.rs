@@ -153,3 +153,11 @@ pub(crate) const HTTP_CREDENTIAL_BYTES_MAX: usize = 1_024;
 /// The most bytes of the fields that pass with a request, names and values. The record of a call begins
 /// with them, and has to have room for its content.
 pub(crate) const HTTP_FIELDS_BYTES_MAX: usize = 16 * 1024;
+
+// Approvals.
+
+/// For a target to plan a statement that is held.
+pub(crate) const ESTIMATE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The longest plan that is read, in bytes.
+pub(crate) const ESTIMATE_BYTES_MAX: usize = 256 * 1024;

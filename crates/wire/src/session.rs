@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bailiwick_action::{Denial, FieldPath, Held, Input, Kind, Pin, Resource};
-use bailiwick_run::{BearerDigest, Verified, Verifier};
+use bailiwick_run::{ApprovalId, BearerDigest, Verified, Verifier};
 use bytes::Bytes;
 
 use crate::{Did, PerRun};
@@ -162,6 +162,11 @@ pub enum Answer {
     Allow(Terms),
     /// It was denied, and the denial is on record.
     Deny(Denial),
+    /// It is not made for want of this approval, and that is on record: nobody has said yes yet, or somebody
+    /// has said no.
+    Unapproved(Denial, ApprovalId),
+    /// The agent took it back while it was held, and that is on record.
+    Withdrawn,
     /// It could not be recorded, so it was not sent. The text says why and what to do.
     Unrecorded(String),
 }
@@ -172,6 +177,9 @@ pub struct Terms {
     /// The result may be of a type whose values cannot be looked into, and so not masked.
     pub binary: bool,
 }
+
+/// How many rows a target guesses that a call would return or change; or why it does not, in words.
+pub type Rows = std::result::Result<u64, String>;
 
 /// How a call ended, as far as the session can see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -251,6 +259,11 @@ pub enum Step {
     /// Decide this call, record the decision, send its bytes if permitted; then call
     /// [`Session::answer`].
     Ask(Ticket, Held),
+    /// The call of [`Session::hold`] is held. Nothing where what came before it has failed, so that it will
+    /// not be made: deny it.
+    Held(Ticket, Option<Rows>),
+    /// The call of [`Session::resume`]: whether it still is what was asked about.
+    Resumed(Ticket, bool),
     /// Send this to the target.
     Relay(Plumbing),
     /// This call ended.
@@ -311,12 +324,16 @@ pub enum Why {
     Credential,
     /// A defect in the gateway.
     Defect,
-    /// The run has ended, or the gateway stops.
+    /// The run has ended.
     Ended,
     /// The credential is right, and its run is over.
     NotLive,
     /// It is outside the run's scope.
     OutOfScope,
+    /// The run is suspended: the credential is right, and opens nothing until somebody resumes the run.
+    Suspended,
+    /// The gateway stops.
+    Stopping,
     /// The target went away, or broke the protocol.
     TargetLost,
     /// The target cannot be opened.
@@ -458,6 +475,27 @@ pub trait Session: Send {
 
     /// Answers [`Step::Ask`].
     fn answer(&mut self, ticket: Ticket, answer: Answer) -> Result<()>;
+
+    /// The call of [`Step::Ask`] is to wait while people are asked about it: ends what the session has open at
+    /// the target, and asks the target what it expects of the call. Nothing where that takes a while:
+    /// [`Step::Held`] brings it.
+    fn hold(&mut self, ticket: Ticket) -> Result<Option<Rows>> {
+        let _ = ticket;
+        Ok(Some(Err("the target makes no estimate".into())))
+    }
+
+    /// The call that was held may be made now: looks whether it still is what people were asked about.
+    /// Nothing where that takes a while: [`Step::Resumed`] says it.
+    fn resume(&mut self, ticket: Ticket) -> Result<Option<bool>> {
+        let _ = ticket;
+        Ok(Some(true))
+    }
+
+    /// Whether the agent has said good-bye in what it sent and the session did not want yet.
+    fn leaves(&self, unread: &[u8]) -> bool {
+        let _ = unread;
+        false
+    }
 
     /// What was learned of the target may be out of date: it is learned again before the next call
     /// that allows it.

@@ -16,7 +16,7 @@ mod routes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bailiwick_run::{Ending, RunId};
+use bailiwick_run::{Cut, RunId};
 use bailiwick_wire::http::bhttp;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -41,7 +41,7 @@ pub(crate) struct Commands {
     target: String,
     run: RunId,
     command: Command,
-    ended: watch::Receiver<Option<Ending>>,
+    ended: watch::Receiver<Option<Cut>>,
     programs: Mutex<Programs>,
 }
 
@@ -59,7 +59,7 @@ impl Commands {
         target: &str,
         command: &Command,
         run: RunId,
-        ended: watch::Receiver<Option<Ending>>,
+        ended: watch::Receiver<Option<Cut>>,
     ) -> Self {
         Self {
             target: target.to_owned(),

@@ -22,7 +22,7 @@ use crate::directory::{Admission, SessionOpen};
 use crate::gate::Way;
 use crate::gateway::Gateway;
 use crate::limits::{EXCHANGES_PER_RUN_MAX, GATHERED_BYTES_MAX, HELD_BYTES_MAX, RECORD_TIME_USUAL};
-use crate::login::{admitted, identify, login_failed, not_live, not_understood};
+use crate::login::{admitted, identify, login_failed, not_understood};
 use crate::target::Target;
 
 /// An agent's request.
@@ -124,8 +124,7 @@ async fn begin<'g>(
                 Ok(())
             }
             Some(Step::Connect { verified, target }) => {
-                let admission = admitted(gateway, &verified).ok_or_else(not_live);
-                let entered = match admission {
+                let entered = match admitted(gateway, &verified).await {
                     Ok(admission) => enter(gateway, protocol, admission, &target).await,
                     Err(refused) => Err(refused),
                 };
@@ -164,6 +163,8 @@ async fn begin<'g>(
                 | Step::Rows(..)
                 | Step::Relay(_)
                 | Step::Finished(..)
+                | Step::Held(..)
+                | Step::Resumed(..)
                 | Step::Cancel(_),
             ) => Err(Fault::Bug("a step that does not belong to a login")),
             None => Err(Fault::Bug("the head of a request says whose it is")),
@@ -291,7 +292,7 @@ impl Exchange<'_> {
                 && calls.session.wants_agent()
                 && !self.from_agent.is_over()
                 && !self.towards.is_full();
-            // While a call waits for its record the session only keeps what comes; a server that asks its
+            // While a call waits, for its record or for people, the session only keeps what comes; a server that asks its
             // client one thing after the other could fill the memory with that.
             let read_target =
                 !done && calls.back.waiting() < HELD_BYTES_MAX && !calls.records.is_asking();

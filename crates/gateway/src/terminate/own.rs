@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bailiwick_run::{Ending, RunId, Time};
+use bailiwick_run::{Cut, RunId, Time};
 use bailiwick_wire::http::bhttp;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -26,7 +26,7 @@ pub struct Own {
     /// The path of its URL.
     path: String,
     /// Ends its program when it is dropped.
-    _lives: watch::Sender<Option<Ending>>,
+    _lives: watch::Sender<Option<Cut>>,
 }
 
 /// What a target answered.

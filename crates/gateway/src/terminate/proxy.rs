@@ -168,7 +168,7 @@ async fn whose(
                 login_failed(gateway, claimed.as_ref(), failure).await;
                 return None;
             }
-            Step::Connect { verified, .. } => return admitted(gateway, &verified),
+            Step::Connect { verified, .. } => return admitted(gateway, &verified).await.ok(),
             _ => return None,
         }
     }

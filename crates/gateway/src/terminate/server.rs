@@ -35,6 +35,7 @@ use crate::limits::{
     FIELDS_BYTES_MAX, FIELDS_MAX, HEAD_TIME_MAX, HELD_BYTES_MAX, LOGIN_TIME_MAX, PING_EVERY,
     STREAMS_MAX,
 };
+use crate::listen::Phase;
 use crate::stream::Stream;
 use crate::tls;
 
@@ -54,7 +55,7 @@ pub(crate) async fn connection(
     protocol: &'static Protocol,
     tls: &TlsAcceptor,
     stream: TcpStream,
-    stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
     let begin = async {
         let mut first = [0];
@@ -65,9 +66,13 @@ pub(crate) async fn connection(
             .await
             .map(|stream| Stream::Agent(Box::new(stream)))
     };
-    let stream = timeout(LOGIN_TIME_MAX, begin)
-        .await
-        .map_err(|_| io::Error::other("no request came"))??;
+    let begun = tokio::select! {
+        biased;
+        begun = timeout(LOGIN_TIME_MAX, begin) => begun,
+        // Whoever has asked for nothing yet is let go.
+        () = Phase::stops(&mut phase) => return Ok(()),
+    };
+    let stream = begun.map_err(|_| io::Error::other("no request came"))??;
     let place = Place {
         gateway: Arc::clone(gateway),
         protocol,
@@ -76,7 +81,7 @@ pub(crate) async fn connection(
             Stream::Plain(_) => "http",
             Stream::Agent(_) | Stream::Target(_) => "https",
         },
-        stop,
+        phase,
     };
     serve(Arc::new(place), stream).await
 }
@@ -90,8 +95,8 @@ pub(crate) struct Place {
     tunnel: Option<Tunnel>,
     /// `http` or `https`: how the agent came.
     scheme: &'static str,
-    /// Turns true when the gateway stops.
-    stop: watch::Receiver<bool>,
+    /// How far the gateway is.
+    phase: watch::Receiver<Phase>,
 }
 
 /// Serves the requests of one connection, until either side or the gateway ends it; returns once the last
@@ -101,7 +106,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let exchanges = Arc::new(Exchanges::new());
-    let mut stop = place.stop.clone();
+    let mut phase = place.phase.clone();
     let switched = Switched::default();
     let stream = Strict::new(stream, switched.clone());
     let service = service_fn(|request| {
@@ -117,7 +122,7 @@ where
         loop {
             tokio::select! {
                 result = served.as_mut() => break result.map_err(io::Error::other),
-                _ = stop.wait_for(|stop| *stop), if !ending => {}
+                () = Phase::stops(&mut phase), if !ending => {}
                 () = &mut idle => {
                     if ending {
                         break Ok(());
@@ -381,7 +386,7 @@ async fn tunnel(
                     protocol: place.protocol,
                     tunnel: Some(tunnel),
                     scheme: "https",
-                    stop: place.stop.clone(),
+                    phase: place.phase.clone(),
                 };
                 if let Err(error) = within(Arc::new(place), stream).await {
                     tracing::debug!(%error, "tunnel ended");

@@ -17,11 +17,7 @@ impl Explainer<'_> {
         let resource = &action.resource;
         let outside = format!("{what} is outside the scope of task {}", self.task.name);
         let ask = format!("ask for {}", self.grant_for(action, &action.columns));
-        let grants = || {
-            self.task
-                .on(self.target)
-                .filter(|grant| grant.approve.is_none())
-        };
+        let grants = || self.task.on(self.target);
         let covering: Vec<&Grant> = grants().filter(|grant| grant.covers(resource)).collect();
         let unmet: Vec<String> = covering
             .iter()

@@ -3,12 +3,11 @@
 
 mod matched;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bailiwick_action::{Action, Class, Denial, Kind, Resource, Verb};
 use bailiwick_run::Launcher;
 
-use crate::compile::Forbid;
 use crate::covered::is_matched;
 use crate::describe::and;
 use crate::guardrail::Guardrail;
@@ -75,15 +74,17 @@ pub(crate) fn opening(
         Verdict::Impossible(why) => {
             Explained::plain(format!("a run of task {name}: {why}"), String::new())
         }
-        Verdict::Allowed(_) | Verdict::NotPermitted | Verdict::NotPinned | Verdict::Unresolved => {
-            Explained::plain(
-                format!("{launcher} is not among the launchers of task {name}"),
-                format!(
-                    "ask for launchers = [{}] in its task file",
-                    toml(launcher.as_str())
-                ),
-            )
-        }
+        Verdict::Allowed(_)
+        | Verdict::Held(..)
+        | Verdict::NotPermitted
+        | Verdict::NotPinned
+        | Verdict::Unresolved => Explained::plain(
+            format!("{launcher} is not among the launchers of task {name}"),
+            format!(
+                "ask for launchers = [{}] in its task file",
+                toml(launcher.as_str())
+            ),
+        ),
     };
     explained.into_denial()
 }
@@ -93,13 +94,13 @@ pub(crate) fn denied(
     task: &Task,
     target: &str,
     denied: &[(&Action, Verdict)],
-    forbids: &BTreeMap<String, Forbid>,
+    masks: &BTreeSet<String>,
     guardrails: &[Guardrail],
 ) -> Denial {
     let explainer = Explainer {
         task,
         target,
-        forbids,
+        masks,
         guardrails,
     };
     let mut all = Explained::default();
@@ -162,7 +163,7 @@ impl Explained {
 struct Explainer<'a> {
     task: &'a Task,
     target: &'a str,
-    forbids: &'a BTreeMap<String, Forbid>,
+    masks: &'a BTreeSet<String>,
     guardrails: &'a [Guardrail],
 }
 
@@ -205,10 +206,14 @@ impl Explainer<'_> {
                 ),
                 "no task file can grant this".to_owned(),
             ),
-            Verdict::NotPermitted | Verdict::Allowed(_) if is_matched(action.resource.kind) => {
+            Verdict::NotPermitted | Verdict::Allowed(_) | Verdict::Held(..)
+                if is_matched(action.resource.kind) =>
+            {
                 self.not_met(action, &what)
             }
-            Verdict::NotPermitted | Verdict::Allowed(_) => self.not_permitted(action, &what),
+            Verdict::NotPermitted | Verdict::Allowed(_) | Verdict::Held(..) => {
+                self.not_permitted(action, &what)
+            }
         }
     }
 
@@ -225,15 +230,8 @@ impl Explainer<'_> {
                 why(guardrail)
             )
         });
-        for policy in policies {
-            match self.forbids.get(policy) {
-                Some(Forbid::Mask) => explained.add(self.masked(action)),
-                Some(Forbid::Approval(who)) => explained.add(Explained::plain(
-                    format!("{what} needs approval by {who}, which this version cannot give"),
-                    "ask for a grant without approve, or have it done outside the run".to_owned(),
-                )),
-                None => {}
-            }
+        if policies.iter().any(|policy| self.masks.contains(policy)) {
+            explained.add(self.masked(action));
         }
         explained
     }
@@ -285,9 +283,7 @@ impl Explainer<'_> {
             .task
             .grants
             .iter()
-            .filter(|grant| {
-                grant.target == self.target && grant.approve.is_none() && grant.covers(resource)
-            })
+            .filter(|grant| grant.target == self.target && grant.covers(resource))
             .collect();
         let fitting: Vec<&Grant> = covering
             .iter()

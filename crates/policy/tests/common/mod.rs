@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bailiwick_action::{Action, Call, Fact, FieldPath, Input, Payload};
-use bailiwick_policy::{Engine, LoadErrors, Operation, TargetName};
+use bailiwick_action::{Action, Call, Denial, Fact, FieldPath, Input, Payload};
+use bailiwick_policy::{Allow, Engine, LoadErrors, Operation, Ruling, TargetName};
 use bailiwick_run::{Confinement, Run, RunId, Time, TimeBox};
 
 /// The targets of every test.
@@ -69,6 +69,22 @@ pub(crate) fn load_with(
 /// The text of a task `t` with these grants.
 pub(crate) fn task(grants: &str) -> String {
     format!("task = \"t\"\npurpose = \"p\"\nlaunchers = [\"human:*\"]\nttl = \"1m\"\n{grants}")
+}
+
+/// Who has to approve a call, if anybody has to.
+pub(crate) fn approvers(decided: Result<Ruling, Denial>) -> Result<Vec<String>, Denial> {
+    decided.map(|ruling| match ruling {
+        Ruling::Allow(_) => Vec::new(),
+        Ruling::Hold(hold) => hold.approvers().iter().cloned().collect(),
+    })
+}
+
+/// The allow of a call that needs nobody's approval.
+pub(crate) fn allowed(decided: Result<Ruling, Denial>) -> Result<Allow, Denial> {
+    decided.map(|ruling| match ruling {
+        Ruling::Allow(allow) => allow,
+        Ruling::Hold(hold) => panic!("held for {:?}", hold.approvers()),
+    })
 }
 
 /// The action with a text in one field.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use bailiwick_action::Facts;
+use bailiwick_action::{Facts, WRITTEN_BACK};
 use sha2::{Digest, Sha256};
 
 use super::fields::{self, MediaType};
@@ -10,9 +10,6 @@ use super::path::{self, Parameter};
 use super::problem::{Refusal, Sort};
 use crate::Veil;
 use crate::content::json;
-
-/// Why a masked value in a request is refused.
-pub(super) const WRITTEN_BACK: &str = "it would write a masked placeholder back to the target";
 
 /// Why a parameter is refused, wherever it stands.
 const OVERRIDDEN: &str = "a parameter that asks for another method than the request's own";

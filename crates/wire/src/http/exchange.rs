@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use bailiwick_action::{Call, Held};
+use bailiwick_action::{Call, Held, Stage};
 use bytes::BytesMut;
+use sha2::{Digest, Sha256};
 
 use super::bhttp::{self, Part, Reader, put_content, put_end};
 use super::body::{Extent, Scan};
@@ -14,9 +15,9 @@ use super::place::Place;
 use super::problem::{Problem, Refusal, Sort};
 use super::request::Request;
 use super::response::{Answering, Next};
-use super::websocket::WebSocket;
+use super::websocket::{self, WebSocket};
 use super::{Outbox, Tickets};
-use crate::{Answer, Endpoint, Fault, Plumbing, Result, Step, Ticket, Veil};
+use crate::{Answer, Endpoint, Fault, Plumbing, Refused, Result, Step, Ticket, Veil};
 
 pub(super) struct Exchange {
     veil: Arc<dyn Veil>,
@@ -49,6 +50,13 @@ enum Asking {
     Refused(Sort),
     /// It may be let through.
     Understood(Request, Upload),
+}
+
+impl Asking {
+    /// Whether the answer has no content.
+    fn is_to_head(&self) -> bool {
+        matches!(self, Asking::Understood(request, _) if request.method == Method::Head)
+    }
 }
 
 /// What becomes of what else comes of the request.
@@ -86,7 +94,8 @@ impl Exchange {
             Err(not) => {
                 let (line, refusal) = *not;
                 let call = line.refused(&refusal);
-                exchange.put_question(call, Vec::new(), Asking::Refused(refusal.sort), out);
+                let asking = Asking::Refused(refusal.sort);
+                exchange.put_question(call, Vec::new(), Stage::Retries, asking, out);
             }
         }
         exchange
@@ -106,6 +115,13 @@ impl Exchange {
             State::Sent(answering, _) => answering.is_out(),
             State::WebSocket(_) | State::Over => true,
             State::Holding(..) | State::Asked(_) => false,
+        }
+    }
+
+    /// Says why it is ended, where its answer has begun and there is a way to say it.
+    pub(super) fn take_leave(&self, refused: &Refused, out: &mut Outbox) {
+        if let State::WebSocket(_) = &self.state {
+            out.agent(websocket::farewell(refused));
         }
     }
 
@@ -200,17 +216,38 @@ impl Exchange {
             Some(Refusal { sort, .. }) => Asking::Refused(sort),
             None => Asking::Understood(request, upload),
         };
-        self.put_question(call, bytes, asking, out);
+        let stage = match extent {
+            Extent::Whole => Stage::Waits,
+            Extent::Begun => Stage::Unfinished(
+                "its content is too long to be held whole, so nobody could say what the rest of it is",
+            ),
+        };
+        self.put_question(call, bytes, stage, asking, out);
     }
 
     fn ask_refused(&mut self, request: &Request, refusal: &Refusal, out: &mut Outbox) {
         let call = request.refused(refusal);
-        self.put_question(call, Vec::new(), Asking::Refused(refusal.sort), out);
+        let asking = Asking::Refused(refusal.sort);
+        self.put_question(call, Vec::new(), Stage::Retries, asking, out);
     }
 
-    fn put_question(&mut self, call: Call, bytes: Vec<u8>, what: Asking, out: &mut Outbox) {
+    fn put_question(
+        &mut self,
+        call: Call,
+        bytes: Vec<u8>,
+        stage: Stage,
+        what: Asking,
+        out: &mut Outbox,
+    ) {
         let ticket = self.tickets.next();
-        out.step(Step::Ask(ticket, Held { call, bytes }));
+        let held = Held {
+            call,
+            // The text of a call has what is text in it; this is of every byte.
+            sense: Sha256::digest(&bytes).to_vec(),
+            bytes,
+            stage,
+        };
+        out.step(Step::Ask(ticket, held));
         self.state = State::Asked(Asked { ticket, what });
     }
 
@@ -252,6 +289,11 @@ impl Exchange {
             (Answer::Deny(denial), Asking::Understood(request, _)) => {
                 (Problem::denied(&denial), request.method == Method::Head)
             }
+            (Answer::Unapproved(denial, approval), asking) => {
+                let problem = Problem::unapproved(&denial, approval);
+                (problem, asking.is_to_head())
+            }
+            (Answer::Withdrawn, asking) => (Problem::withdrawn(), asking.is_to_head()),
             (Answer::Unrecorded(why), _) => (Problem::unrecorded(&why), false),
         };
         out.agent(problem.response(to_head));

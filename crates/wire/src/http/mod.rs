@@ -331,6 +331,8 @@ impl Session for Http {
         if !is_out || is_held_back {
             let problem = Problem::refused(refused, self.face);
             self.out.agent(problem.response(self.to_head));
+        } else if let Phase::Active(exchange) = &self.phase {
+            exchange.take_leave(refused, &mut self.out);
         }
         self.phase = Phase::Over;
         self.out.step(Step::Done);

@@ -2,6 +2,7 @@
 //! sessions speak.
 
 use bailiwick_action::Denial;
+use bailiwick_run::ApprovalId;
 use bytes::{Bytes, BytesMut};
 
 use super::bhttp::{Fields, Response, put_content, put_end, put_response};
@@ -17,9 +18,12 @@ pub(crate) enum Sort {
     MediaType,
     NotUnderstood,
     ProxyUnauthenticated,
+    Suspended,
+    Stopping,
     TargetLost,
     TargetUnopened,
     TooLarge,
+    Unapproved,
     Unauthenticated,
     Unrecorded,
     Unsupported,
@@ -40,9 +44,12 @@ impl Sort {
                 "The request is not accepted as it is",
             ),
             Sort::ProxyUnauthenticated => ("unauthenticated", 407, "A run's secret is needed"),
+            Sort::Suspended => ("suspended", 403, "This run is suspended"),
+            Sort::Stopping => ("stopping", 503, "The gateway is stopping"),
             Sort::TargetLost => ("target-lost", 502, "The target went away"),
             Sort::TargetUnopened => ("target-unopened", 502, "The target cannot be reached"),
             Sort::TooLarge => ("too-large", 413, "The content is too large to be decided"),
+            Sort::Unapproved => ("unapproved", 403, "The call needs somebody's approval"),
             Sort::Unauthenticated => ("unauthenticated", 401, "A run's secret is needed"),
             Sort::Unrecorded => (
                 "unrecorded",
@@ -84,6 +91,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// What to do about it.
     pub(crate) remedy: String,
+    /// The approval that is wanting.
+    pub(crate) approval: Option<ApprovalId>,
     /// Fields of the response, beside its type.
     pub(crate) fields: Fields,
 }
@@ -94,6 +103,7 @@ impl Problem {
             sort,
             detail: detail.into(),
             remedy: remedy.into(),
+            approval: None,
             fields: Fields::new(),
         }
     }
@@ -107,6 +117,19 @@ impl Problem {
     /// The denial of a call.
     pub(crate) fn denied(denial: &Denial) -> Self {
         Self::new(Sort::Denied, &*denial.reason, &*denial.remedy)
+    }
+
+    /// A call that is not made for want of an approval.
+    pub(crate) fn unapproved(denial: &Denial, approval: ApprovalId) -> Self {
+        Self {
+            approval: Some(approval),
+            ..Self::new(Sort::Unapproved, &*denial.reason, &*denial.remedy)
+        }
+    }
+
+    /// A call that the agent took back.
+    pub(crate) fn withdrawn() -> Self {
+        Self::new(Sort::Unapproved, "the call was taken back", "")
     }
 
     /// The failure to record a call.
@@ -143,6 +166,8 @@ impl Problem {
             }
             Why::Defect => Sort::Defect,
             Why::OutOfScope => Sort::Denied,
+            Why::Suspended => Sort::Suspended,
+            Why::Stopping => Sort::Stopping,
             Why::TargetLost => Sort::TargetLost,
             Why::TargetUnopened => Sort::TargetUnopened,
             Why::Unrecorded => Sort::Unrecorded,
@@ -151,7 +176,7 @@ impl Problem {
         let problem = Self::new(sort, &*refused.message, &*refused.hint);
         match sort {
             Sort::Busy => problem.with("retry-after", "1"),
-            Sort::Unrecorded => problem.with("retry-after", "5"),
+            Sort::Stopping | Sort::Unrecorded => problem.with("retry-after", "5"),
             _ => problem,
         }
     }
@@ -174,6 +199,9 @@ impl Problem {
         put("detail", (&*self.detail).into());
         if !self.remedy.is_empty() {
             put("remedy", (&*self.remedy).into());
+        }
+        if let Some(approval) = self.approval {
+            put("approval", approval.to_string().into());
         }
         serde_json::Value::Object(members).to_string()
     }

@@ -3,11 +3,11 @@
 
 use std::fmt::Write;
 
-use bailiwick_action::{Action, Call, Fact, Facts, Input, Payload, Resource, Verb};
+use bailiwick_action::{Action, Call, Fact, Facts, Input, Payload, Resource, Verb, WRITTEN_BACK};
 use bytes::BytesMut;
 
 use super::bhttp::{self, Fields};
-use super::body::{self, Extent, Reading, Scan, WRITTEN_BACK};
+use super::body::{self, Extent, Reading, Scan};
 use super::fields::{self, MediaType};
 use super::login::Route;
 use super::method::Method;

@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
-use bailiwick_action::{Denial, Facts, Held};
+use bailiwick_action::{Denial, Facts, Held, Stage, WRITTEN_BACK};
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 
 use super::bhttp::{CHUNK_BYTES_MAX, Part, Reader, put_end};
-use super::body::{self, Extent, WRITTEN_BACK};
+use super::body::{self, Extent};
 use super::problem::Refusal;
 use super::request::Request;
 use super::response::{framed, masked_whole};
 use super::{Outbox, Tickets};
-use crate::{Answer, End, Fault, Plumbing, Result, Step, Terms, Ticket, Veil};
+use crate::{Answer, End, Fault, Plumbing, Refused, Result, Step, Terms, Ticket, Veil, Why};
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
@@ -23,11 +24,13 @@ const BINARY: u8 = 2;
 enum Close {
     /// In good order.
     Normal = 1000,
+    /// The gateway stops.
+    Away = 1001,
     /// A message of a kind that is not accepted.
     Unsupported = 1003,
-    /// A message that was denied.
+    /// A message that was denied, or the run has ended.
     Policy = 1008,
-    /// A message could not be recorded.
+    /// A message could not be recorded, or something else failed.
     Internal = 1011,
 }
 
@@ -107,7 +110,13 @@ impl WebSocket {
             Some(refusal) => call.refusal = Some(refusal.why),
             None => bytes = framed(message).into(),
         }
-        Ok(Held { call, bytes })
+        Ok(Held {
+            call,
+            sense: Sha256::digest(&bytes).to_vec(),
+            bytes,
+            // Others follow it, both ways.
+            stage: Stage::Retries,
+        })
     }
 
     /// Looks at a message of the agent's.
@@ -160,8 +169,13 @@ impl WebSocket {
                 out.step(Step::Finished(ticket, End::default()));
                 Ok(false)
             }
-            Answer::Deny(Denial { reason, remedy, .. }) => {
+            Answer::Deny(Denial { reason, remedy, .. })
+            | Answer::Unapproved(Denial { reason, remedy, .. }, _) => {
                 self.close(Close::Policy, &format!("{reason}; {remedy}"), "denied", out);
+                Ok(true)
+            }
+            Answer::Withdrawn => {
+                self.close(Close::Policy, "the message was taken back", "denied", out);
                 Ok(true)
             }
             Answer::Unrecorded(why) => {
@@ -254,6 +268,16 @@ fn split(message: &[u8]) -> Option<(u8, &[u8])> {
 
 fn looks_like_json(data: &[u8]) -> bool {
     matches!(data.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// The end of the content of a WebSocket that the gateway ends.
+pub(super) fn farewell(refused: &Refused) -> BytesMut {
+    let why = match refused.why {
+        Why::Stopping => Close::Away,
+        Why::Ended => Close::Policy,
+        _ => Close::Internal,
+    };
+    ended(why, &refused.message)
 }
 
 /// The end of a WebSocket's content.

@@ -306,6 +306,13 @@ impl Session for Mcp {
         self.break_on(result)
     }
 
+    fn resume(&mut self, _: Ticket) -> Result<Option<bool>> {
+        Ok(Some(match &self.phase {
+            Phase::Active(exchange) => exchange.is_same(),
+            _ => false,
+        }))
+    }
+
     fn refresh(&mut self) {
         if let Phase::Active(exchange) = &self.phase {
             exchange.refresh();

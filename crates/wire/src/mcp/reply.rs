@@ -3,13 +3,14 @@
 //! Why a denial looks the way it does: docs/decisions/0010-how-a-denial-reads-to-mcp.md.
 
 use bailiwick_action::{Denial, Kind, Resource};
+use bailiwick_run::ApprovalId;
 use bytes::{Bytes, BytesMut};
 
 use super::json::put_text;
 use super::message::Id;
 use super::method::Revision;
 use crate::http::bhttp::{self, Fields, Response};
-use crate::{Refused, Why};
+use crate::{Answer, Refused, Why};
 
 /// JSON-RPC 2.0, section 5.1.
 pub(super) const PARSE_ERROR: i64 = -32700;
@@ -137,6 +138,25 @@ impl Reply {
         reply
     }
 
+    /// A call that is not made for want of an approval.
+    fn unapproved(denial: &Denial, approval: ApprovalId, scope: Option<&Resource>) -> Self {
+        let mut reply = Self::denied(denial, scope);
+        let approval = Datum::Text(approval.to_string());
+        reply.data.push(("approval", approval));
+        reply
+    }
+
+    /// A call that is not made, whatever the reason; nothing where it is.
+    pub(super) fn not_made(decided: Answer, scope: Option<&Resource>) -> Option<Self> {
+        Some(match decided {
+            Answer::Allow(_) => return None,
+            Answer::Deny(denial) => Self::denied(&denial, scope),
+            Answer::Unapproved(denial, approval) => Self::unapproved(&denial, approval, scope),
+            Answer::Withdrawn => Self::error(403, DENIED, "the call was taken back"),
+            Answer::Unrecorded(why) => Self::unrecorded(&why),
+        })
+    }
+
     /// A call that could not be recorded, and so was not sent.
     pub(super) fn unrecorded(why: &str) -> Self {
         Self::error(
@@ -162,9 +182,9 @@ impl Reply {
             Why::Busy => 429,
             Why::Credential | Why::Ended | Why::NotLive => 401,
             Why::Defect => 500,
-            Why::OutOfScope => 403,
+            Why::OutOfScope | Why::Suspended => 403,
             Why::TargetLost | Why::TargetUnopened => 502,
-            Why::Unrecorded => 503,
+            Why::Stopping | Why::Unrecorded => 503,
             Why::Unsupported => 501,
         };
         let message = match &*refused.hint {

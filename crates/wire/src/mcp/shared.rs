@@ -136,6 +136,11 @@ impl Known {
         self.tools.as_ref().filter(|_| fresh)
     }
 
+    /// The tools, unless they may be others now.
+    pub(super) fn known_tools(&self) -> Option<&Tools> {
+        self.tools.as_ref()
+    }
+
     /// One more call went by what is known of the tools.
     pub(super) fn used_tools(&mut self) {
         self.calls_since_look += 1;

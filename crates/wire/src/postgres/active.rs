@@ -11,11 +11,12 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bailiwick_action::{Call, Held};
+use bailiwick_action::{Call, Held, Stage, Verb};
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 
 use super::Outbox;
-use super::calls::{self, Calls, FULL};
+use super::calls::{self, Calls, FULL, stage};
 use super::copy_out::Copying;
 use super::cover::Cover;
 use super::expect::{Expect, Part, Running};
@@ -25,6 +26,7 @@ use super::message;
 use super::names::{Change, Names, Portal, Prepared};
 use super::place::{ADRIFT, Place};
 use super::target_login::Greeting;
+use super::waiting::{Reported, Since, Waiting};
 use crate::limits::{AGENT_FRAME_BYTES_MAX, PIPELINE_BYTES_MAX, PIPELINE_MAX, VALUES_MAX};
 use crate::sql::{Catalogue, StatementKind};
 use crate::{Answer, End, Fault, Result, Seed, Step, Ticket, Veil};
@@ -62,11 +64,17 @@ pub(super) struct Active {
     cancel_key: Bytes,
     /// Names the portal that no agent can make.
     nowhere: String,
-    asked: Option<(Ticket, Asked)>,
+    /// What the agent has begun at the target since it was last ready.
+    pub(super) since: Since,
+    /// How the target reads what can be read in several ways.
+    pub(super) reported: Arc<Reported>,
+    pub(super) asked: Option<(Ticket, Asked)>,
+    /// What the gateway itself does at the target for a call that is held.
+    pub(super) waiting: Option<Waiting>,
     tickets: u64,
     stash: Option<Stash>,
     /// A message that was read, and waits for the stash before it to be answered.
-    next: Option<Frame>,
+    pub(super) next: Option<Frame>,
     /// The target was asked for the answers to a pipeline that is full.
     pub(super) flushed: bool,
 }
@@ -75,7 +83,9 @@ pub(super) struct Active {
 const KNOWN: &[u8] = b"QPBDECHSXFdcf";
 
 /// What becomes of a held call.
-enum Asked {
+pub(super) enum Asked {
+    /// What came before it has failed: the target would skip it, and so it is never sent.
+    Void,
     Query(VecDeque<Part>, bool),
     Parse(String, Arc<Prepared>),
     /// Bind, perhaps Describe, perhaps Execute.
@@ -89,16 +99,18 @@ enum Asked {
 }
 
 /// A Bind that waits for the Execute that belongs to it.
-struct Stash {
+pub(super) struct Stash {
     /// Nothing if the portal was bound before.
     bind: bool,
     describe: bool,
     name: String,
-    portal: Arc<Portal>,
+    pub(super) portal: Arc<Portal>,
+    /// The values of the Bind, as it has them, with their formats.
+    pub(super) values: Bytes,
     bytes: BytesMut,
 }
 
-struct Execute {
+pub(super) struct Execute {
     /// What its rows are made of.
     results: Arc<Prepared>,
     change: Option<Change>,
@@ -116,8 +128,10 @@ impl Active {
         for byte in seed.token {
             token.push_str(&format!("{byte:02x}"));
         }
+        let mut reported = Arc::<Reported>::default();
         for setting in &greeting.settings {
             calls::check_setting(setting)?;
+            reported.note(setting);
             out.agent(setting.whole.clone());
         }
         out.agent(message::message(b'K', |body| {
@@ -142,7 +156,10 @@ impl Active {
             copying_out: None,
             cancel_key: greeting.cancel_key,
             nowhere: format!("bailiwick denied a call {token}"),
+            since: Since::Ready,
+            reported,
             asked: None,
+            waiting: None,
             tickets: 0,
             stash: None,
             next: None,
@@ -269,15 +286,11 @@ impl Active {
             b'F' => {
                 let why = "a function call of the old kind, outside of any statement".to_owned();
                 let call = self.calls().refused("FUNCTION CALL", String::new(), why);
-                self.ask(
-                    call,
-                    Bytes::new(),
-                    Asked::Refused {
-                        instead: None,
-                        segment: true,
-                    },
-                    out,
-                );
+                let asked = Asked::Refused {
+                    instead: None,
+                    segment: true,
+                };
+                self.ask(call, Bytes::new(), Stage::Retries, asked, out);
             }
             _ => return Err(Fault::Bug("a known message that nobody reads")),
         }
@@ -289,6 +302,7 @@ impl Active {
             catalogue: &self.catalogue,
             veil: &*self.veil,
             cover: &self.cover,
+            reported: &self.reported,
         }
     }
 
@@ -300,7 +314,7 @@ impl Active {
             ));
         }
         let text = text_of(frame, |reader| reader.c_string())?;
-        let (call, parts) = self.calls().query(&text, &self.foreseen(), &self.place);
+        let (call, parts, stage) = self.calls().query(&text, &self.foreseen(), &self.place);
         let reads_masked = parts.iter().any(|part| part.prepared.reads_masked);
         let asked = if call.refusal.is_some() {
             Asked::Refused {
@@ -310,7 +324,7 @@ impl Active {
         } else {
             Asked::Query(parts.into(), reads_masked)
         };
-        self.ask(call, frame.whole.clone(), asked, out);
+        self.ask(call, frame.whole.clone(), stage, asked, out);
         Ok(())
     }
 
@@ -332,7 +346,8 @@ impl Active {
                 // The target describes the statement to us too: masking needs to know its types.
                 let mut bytes = BytesMut::from(&*frame.whole);
                 bytes.extend_from_slice(&message::describe_statement(&name));
-                self.ask(call, bytes.freeze(), Asked::Parse(name, prepared), out);
+                let asked = Asked::Parse(name, prepared);
+                self.ask(call, bytes.freeze(), Stage::Prepares, asked, out);
             }
             Err(call) => self.refuse(*call, None, out),
         }
@@ -340,9 +355,10 @@ impl Active {
     }
 
     fn bind(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
-        let (name, statement, values, formats) = text_of(frame, |reader| {
+        let (name, statement, values, sent, formats) = text_of(frame, |reader| {
             let name = reader.name()?;
             let statement = reader.name()?;
+            let before = reader.0.clone();
             let value_formats = formats(reader)?;
             let count = reader.count(VALUES_MAX)?;
             let mut values = Vec::with_capacity(count.min(1_024));
@@ -355,7 +371,8 @@ impl Active {
                 };
                 values.push(value.map(|value| calls::value_text(&value, binary)));
             }
-            Some((name, statement, values, formats(reader)?))
+            let sent = before.slice(..before.len().checked_sub(reader.0.len())?);
+            Some((name, statement, values, sent, formats(reader)?))
         })?;
         let Some(prepared) = self.foreseen().statement(&statement).cloned() else {
             let why = "a prepared statement that does not exist in this session";
@@ -378,13 +395,27 @@ impl Active {
             self.refuse(call, None, out);
             return Ok(());
         }
+        let mut sense = Sha256::new();
+        for oid in &prepared.types {
+            sense.update(oid.to_be_bytes());
+        }
+        sense.update(&sent);
+        // Constants were read when it was prepared, and its values are now.
+        for reported in [&prepared.reported, &self.reported] {
+            let mut read = Vec::new();
+            reported.put(&mut read);
+            sense.update((read.len() as u64).to_be_bytes());
+            sense.update(&read);
+        }
         self.stash = Some(Stash {
             bind: true,
             describe: false,
             name,
+            values: sent,
             portal: Arc::new(Portal {
                 prepared,
                 values,
+                sense: sense.finalize().into(),
                 formats,
                 cursor: false,
             }),
@@ -406,6 +437,7 @@ impl Active {
             }
             (b'S', _) => {
                 out.relay(frame.whole.clone());
+                self.since = self.since.max(Since::Prepared);
                 self.expected.push_back(Expect::DescribeStatement);
             }
             _ => return Err(Fault::Agent("a malformed message of type 'D'".into())),
@@ -447,6 +479,7 @@ impl Active {
                 describe: false,
                 name,
                 portal,
+                values: Bytes::new(),
                 bytes: BytesMut::new(),
             });
         }
@@ -549,7 +582,17 @@ impl Active {
         }
         let bytes = stash.bytes.split().freeze();
         let execute = execute.map(|_| Execute { results, change });
-        self.ask(call, bytes, Asked::Portal(stash, execute), out);
+        let runs_functions = call
+            .actions
+            .iter()
+            .any(|action| action.verb == Verb::Execute);
+        let stage = match &execute {
+            Some(_) => stage([&stash.portal.prepared.statement.kind]),
+            // To plan a statement, the target may run what always comes to the same.
+            None if runs_functions => Stage::Retries,
+            None => Stage::Prepares,
+        };
+        self.ask(call, bytes, stage, Asked::Portal(stash, execute), out);
     }
 
     /// Asks for a call of the extended protocol that cannot be allowed, so that it is on record.
@@ -558,20 +601,23 @@ impl Active {
             instead,
             segment: false,
         };
-        self.ask(call, Bytes::new(), asked, out);
+        self.ask(call, Bytes::new(), Stage::Retries, asked, out);
     }
 
-    fn ask(&mut self, call: Call, bytes: Bytes, asked: Asked, out: &mut Outbox) {
+    fn ask(&mut self, call: Call, bytes: Bytes, stage: Stage, asked: Asked, out: &mut Outbox) {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
-        self.asked = Some((ticket, asked));
-        out.step(Step::Ask(
-            ticket,
-            Held {
-                call,
-                bytes: bytes.to_vec(),
+        let held = Held {
+            call,
+            bytes: bytes.to_vec(),
+            sense: self.sense(&asked),
+            stage: match stage {
+                Stage::Waits if !self.can_wait() => Stage::Retries,
+                stage => stage,
             },
-        ));
+        };
+        self.asked = Some((ticket, asked));
+        out.step(Step::Ask(ticket, held));
     }
 
     /// The names as they will be once everything on its way has succeeded. If something on its way
@@ -612,6 +658,7 @@ impl Active {
                 | Expect::DescribePortal
                 | Expect::Execute { change: None, .. }
                 | Expect::Sync
+                | Expect::OwnSync
                 | Expect::Denied { .. } => {}
             }
         }
@@ -644,6 +691,14 @@ impl Active {
                 self.denied(instead, &what, out);
                 Ok(())
             }
+            Answer::Unapproved(denial, _) => {
+                self.denied(message::unapproved(&denial), &what, out);
+                Ok(())
+            }
+            Answer::Withdrawn => {
+                self.denied(message::withdrawn(), &what, out);
+                Ok(())
+            }
             Answer::Unrecorded(why) => {
                 self.denied(message::unrecorded(&why), &what, out);
                 Ok(())
@@ -671,6 +726,7 @@ impl Active {
                 self.names.confirm(Change::Close(Some(String::new())));
             }
             Asked::Parse(name, prepared) => {
+                self.since = self.since.max(Since::Prepared);
                 self.expected.push_back(Expect::Parse {
                     running: running(prepared.reads_masked),
                     name,
@@ -679,6 +735,7 @@ impl Active {
                 self.expected.push_back(Expect::OwnDescribe { prepared });
             }
             Asked::Portal(stash, execute) => {
+                self.since = Since::Ran;
                 let withhold = stash.portal.prepared.reads_masked
                     || execute
                         .as_ref()
@@ -695,6 +752,7 @@ impl Active {
                     self.expected.push_back(Expect::DescribePortal);
                 }
                 if let Some(execute) = execute {
+                    self.reported.runs(&stash.portal);
                     self.place.sent(&stash.portal.prepared.statement);
                     self.place.sent(&execute.results.statement);
                     self.expected.push_back(Expect::Execute {
@@ -706,18 +764,26 @@ impl Active {
                     });
                 }
             }
-            Asked::Refused { .. } => return Err(Fault::Bug("what was not understood was allowed")),
+            Asked::Void | Asked::Refused { .. } => {
+                return Err(Fault::Bug("what can only be denied was allowed"));
+            }
         }
         Ok(())
     }
 
     /// The call's bytes did not go to the target: in their place goes what fails like it.
     fn denied(&mut self, instead: Bytes, what: &Asked, out: &mut Outbox) {
+        if matches!(what, Asked::Void) {
+            // The agent knows already why, and its messages are dropped up to its Sync.
+            return;
+        }
+        self.since = Since::Ran;
         out.relay(message::execute(&self.nowhere));
         self.expected.push_back(Expect::Denied { instead });
         match what {
             Asked::Query(..) | Asked::Refused { segment: true, .. } => self.sync(out),
             Asked::Parse(..) | Asked::Portal(..) | Asked::Refused { .. } => self.skipping = true,
+            Asked::Void => {}
         }
     }
 }

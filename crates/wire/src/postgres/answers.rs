@@ -15,6 +15,7 @@ use super::frame::{Frame, Sender, take};
 use super::names::Change;
 use super::rows;
 use super::shape;
+use super::waiting::Since;
 use crate::limits::TARGET_FRAME_BYTES_MAX;
 use crate::sql::StatementKind;
 use crate::{Fault, Knowledge, Result, Step};
@@ -36,20 +37,30 @@ impl Active {
                 self.catalogue = Arc::new(catalogue);
                 self.cover = Cover::new(&*self.veil, &self.catalogue);
                 out.step(Step::Learned(Arc::clone(&self.catalogue) as Knowledge));
+                self.looked_again(false, out);
+            } else {
+                self.looked_again(true, out);
             }
+        }
+        if !self.estimated(input, out)? {
+            return Ok(());
         }
         while let Some(frame) = take(input, Sender::Target, TARGET_FRAME_BYTES_MAX)? {
             self.answered(&frame, out)?;
             // What comes next may be kept back again.
             self.flushed = false;
+            if !self.estimated(input, out)? {
+                return Ok(());
+            }
         }
         Ok(())
     }
 
-    fn answered(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
+    pub(super) fn answered(&mut self, frame: &Frame, out: &mut Outbox) -> Result<()> {
         match frame.tag {
             b'S' => {
                 calls::check_setting(frame)?;
+                self.reported.note(frame);
                 out.agent(frame.whole.clone());
             }
             b'N' => {
@@ -100,6 +111,7 @@ impl Active {
             | Expect::DescribePortal
             | Expect::Close(_)
             | Expect::Sync
+            | Expect::OwnSync
             | Expect::Denied { .. } => None,
         }
     }
@@ -123,6 +135,7 @@ impl Active {
             | Expect::DescribePortal
             | Expect::Close(_)
             | Expect::Sync
+            | Expect::OwnSync
             | Expect::Denied { .. } => false,
         })
     }
@@ -155,6 +168,11 @@ impl Active {
                 out.agent(bytes);
                 return Ok(());
             }
+            Some(Expect::OwnSync) => {
+                self.skipping = true;
+                out.agent(bytes);
+                return Ok(());
+            }
             Some(_) => {
                 out.agent(bytes);
                 if let Some(mut failed) = self.expected.pop_front().and_then(Expect::into_running) {
@@ -168,7 +186,9 @@ impl Active {
         // comes before it need not be asked for.
         self.failed = true;
         while let Some(expect) = self.expected.pop_front() {
-            if matches!(expect, Expect::Sync) {
+            if matches!(expect, Expect::Sync | Expect::OwnSync) {
+                // The agent's own is still to come after the gateway's.
+                self.skipping |= matches!(expect, Expect::OwnSync);
                 self.expected.push_front(expect);
                 return Ok(());
             }
@@ -182,6 +202,7 @@ impl Active {
         loop {
             match self.expected.pop_front() {
                 Some(Expect::Sync) => break,
+                Some(Expect::OwnSync) => return self.settled(frame, out),
                 Some(Expect::Query { running, .. }) => {
                     out.step(Step::Finished(running.ticket, running.end));
                     break;
@@ -194,10 +215,12 @@ impl Active {
         self.failed = false;
         self.status = super::message::status(frame)?;
         self.place.ready(self.status);
+        self.reported.settled();
         if self.status == b'I' {
             self.names.transaction_over();
         }
         self.awaiting = false;
+        self.since = Since::Ready;
         self.copying = None;
         self.copying_out = None;
         out.agent(frame.whole.clone());
@@ -436,6 +459,7 @@ impl Expect {
             | Expect::DescribePortal
             | Expect::Close(_)
             | Expect::Sync
+            | Expect::OwnSync
             | Expect::Denied { .. } => None,
         }
     }

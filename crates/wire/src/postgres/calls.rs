@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bailiwick_action::{Action, Call, Kind, Payload};
+use bailiwick_action::{Action, Call, Kind, Payload, Stage, WRITTEN_BACK};
 
 use super::cover::{Cover, Covered};
 use super::expect::Part;
 use super::frame::Frame;
 use super::names::{Change, Names, Portal, Prepared};
 use super::place::{ADRIFT, Place};
+use super::waiting::Reported;
 use crate::limits::NAME_BYTES_MAX;
 use crate::sql::{Catalogue, Outputs, Source, Statement, StatementKind, classify, of_type};
 use crate::{Fault, Result, Veil};
@@ -31,6 +32,8 @@ pub(super) struct Calls<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) veil: &'a dyn Veil,
     pub(super) cover: &'a Cover,
+    /// How the target reads texts now.
+    pub(super) reported: &'a Arc<Reported>,
 }
 
 /// A statement as it would run now.
@@ -56,16 +59,22 @@ impl Calls<'_> {
         }
     }
 
-    /// The call that a Query is, and its statements in order.
-    pub(super) fn query(&self, text: &str, names: &Names, place: &Place) -> (Call, Vec<Part>) {
+    /// The call that a Query is, its statements in order, and how far it could wait.
+    pub(super) fn query(
+        &self,
+        text: &str,
+        names: &Names,
+        place: &Place,
+    ) -> (Call, Vec<Part>, Stage) {
         let statements = match classify(text, self.catalogue) {
             Ok(statements) => statements,
             Err(refusal) => {
                 let call = self.refused("NOT UNDERSTOOD", text.to_owned(), refusal.reason);
-                return (call, Vec::new());
+                return (call, Vec::new(), Stage::Retries);
             }
         };
         let verb = joined(&statements);
+        let stage = stage(statements.iter().map(|statement| &statement.kind));
         let mut names = names.clone();
         let mut actions = BTreeSet::new();
         let mut parts: Vec<Part> = Vec::new();
@@ -75,9 +84,9 @@ impl Calls<'_> {
                 .any(|part| place.moves(&part.prepared.statement))
             {
                 let call = self.refused(&verb, text.to_owned(), ADRIFT.to_owned());
-                return (call, Vec::new());
+                return (call, Vec::new(), stage);
             }
-            let prepared = Prepared::new(statement, text.to_owned(), self.cover);
+            let prepared = self.prepared(statement, text.to_owned(), Vec::new());
             match self.resolve(&prepared, &names) {
                 Ok(resolved) => {
                     actions.extend(resolved.actions);
@@ -89,14 +98,17 @@ impl Calls<'_> {
                         change: resolved.change,
                     });
                 }
-                Err(why) => return (self.refused(&verb, text.to_owned(), why), Vec::new()),
+                Err(why) => {
+                    let call = self.refused(&verb, text.to_owned(), why);
+                    return (call, Vec::new(), stage);
+                }
             }
         }
         if actions.is_empty() {
             actions.insert(Action::session());
         }
         let call = self.call(verb, actions, text.to_owned(), Vec::new());
-        (call, parts)
+        (call, parts, stage)
     }
 
     /// The call that a Parse is, and what it prepares; or the call to refuse in its place. `types` are
@@ -136,7 +148,7 @@ impl Calls<'_> {
             return refused("PREPARE", FULL.into());
         }
         let verb = format!("PREPARE {}", statement.verb);
-        let prepared = Prepared::new(statement, text.to_owned(), self.cover);
+        let prepared = self.prepared(statement, text.to_owned(), types.to_vec());
         // What it names is looked up again when it runs; here it may not exist yet.
         let actions = match self.resolve(&prepared, names) {
             Ok(resolved) => resolved.actions,
@@ -184,6 +196,12 @@ impl Calls<'_> {
         }
     }
 
+    /// A statement that is prepared now.
+    fn prepared(&self, statement: Statement, text: String, types: Vec<u32>) -> Arc<Prepared> {
+        let reported = Arc::clone(self.reported);
+        Prepared::new(statement, text, types, self.cover, reported)
+    }
+
     /// What a statement does now, given what is named.
     fn resolve(
         &self,
@@ -208,7 +226,7 @@ impl Calls<'_> {
         match &statement.kind {
             StatementKind::Prepare { name, inner } => {
                 check_name(name)?;
-                let inner = Prepared::new((**inner).clone(), prepared.text.clone(), self.cover);
+                let inner = self.prepared((**inner).clone(), prepared.text.clone(), Vec::new());
                 change = Some(Change::Prepare(name.clone(), inner));
             }
             StatementKind::Execute { name } => {
@@ -232,6 +250,7 @@ impl Calls<'_> {
                 let portal = Portal {
                     prepared: Arc::clone(prepared),
                     values: Vec::new(),
+                    sense: [0; 32],
                     formats: Vec::new(),
                     cursor: true,
                 };
@@ -294,9 +313,45 @@ impl Calls<'_> {
                     .flatten()
                     .any(|value| self.veil.has_placeholder(value.as_bytes())));
         if writes_back {
-            call.refusal = Some("it would write a masked placeholder back to the target".into());
+            call.refusal = Some(WRITTEN_BACK.into());
         }
         call
+    }
+}
+
+/// What may be done with statements that are sent together while people are asked about them.
+pub(super) fn stage<'k>(kinds: impl IntoIterator<Item = &'k StatementKind>) -> Stage {
+    let mut kinds = kinds.into_iter();
+    let mut stage = match kinds.next() {
+        Some(kind) => alone(kind),
+        None => Stage::Waits,
+    };
+    for kind in kinds {
+        stage = match (stage, alone(kind)) {
+            (unfinished @ Stage::Unfinished(_), _) | (_, unfinished @ Stage::Unfinished(_)) => {
+                unfinished
+            }
+            _ => Stage::Retries,
+        };
+    }
+    stage
+}
+
+/// The same of one statement. What does not say all that it does is nothing to say yes to: what was prepared
+/// or declared before, or is sent after it, may be anything.
+fn alone(kind: &StatementKind) -> Stage {
+    match kind {
+        StatementKind::Prepare { .. } => Stage::Prepares,
+        StatementKind::Execute { .. } => Stage::Unfinished(
+            "it executes what was prepared before, which is not in it; send the statement itself",
+        ),
+        StatementKind::Declare { .. } | StatementKind::Fetch { .. } => Stage::Unfinished(
+            "a cursor's rows cannot be approved one by one; send its query by itself",
+        ),
+        StatementKind::CopyIn => Stage::Unfinished(
+            "its data follows it, so nobody could say what it is; send it as INSERT",
+        ),
+        _ => Stage::Waits,
     }
 }
 

@@ -70,6 +70,9 @@ pub(crate) enum Expect {
     Close(Change),
     /// Sync: ReadyForQuery.
     Sync,
+    /// The gateway's own Sync, which ends what the agent has only prepared before a call that is held:
+    /// ReadyForQuery, kept from the agent.
+    OwnSync,
     /// A message that stands for a denied call and can only fail: ErrorResponse, in the place of
     /// which the agent gets this.
     Denied { instead: Bytes },
@@ -94,6 +97,7 @@ impl Expect {
             | Expect::DescribePortal
             | Expect::Close(_)
             | Expect::Sync
+            | Expect::OwnSync
             | Expect::Denied { .. } => 0,
         }
     }

@@ -14,25 +14,39 @@ use crate::{Fault, Result};
 /// The name of the statement and of its portal.
 const NAME: &str = "bailiwick learns";
 
+/// No formats and no values, as a Bind has them.
+const NO_VALUES: &[u8] = &[0; 4];
+
 /// Asks one query, and leaves nothing behind.
 fn ask(sql: &str) -> Bytes {
+    ask_with(NAME, sql, &[], NO_VALUES)
+}
+
+/// Asks one query under this name, with these values as a Bind has them, of these types; and leaves nothing
+/// behind.
+pub(super) fn ask_with(name: &str, sql: &str, types: &[u32], values: &[u8]) -> Bytes {
     let mut bytes = BytesMut::new();
     message::append(&mut bytes, b'P', |body| {
-        message::put_c_string(body, NAME);
+        message::put_c_string(body, name);
         message::put_c_string(body, sql);
+        body.put_u16(u16::try_from(types.len()).unwrap_or_default());
+        for oid in types {
+            body.put_u32(*oid);
+        }
+    });
+    let values = if values.is_empty() { NO_VALUES } else { values };
+    message::append(&mut bytes, b'B', |body| {
+        message::put_c_string(body, name);
+        message::put_c_string(body, name);
+        body.put_slice(values);
+        // No result formats: all is text.
         body.put_u16(0);
     });
-    message::append(&mut bytes, b'B', |body| {
-        message::put_c_string(body, NAME);
-        message::put_c_string(body, NAME);
-        // No formats, no values, no result formats: all is text.
-        body.put_bytes(0, 6);
-    });
-    bytes.extend_from_slice(&message::execute(NAME));
+    bytes.extend_from_slice(&message::execute(name));
     for what in [b'P', b'S'] {
         message::append(&mut bytes, b'C', |body| {
             body.put_u8(what);
-            message::put_c_string(body, NAME);
+            message::put_c_string(body, name);
         });
     }
     bytes.extend_from_slice(&message::sync());

@@ -9,6 +9,8 @@ use crate::{Fault, Refused, Result, Why};
 
 /// insufficient_privilege: PostgreSQL's own code for what somebody may not do.
 pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// query_canceled.
+const QUERY_CANCELED: &str = "57014";
 /// io_error: the record could not be written.
 pub(crate) const IO_ERROR: &str = "58030";
 
@@ -76,6 +78,28 @@ pub(crate) fn denied(denial: &Denial) -> Bytes {
     })
 }
 
+/// A call that is not made for want of an approval.
+pub(crate) fn unapproved(denial: &Denial) -> Bytes {
+    error(&ErrorFields {
+        severity: "ERROR",
+        code: INSUFFICIENT_PRIVILEGE,
+        message: "call not made: it needs approval",
+        detail: Some(&denial.reason),
+        hint: (!denial.remedy.is_empty()).then_some(&*denial.remedy),
+    })
+}
+
+/// A call that the agent took back while it was held.
+pub(crate) fn withdrawn() -> Bytes {
+    error(&ErrorFields {
+        severity: "ERROR",
+        code: QUERY_CANCELED,
+        message: "canceling statement due to user request",
+        detail: Some("It was waiting for approval, and nothing of it was done."),
+        hint: None,
+    })
+}
+
 /// The failure to record a call.
 pub(crate) fn unrecorded(why: &str) -> Bytes {
     error(&ErrorFields {
@@ -96,7 +120,7 @@ fn sqlstate(why: Why) -> &'static str {
         Why::Credential => "28P01",
         Why::Defect => "XX000",
         // admin_shutdown, as when an administrator ends a session.
-        Why::Ended => "57P01",
+        Why::Ended | Why::Suspended | Why::Stopping => "57P01",
         Why::NotLive => "28000",
         Why::OutOfScope => INSUFFICIENT_PRIVILEGE,
         Why::TargetLost => "08006",

@@ -8,6 +8,7 @@ mod calls;
 mod copy_out;
 mod cover;
 mod endpoint;
+mod estimate;
 mod expect;
 mod frame;
 mod lacks;
@@ -23,6 +24,7 @@ mod target_login;
 #[cfg(test)]
 mod tests;
 mod types;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use self::target_login::{Greeting, TargetLogin};
 use crate::sql::Catalogue;
 use crate::{
     Answer, Claim, Endpoint, Fault, Form, Knowledge, PerRun, Plumbing, Protocol, Refused, Result,
-    Seed, Session, Step, Ticket, Transport, Veil, Wanted,
+    Rows, Seed, Session, Step, Ticket, Transport, Veil, Wanted,
 };
 
 /// This protocol's entry in the table.
@@ -393,6 +395,35 @@ impl Session for Postgres {
             | Phase::Learning(..) => Err(Fault::Bug("an answer outside of a session")),
         };
         self.break_on(result)
+    }
+
+    fn hold(&mut self, ticket: Ticket) -> Result<Option<Rows>> {
+        let result = match &mut self.phase {
+            Phase::Active(active) => active.hold(ticket, &mut self.out),
+            Phase::Broken(_) | Phase::Over => Ok(()),
+            _ => Err(Fault::Bug("a call is held outside of a session")),
+        };
+        self.break_on(result)?;
+        Ok(None)
+    }
+
+    fn resume(&mut self, ticket: Ticket) -> Result<Option<bool>> {
+        let result = match &mut self.phase {
+            Phase::Active(active) => active.resume(ticket, &mut self.out),
+            Phase::Broken(_) | Phase::Over => Ok(()),
+            _ => Err(Fault::Bug("a call is resumed outside of a session")),
+        };
+        self.break_on(result)?;
+        Ok(None)
+    }
+
+    fn leaves(&self, unread: &[u8]) -> bool {
+        match &self.phase {
+            Phase::Active(active) => {
+                active.leaves() || waiting::has_terminate(&self.from_agent, unread)
+            }
+            _ => false,
+        }
     }
 
     fn refresh(&mut self) {

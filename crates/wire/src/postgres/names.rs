@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::cover::Cover;
 use super::rows::Described;
+use super::waiting::Reported;
 use crate::limits::{NAMES_BYTES_MAX, NAMES_MAX};
 use crate::sql::{Outputs, Statement};
 
@@ -16,6 +17,10 @@ pub(crate) struct Prepared {
     pub(crate) statement: Statement,
     /// Its text as the agent wrote it.
     pub(crate) text: String,
+    /// The types that its Parse gave its placeholders.
+    pub(crate) types: Vec<u32>,
+    /// How the target read its constants.
+    pub(crate) reported: Arc<Reported>,
     /// It reads a masked column.
     pub(crate) reads_masked: bool,
     /// Its result columns, once the target has described them.
@@ -37,11 +42,20 @@ impl Prepared {
             Outputs::None | Outputs::Unknown => 0,
         };
         let columns = statement.exposed_sources.len() + statement.touched.len() + outputs;
-        NAME_COST + self.text.len() + columns * COLUMN_COST
+        let types = self.types.len() * size_of::<u32>();
+        NAME_COST + self.text.len() + types + columns * COLUMN_COST
     }
 
-    pub(crate) fn new(statement: Statement, text: String, cover: &Cover) -> Arc<Self> {
+    pub(crate) fn new(
+        statement: Statement,
+        text: String,
+        types: Vec<u32>,
+        cover: &Cover,
+        reported: Arc<Reported>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            types,
+            reported,
             reads_masked: super::calls::reads_masked(&statement, cover),
             statement,
             text,
@@ -58,6 +72,8 @@ pub(crate) struct Portal {
     pub(crate) prepared: Arc<Prepared>,
     /// The values bound to it, as text.
     pub(crate) values: Vec<Option<String>>,
+    /// A digest of how they were sent: the same text may be two values, by its type and its format.
+    pub(crate) sense: [u8; 32],
     /// The formats asked for its columns: none for all text, one for all, or one for each.
     pub(crate) formats: Vec<bool>,
     /// It was made by SQL, and does not end with its transaction as far as we can see.
@@ -164,6 +180,8 @@ mod tests {
         Arc::new(Prepared {
             statement: Statement::housekeeping("SELECT", StatementKind::Plain, Outputs::None),
             text: text.into(),
+            types: Vec::new(),
+            reported: Arc::default(),
             reads_masked: false,
             columns: OnceLock::new(),
         })

@@ -445,6 +445,60 @@ fn a_prepared_statement_is_asked_for_whenever_it_runs() {
     }
 }
 
+/// What was understood of the call that an Execute of `s` is, beside its text.
+fn sense_of(asked: &Did) -> Vec<u8> {
+    let (_, held) = asked.asked.first().expect("a question");
+    assert_eq!(held.call.verb, "SELECT");
+    held.sense.clone()
+}
+
+#[test]
+fn an_approval_is_for_a_text_as_it_is_read() {
+    let run = |name: &str| all(&[bind(name), message::execute("")]);
+    let date = || parse("s", "SELECT id FROM tickets WHERE id = '01/02/2026'");
+    let set = || parse("set", "SET datestyle = 'SQL, DMY'");
+    let parsed = || {
+        all(&[
+            message(b'1', |_| {}),
+            message(b't', |body| body.put_u16(0)),
+            message(b'n', |_| {}),
+        ])
+    };
+    let prepare = |test: &mut Test, statement: Bytes| {
+        let asked = test.agent(&all(&[statement, message::sync()]));
+        test.allow(&asked);
+        test.target(&all(&[parsed().into(), message::ready(b'I')]));
+    };
+    let style = |style: &str| setting("DateStyle", style);
+
+    let mut plain = Test::ready();
+    prepare(&mut plain, date());
+    let usual = sense_of(&plain.agent(&run("s")));
+    let mut again = Test::ready();
+    prepare(&mut again, date());
+    assert_eq!(sense_of(&again.agent(&run("s"))), usual);
+
+    // Read otherwise from the start, or by the time that it runs.
+    for before in [true, false] {
+        let mut test = Test::ready();
+        if before {
+            test.target(&style("SQL, DMY"));
+        }
+        prepare(&mut test, date());
+        test.target(&style(if before { "" } else { "SQL, DMY" }));
+        assert_ne!(sense_of(&test.agent(&run("s"))), usual, "{before}");
+    }
+
+    // The target says so at the end of the segment, which is too late for what is in it.
+    let mut test = Test::ready();
+    prepare(&mut test, date());
+    prepare(&mut test, set());
+    let asked = test.agent(&all(&[run("set").into(), run("s").into()]));
+    assert_eq!(asked.asked[0].1.call.verb, "SET");
+    let asked = test.allow(&asked);
+    assert_ne!(sense_of(&asked), usual);
+}
+
 #[test]
 fn a_statement_unknown_here_is_refused_and_recorded() {
     let mut test = Test::ready();

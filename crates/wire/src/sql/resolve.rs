@@ -244,6 +244,8 @@ fn settings_that_change_meaning_are_not_harmless() {
         ("client_encoding", "'utf-8'"),
         ("statement_timeout", "5s"),
         ("default_transaction_read_only", "on"),
+        ("extra_float_digits", "3"),
+        ("lc_monetary", "C"),
     ] {
         assert!(harmless_setting(name, value), "{name} = {value}");
     }
@@ -261,6 +263,12 @@ fn settings_that_change_meaning_are_not_harmless() {
         ("log_statement", "none"),
         ("work_mem", "1TB"),
         ("local_preload_libraries", "evil"),
+        // '1.000'::money is a thousand times more, and '\x61'::bytea::text another text.
+        ("lc_monetary", "de_DE.UTF-8"),
+        ("lc_numeric", "de_DE.UTF-8"),
+        ("lc_time", "de_DE.UTF-8"),
+        ("bytea_output", "escape"),
+        ("extra_float_digits", "-15"),
         ("", ""),
     ] {
         assert!(!harmless_setting(name, value), "{name} = {value}");

@@ -15,6 +15,11 @@ pub fn harmless_setting(name: &str, value: &str) -> bool {
         "standard_conforming_strings" | "row_security" => truth(&value) == Some(true),
         "default_transaction_read_only" | "transaction_read_only" => truth(&value) == Some(true),
         "escape_string_warning" | "synchronize_seqscans" => truth(&value).is_some(),
+        // By these a value is read, or read as text within a statement. A target reports no change of them, so
+        // only what comes to the same as its own is left to agents: an approval is for what a call means.
+        "bytea_output" => value == "hex",
+        "extra_float_digits" => matches!(&*value, "1" | "2" | "3"),
+        "lc_monetary" | "lc_numeric" | "lc_time" => matches!(&*value, "c" | "posix"),
         _ => false,
     }
 }
@@ -24,17 +29,12 @@ pub(super) fn free(name: &str) -> bool {
     matches!(
         &*name.to_ascii_lowercase(),
         "application_name"
-            | "bytea_output"
             | "datestyle"
-            | "extra_float_digits"
             | "geqo"
             | "idle_in_transaction_session_timeout"
             | "idle_session_timeout"
             | "intervalstyle"
             | "jit"
-            | "lc_monetary"
-            | "lc_numeric"
-            | "lc_time"
             | "lock_timeout"
             | "plan_cache_mode"
             | "statement_timeout"

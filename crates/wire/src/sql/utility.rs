@@ -471,7 +471,7 @@ impl Walker<'_> {
             }
             // Back to what the gateway has started the session with.
             Ok(VariableSetKind::VarSetDefault | VariableSetKind::VarReset) => {
-                if !["", "on", "utf8", "notice"]
+                if !["", "on", "utf8", "notice", "hex", "1", "c"]
                     .into_iter()
                     .any(|v| harmless_setting(name, v))
                 {

@@ -4,7 +4,7 @@ use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use bailiwick_run::{Ending, RunId};
+use bailiwick_run::{Cut, RunId};
 use bytes::Bytes;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::unix::AsyncFd;
@@ -47,7 +47,7 @@ impl Program {
         target: &str,
         run: RunId,
         command: &Command,
-        ended: watch::Receiver<Option<Ending>>,
+        ended: watch::Receiver<Option<Cut>>,
     ) -> io::Result<Self> {
         let (word, arguments) = command
             .words
@@ -166,7 +166,7 @@ impl Keeper {
     async fn keep(
         mut self,
         mut told: watch::Receiver<bool>,
-        mut ended: watch::Receiver<Option<Ending>>,
+        mut ended: watch::Receiver<Option<Cut>>,
     ) {
         let mut look = interval(PROGRAM_IDLE_EVERY);
         let gently = loop {

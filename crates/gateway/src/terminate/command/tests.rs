@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use bailiwick_run::Time;
+use bailiwick_run::{Ending, Time};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -8,7 +8,7 @@ use super::*;
 
 struct Bench {
     commands: Arc<Commands>,
-    end: watch::Sender<Option<Ending>>,
+    end: watch::Sender<Option<Cut>>,
     folder: TempDir,
 }
 
@@ -199,7 +199,7 @@ async fn a_run_that_ends_takes_its_programs_along_with_what_they_started() {
     let deaf = json!({"jsonrpc": "2.0", "id": 2, "method": "deaf"});
     let mut hanging = Events::of(bench.post(Some(&session), deaf).await);
     assert!(lives(program) && lives(forked));
-    bench.end.send_replace(Some(Ending::Revoked));
+    bench.end.send_replace(Some(Cut::Ended(Ending::Revoked)));
     assert!(dies(program, Duration::from_secs(1)).await);
     assert!(dies(forked, Duration::from_secs(1)).await);
     assert!(matches!(hanging.next().await, Err(Lost::Gone(_))));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bailiwick_audit::{Config, Draft, Event, Log, Subject};
 use bailiwick_policy::{Engine, TargetName};
 use bailiwick_run::{
-    BearerDigest, Confinement, Ending, Run, RunId, Secret, Tally, Time, TimeBox, Verifier,
+    BearerDigest, Confinement, Cut, Run, RunId, Secret, Tally, Time, TimeBox, Verifier,
 };
 use bailiwick_wire::{Endpoint, PROTOCOLS, Protocol};
 use bytes::Bytes;
@@ -25,11 +25,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::directory::{Admission, Directory};
+use crate::desk::Desk;
+use crate::directory::{Admission, Directory, Suspended};
 use crate::target::{Credentials, ReadMode, Target};
 use crate::tls::AgentTls;
 use crate::upstream::Upstream;
-use crate::{Gateway, serve};
+use crate::{Gateway, Phase, serve};
 
 const TASK: &str = r#"
 task      = "t"
@@ -61,8 +62,8 @@ pub(super) struct House {
     pub(super) run: Run,
     pub(super) log: Log,
     pub(super) tally: Arc<Tally>,
-    pub(super) ended: watch::Sender<Option<Ending>>,
-    pub(super) stop: watch::Sender<bool>,
+    pub(super) ended: watch::Sender<Option<Cut>>,
+    pub(super) stop: watch::Sender<Phase>,
     pub(super) served: JoinHandle<()>,
     dir: tempfile::TempDir,
 }
@@ -76,6 +77,20 @@ impl Directory for One {
 
     fn find_bearer(&self, secret: &BearerDigest) -> Option<Admission> {
         (self.0.verifier.bearer() == secret).then(|| self.0.clone())
+    }
+
+    fn suspended(&self, run: &RunId) -> Option<Suspended> {
+        let is = *self.0.ended.borrow() == Some(Cut::Suspended);
+        (is && self.0.run.id == *run).then(|| Suspended {
+            run: self.0.run.clone(),
+            verifier: Arc::clone(&self.0.verifier),
+            tally: Arc::clone(&self.0.tally),
+        })
+    }
+
+    fn suspended_bearer(&self, secret: &BearerDigest) -> Option<Suspended> {
+        let run = self.find_bearer(secret)?.run.id;
+        self.suspended(&run)
     }
 }
 
@@ -122,6 +137,15 @@ impl House {
 
     /// With a run of this task, and these targets, to which it is a proxy as well.
     pub(super) async fn of(task: &str, targets: Vec<Target>) -> Self {
+        Self::asking(task, targets, None).await
+    }
+
+    /// The same, with somebody who puts held calls before people.
+    pub(super) async fn asking(
+        task: &str,
+        targets: Vec<Target>,
+        desk: Option<Arc<dyn Desk>>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["data", "tasks", "policies"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
@@ -176,8 +200,11 @@ impl House {
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (stop, stopped) = watch::channel(false);
-        let gateway = gateway.unwrap().proxying(dir.path()).unwrap();
+        let (stop, stopped) = watch::channel(Phase::Serving);
+        let mut gateway = gateway.unwrap().proxying(dir.path()).unwrap();
+        if let Some(desk) = desk {
+            gateway = gateway.asking(desk);
+        }
         let gateway = Arc::new(gateway);
         let served = tokio::spawn(serve(gateway, http(), listener, stopped));
         Self {

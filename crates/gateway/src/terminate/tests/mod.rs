@@ -8,6 +8,7 @@
     reason = "a test may fail"
 )]
 
+mod approvals;
 mod codings;
 mod framing;
 mod house;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bailiwick_run::Ending;
+use bailiwick_run::{Cut, Ending};
 use bailiwick_wire::mcp;
 
 use super::house::{House, target};
@@ -94,7 +94,7 @@ async fn a_program_answers_like_a_server_and_is_gone_with_its_run() {
     let lives = || std::fs::read(&program).is_ok_and(|words| !words.is_empty());
     assert!(lives());
     let since = Instant::now();
-    house.ended.send_replace(Some(Ending::Revoked));
+    house.ended.send_replace(Some(Cut::Ended(Ending::Revoked)));
     while lives() {
         assert!(since.elapsed() < Duration::from_secs(1), "it still runs");
         tokio::time::sleep(Duration::from_millis(10)).await;

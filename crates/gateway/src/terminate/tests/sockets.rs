@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bailiwick_run::Ending;
+use bailiwick_run::{Cut, Ending};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::Empty;
@@ -238,7 +238,7 @@ async fn either_side_and_the_run_can_end_it() {
     let (gone, _) = open(&house, "/crm/feed/d").await.unwrap();
     drop(gone);
     let since = Instant::now();
-    house.ended.send_replace(Some(Ending::Revoked));
+    house.ended.send_replace(Some(Cut::Ended(Ending::Revoked)));
     while let Some(Ok(_)) = next(&mut socket).await {}
     assert!(since.elapsed() < Duration::from_secs(1));
     for _ in 0..100 {
@@ -248,6 +248,22 @@ async fn either_side_and_the_run_can_end_it() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{} sessions are open", house.tally.sessions());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_open_is_told_when_the_gateway_stops_and_when_its_run_ends() {
+    for (ending, code, words) in [
+        (Ending::GatewayStopped, CloseCode::Away, "stopping"),
+        (Ending::Revoked, CloseCode::Policy, "revoked"),
+    ] {
+        let (port, _asked) = echo().await;
+        let house = House::of(TASK, vec![at(port)]).await;
+        let (mut socket, _) = open(&house, "/crm/feed/a").await.unwrap();
+        house.ended.send_replace(Some(Cut::Ended(ending)));
+        let close = closed(&mut socket).await;
+        assert_eq!(close.code, code, "{close:?}");
+        assert!(close.reason.contains(words), "{close:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

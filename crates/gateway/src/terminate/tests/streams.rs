@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bailiwick_run::Ending;
+use bailiwick_run::{Cut, Ending};
 use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::house::{House, There, rest, said, until, whole};
+use crate::Phase;
 
 /// A target by hand: each connection, once the head of a request has come on it.
 async fn by_hand() -> (u16, mpsc::Receiver<TcpStream>) {
@@ -77,6 +78,38 @@ async fn events_come_through_as_they_happen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_suspended_is_cut_and_only_its_own_secret_is_told_why() {
+    let (port, mut targets) = by_hand().await;
+    let house = House::new(port).await;
+    let (mut agent, mut target) = streaming(&house, &mut targets).await;
+    let before = Instant::now();
+    house.ended.send_replace(Some(Cut::Suspended));
+    let (more, _) = rest(&mut agent).await;
+    assert!(
+        !more.ends_with("0\r\n\r\n"),
+        "a cut stream looks whole: {more:?}"
+    );
+    let (_, _) = rest(&mut target).await;
+    assert!(before.elapsed() < Duration::from_secs(1));
+    let mut again = ask(&house, "GET /crm/open/events").await;
+    let said = until(&mut again, "this run is suspended").await;
+    assert!(said.starts_with("HTTP/1.1 403"), "{said}");
+    assert!(said.contains("urn:bailiwick:problem:suspended"), "{said}");
+    let records = house.recorded(4).await;
+    assert!(
+        records.contains("login.denied") && records.contains("this run is suspended"),
+        "{records}"
+    );
+    let mut stranger = TcpStream::connect(("127.0.0.1", house.port)).await.unwrap();
+    let head =
+        "GET /crm/open/events HTTP/1.1\r\nhost: g\r\nauthorization: Bearer bwk_wrong\r\n\r\n";
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    let said = until(&mut stranger, "\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 401"), "{said}");
+    assert!(targets.try_recv().is_err(), "it reached the target");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_takes_its_streams_with_it() {
     let (port, mut targets) = by_hand().await;
     let house = House::new(port).await;
@@ -85,7 +118,7 @@ async fn a_run_that_ends_takes_its_streams_with_it() {
     let mut waiting = waiting.await;
     let mut asked = targets.recv().await.unwrap();
     let before = Instant::now();
-    house.ended.send_replace(Some(Ending::Revoked));
+    house.ended.send_replace(Some(Cut::Ended(Ending::Revoked)));
     let (more, _) = rest(&mut agent).await;
     assert!(
         !more.ends_with("0\r\n\r\n"),
@@ -212,7 +245,7 @@ async fn an_agent_that_does_not_read_holds_its_target_up() {
         }
     }
     // It is ended all the same.
-    house.ended.send_replace(Some(Ending::Expired));
+    house.ended.send_replace(Some(Cut::Ended(Ending::Expired)));
     let records = house.recorded(3).await;
     assert!(records.contains("\"cut\""), "{records}");
     rest(&mut target).await;
@@ -253,14 +286,46 @@ async fn a_gateway_that_stops_lets_go_of_everybody() {
     let house = House::new(port).await;
     let (mut agent, _target) = streaming(&house, &mut targets).await;
     let mut idle = house.connect().await;
-    house.ended.send_replace(Some(Ending::GatewayStopped));
-    house.stop.send_replace(true);
+    house
+        .ended
+        .send_replace(Some(Cut::Ended(Ending::GatewayStopped)));
+    house.stop.send_replace(Phase::Over);
     rest(&mut agent).await;
     rest(&mut idle).await;
     timeout(Duration::from_secs(2), house.served)
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_says_so_and_lets_what_runs_come_to_its_end() {
+    let (port, mut targets) = by_hand().await;
+    let house = House::new(port).await;
+    // One whose answer comes in time, one whose answer does not, and one that asks nothing.
+    let mut first = ask(&house, "GET /crm/open/first").await;
+    let mut asked = targets.recv().await.unwrap();
+    let mut second = ask(&house, "GET /crm/open/second").await;
+    let _asked = targets.recv().await.unwrap();
+    let mut idle = house.connect().await;
+    house.stop.send_replace(Phase::Stopping);
+    rest(&mut idle).await;
+    assert!(TcpStream::connect(("127.0.0.1", house.port)).await.is_err());
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
+    asked.write_all(answer.as_bytes()).await.unwrap();
+    let (said, _) = rest(&mut first).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(said.to_lowercase().contains("connection: close"), "{said}");
+    house
+        .ended
+        .send_replace(Some(Cut::Ended(Ending::GatewayStopped)));
+    house.stop.send_replace(Phase::Over);
+    let (said, _) = rest(&mut second).await;
+    assert!(said.starts_with("HTTP/1.1 503"), "{said}");
+    assert!(said.contains("the gateway is stopping"), "{said}");
+    assert!(said.to_lowercase().contains("connection: close"), "{said}");
+    let served = timeout(Duration::from_secs(2), house.served).await;
+    served.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

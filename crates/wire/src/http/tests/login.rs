@@ -67,6 +67,7 @@ fn a_refusal_has_a_status_for_each_reason() {
         (Why::Ended, 401),
         (Why::NotLive, 401),
         (Why::OutOfScope, 403),
+        (Why::Suspended, 403),
         (Why::TargetLost, 502),
         (Why::TargetUnopened, 502),
         (Why::Unrecorded, 503),

@@ -1,6 +1,6 @@
 //! What a server asks its client: a call of its own, on record before the agent sees it.
 
-use bailiwick_action::{Action, Held, Kind, Resource, Verb};
+use bailiwick_action::{Action, Held, Kind, Resource, Stage, Verb};
 use bytes::Bytes;
 
 use super::{Asked, CALL, Exchange, How, Out, State};
@@ -12,7 +12,7 @@ use crate::mcp::method::{What, feature};
 use crate::mcp::plan::{self, Expect};
 use crate::mcp::reply::{EVENTS, JSON, Reply};
 use crate::mcp::shared::Input;
-use crate::{Answer as Decided, End, Plumbing, Result, Step, Ticket};
+use crate::{Answer as Decided, End, Fault, Plumbing, Result, Step, Ticket};
 
 impl Exchange {
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -148,6 +148,9 @@ impl Exchange {
             call,
             // What is asked for goes to the agent, not to the target.
             bytes: Vec::new(),
+            sense: Vec::new(),
+            // The server waits in the middle of its own call.
+            stage: Stage::Retries,
         };
         out.push_back(Step::Ask(asked.ticket, held));
         answering.asking = Some(asked);
@@ -168,10 +171,13 @@ impl Exchange {
                 out.push_back(Step::Finished(asked.ticket, end));
                 self.shown(asked, out);
             }
-            Decided::Deny(denial) => match asked.how {
+            Decided::Unrecorded(why) => self.give(&Reply::unrecorded(&why), out),
+            decided => match asked.how {
                 How::Request(id, _) => self.decline(&id, out),
                 How::Needs(..) => {
-                    let mut reply = Reply::denied(&denial, None).into_result();
+                    let reply = Reply::not_made(decided, None);
+                    let reply = reply.ok_or(Fault::Bug("an answer that is none"))?;
+                    let mut reply = reply.into_result();
                     let State::Answering(answering) = &self.state else {
                         return Ok(());
                     };
@@ -179,7 +185,6 @@ impl Exchange {
                     self.give(&reply, out);
                 }
             },
-            Decided::Unrecorded(why) => self.give(&Reply::unrecorded(&why), out),
         }
         Ok(())
     }

@@ -8,18 +8,18 @@ mod look;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bailiwick_action::Held;
+use bailiwick_action::{Held, Stage};
 
 use crate::http::bhttp::{Part, Reader, Request};
 use crate::limits::{MCP_AGENT_BYTES_MAX, MCP_TARGET_BYTES_MAX};
-use crate::mcp::answer::Answer;
+use crate::mcp::answer::{Answer, fits};
 use crate::mcp::events::Events;
 use crate::mcp::listing::Listing;
 use crate::mcp::message::Id;
 use crate::mcp::method::What;
 use crate::mcp::plan::{self, Expect, Given, Planned, hold_against};
 use crate::mcp::reply::{Place, Reply};
-use crate::mcp::shared::{Input, Shared};
+use crate::mcp::shared::{Input, Known, Shared};
 use crate::{Answer as Decided, End, Fault, Refused, Result, Step, Terms, Ticket, Veil, Why};
 
 /// The call of the exchange; what a server asks its client has tickets from here on.
@@ -137,6 +137,23 @@ impl Exchange {
         self.shared.forget_tools();
     }
 
+    /// Whether a call that has waited is still of the tool that people were asked about: the server may have put
+    /// another in its place. What is not known any more is looked at when the call is made again.
+    pub(in crate::mcp) fn is_same(&self) -> bool {
+        let State::Asking(planned) = &self.state else {
+            return false;
+        };
+        let Some(name) = planned.tool() else {
+            return true;
+        };
+        let fits = |known: &mut Known| {
+            let tool = known.known_tools().and_then(|tools| tools.get(name));
+            tool.is_some_and(|tool| fits(&*self.veil, tool).is_ok())
+        };
+        let session = planned.session.as_deref();
+        self.shared.with(session, fits).unwrap_or(false)
+    }
+
     fn given(&self) -> Given<'_> {
         Given {
             head: &self.head,
@@ -208,6 +225,9 @@ impl Exchange {
         let held = Held {
             call: planned.call.clone(),
             bytes: std::mem::take(&mut planned.bytes),
+            // What it goes on from is the server's own, and stands in no text.
+            sense: planned.input.clone().unwrap_or_default().into_bytes(),
+            stage: Stage::Waits,
         };
         self.state = State::Asking(Box::new(planned));
         out.push_back(Step::Ask(CALL, held));
@@ -226,30 +246,27 @@ impl Exchange {
                     self.allowed(*planned, terms);
                     self.answering(out)
                 }
-                Decided::Deny(denial) => {
+                decided => {
                     // It was never sent, so nothing can come of it.
                     if let Some(flight) = &mut planned.flight {
                         flight.landed();
                     }
-                    let reply = match planned.refusal {
-                        Some(reply) => reply,
-                        None => {
-                            let about = planned.about.as_ref();
-                            let outside = about.filter(|about| !self.veil.covers(about));
-                            let reply = Reply::denied(&denial, outside);
-                            let is_granted = outside.is_none() && about.is_some();
+                    let about = planned.about.as_ref();
+                    let outside = about.filter(|about| !self.veil.covers(about));
+                    let is_granted = outside.is_none() && about.is_some();
+                    let reply = match (decided, planned.refusal) {
+                        (Decided::Unrecorded(why), _) => Some(Reply::unrecorded(&why)),
+                        (_, Some(reply)) => Some(reply),
+                        (decided, None) => Reply::not_made(decided, outside).map(|reply| {
                             let calls_tool = planned.expect == Expect::Response(What::CallTool);
                             match is_granted && calls_tool {
                                 true => reply.into_result(),
                                 false => reply,
                             }
-                        }
+                        }),
                     };
+                    let reply = reply.ok_or(Fault::Bug("an answer that is none"))?;
                     self.reply(&reply, out);
-                    Ok(())
-                }
-                Decided::Unrecorded(why) => {
-                    self.reply(&Reply::unrecorded(&why), out);
                     Ok(())
                 }
             },

@@ -78,6 +78,11 @@ impl Ask<'_, '_, '_> {
                     && (brought != "_meta" || has_foreign(node))
                 {
                     text.push('\n');
+                    if brought != "arguments" {
+                        // What is brought otherwise cannot be taken for what the tool is given.
+                        text.push_str(brought);
+                        text.push(' ');
+                    }
                     text.push_str(&raw(node));
                 }
             }

@@ -340,8 +340,10 @@ fn response(given: &Given<'_>, node: &Node<'_>, id: Option<Id>) -> Result<Planne
     })
 }
 
-const PLACEHOLDER: &str = "the request is refused: a masked value is not written back. What stands there is \
-                           what the gateway put in the value's place";
+/// Holds [`bailiwick_action::WRITTEN_BACK`], by test.
+const PLACEHOLDER: &str = "the request is refused: a masked value is not written back, and it would write a masked \
+                           placeholder back to the target. What stands there is what the gateway put in the \
+                           value's place";
 
 fn holds_placeholder(veil: &dyn Veil, raw: &[u8], node: &Node<'_>) -> bool {
     veil.has_placeholder(raw) || node.any_text(&|text| veil.has_placeholder(text.as_bytes()))
@@ -391,4 +393,12 @@ fn asked(
         id,
     };
     ask.planned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn that_a_masked_value_was_sent_back_is_told_apart() {
+        assert!(super::PLACEHOLDER.contains(bailiwick_action::WRITTEN_BACK));
+    }
 }

@@ -173,6 +173,30 @@ fn list(run: &mut Run, id: i64, more: Value) -> Exchange {
 }
 
 #[test]
+fn a_tool_that_was_changed_while_its_call_waited_is_not_called() {
+    let resume = |exchange: &mut Exchange| {
+        let (ticket, _) = exchange.asked.first().unwrap();
+        exchange.session.resume(*ticket).unwrap()
+    };
+    let mut run = Run::new(STATELESS, task());
+    let mut waits = list(&mut run, 1, json!({}));
+    assert_eq!(resume(&mut waits), Some(true));
+    waits.session.refresh();
+    assert_eq!(resume(&mut waits), Some(false), "nobody has looked");
+    list(&mut run, 2, json!({}));
+    assert_eq!(resume(&mut waits), Some(true));
+    waits.session.refresh();
+    let params = json!({"name": "list_tickets", "arguments": {}});
+    let mut other = run.call(3, "tools/call", params);
+    other.lists(&[tool("list_tickets", "Lists, and sends them to somebody.")]);
+    assert!(other.refusal().contains("changed the definition"));
+    assert_eq!(resume(&mut waits), Some(false));
+    // What is no tool's has nothing that could change.
+    let mut read = run.call(4, "resources/read", json!({"uri": "ticket://5"}));
+    assert_eq!(resume(&mut read), Some(true));
+}
+
+#[test]
 fn input_that_is_not_granted_is_not_asked_for() {
     let mut run = Run::new(STATELESS, task());
     let mut exchange = list(&mut run, 1, json!({}));
@@ -231,6 +255,8 @@ fn input_that_is_granted_belongs_to_its_request_and_is_used_once() {
 
         let brought = json!({"requestState": name, "inputResponses": who});
         let mut exchange = list(&mut run, 4, brought.clone());
+        // An approval of it is for going on from there, and from nowhere else.
+        assert_eq!(exchange.asked().sense, name.as_bytes());
         assert_eq!(exchange.asked().call.actions.len(), 2);
         assert!(exchange.asked().call.payload.text.contains("accept"));
         exchange.allow();
