@@ -91,6 +91,7 @@ impl Effect {
             | Event::ApprovalDecided { .. }
             | Event::CallHeld { .. }
             | Event::PayloadsViewed { .. }
+            | Event::IndexRemade { .. }
             | Event::PersonSignedIn { .. }
             | Event::RunResumed { .. }
             | Event::RunSuspended { .. }

@@ -97,6 +97,19 @@ pub struct Record {
     pub version: Option<String>,
     /// The witness that has signed another history.
     pub witness: Option<RecordedWitness>,
+    /// The approval that was asked for or decided.
+    pub approval: Option<RecordedApproval>,
+    /// Who suspended or resumed the run, or signed in.
+    pub by: Option<String>,
+    /// How it is known who signed in.
+    pub via: Option<String>,
+    /// What whoever signed in may do.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The rule that matched.
+    pub signal: Option<RecordedSignal>,
+    /// Whose payloads were shown.
+    pub viewed: Option<RecordedViewed>,
 }
 
 impl Record {
@@ -189,6 +202,8 @@ impl fmt::Display for RecordedResource {
 pub struct RecordedDecision {
     /// `allow` or `deny`.
     pub effect: String,
+    /// The approval that was used up for it.
+    pub approval: Option<String>,
     /// The policies that decided it.
     pub policies: Vec<String>,
     /// How many policies were left out.
@@ -273,4 +288,48 @@ pub struct RecordedWitness {
     pub size: u64,
     /// How many there were in this log.
     pub ours: u64,
+}
+
+/// An approval, as it was asked for or decided.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedApproval {
+    /// Its id.
+    pub id: String,
+    /// Who is asked: `group:data-owners`.
+    #[serde(default)]
+    pub approvers: Vec<String>,
+    /// What was decided: `agree` (one yes of several), `approve`, `deny` or `lapse`.
+    pub effect: Option<String>,
+    /// Who decided.
+    pub by: Option<String>,
+    /// Until when it can be decided or, once approved, used, in RFC 3339 form.
+    pub expires: Option<String>,
+    /// The digest of the policies that hold the call.
+    pub policy_digest: Option<String>,
+}
+
+/// A signal, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedSignal {
+    /// What the configuration calls the rule.
+    pub name: String,
+    /// What the rule looks for.
+    pub rule: String,
+    /// The record that made it match: `RUN/SEQ`.
+    pub of: String,
+    /// What is done about it.
+    pub actions: Vec<String>,
+}
+
+/// A view of payloads, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedViewed {
+    /// Who was shown them.
+    pub by: String,
+    /// Whose they are: a run's id, or `gateway`.
+    pub chain: String,
+    /// The `seq` of the first record whose payload was shown.
+    pub from: u64,
+    /// Of the last one.
+    pub to: u64,
 }

@@ -53,6 +53,7 @@ mod threads;
 mod tiles;
 mod transport;
 mod verify;
+mod vitals;
 mod wal;
 mod witness;
 mod witnesses;
@@ -60,8 +61,9 @@ mod writer;
 
 pub use digest::Digest;
 pub use entry::{
-    Entry, Record, RecordedAction, RecordedCall, RecordedDecision, RecordedErased, RecordedLogin,
-    RecordedOutcome, RecordedPayload, RecordedPruned, RecordedResource, RecordedWitness,
+    Entry, Record, RecordedAction, RecordedApproval, RecordedCall, RecordedDecision,
+    RecordedErased, RecordedLogin, RecordedOutcome, RecordedPayload, RecordedPruned,
+    RecordedResource, RecordedSignal, RecordedViewed, RecordedWitness,
 };
 pub use error::AppendError;
 pub use keys::{InvalidSecret, KeyError, PayloadSecret};
@@ -85,5 +87,6 @@ pub use verify::{
     RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify,
     verify_predecessors, verify_receipt,
 };
+pub use vitals::{Latencies, Vitals, WitnessStanding, WitnessVitals};
 pub use wal::scan::WalError;
 pub use witness::{Witness, WitnessConfig, WitnessError};

@@ -2,11 +2,11 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bailiwick_action::{Fingerprint, FingerprintKey};
 use bailiwick_run::{Launcher, RunId, Time};
@@ -33,6 +33,7 @@ use crate::tell;
 use crate::threads::{self, Preparer};
 use crate::transport::Transport;
 use crate::verify::Policy;
+use crate::vitals::{Stopwatch, Vitals};
 use crate::wal::frame::Body;
 use crate::wal::room::{Goes, NoRoom, Room};
 use crate::witnesses::Witnesses;
@@ -207,6 +208,41 @@ impl Log {
         Reader::new(self.inner.layout.clone(), Some(self.inner.payload.clone()))
     }
 
+    /// How the log is. Takes no time to speak of.
+    pub fn vitals(&self) -> Vitals {
+        let shared = &self.inner.shared;
+        let (trouble, queued) = {
+            let queue = lock(&shared.queue);
+            let trouble = match &queue.stopped {
+                Some(stopped) => Some(stopped.clone()),
+                None if queue.closing => Some(AppendError::Closed),
+                None if queue.room.is_full() => Some(AppendError::DiskFull),
+                None => None,
+            };
+            (trouble, queue.records.len() as u64)
+        };
+        let backlog = shared.backlog.load(Ordering::Relaxed);
+        let behind = || (backlog > limits::BACKLOG).then_some(AppendError::Behind);
+        let (signed, signed_at) = self.inner.publication.covers();
+        let witnesses = {
+            let running = lock(&self.inner.running);
+            let witnesses = running
+                .as_ref()
+                .and_then(|running| running.witnesses.as_ref());
+            witnesses.map(Witnesses::vitals).unwrap_or_default()
+        };
+        Vitals {
+            trouble: trouble.or_else(behind),
+            records: shared.records.load(Ordering::Relaxed),
+            queued,
+            backlog: backlog as u64,
+            signed,
+            signed_at,
+            appends: shared.appends.read(),
+            witnesses,
+        }
+    }
+
     /// Brings every record that has a receipt into the tree and signs it. Waits for the disk.
     pub fn checkpoint_now(&self) -> Result<(), AppendError> {
         let (sender, receiver) = mpsc::channel();
@@ -334,6 +370,8 @@ impl Inner {
             durable: Mutex::new(DurableQueue::default()),
             integrator: Condvar::new(),
             backlog: AtomicUsize::new(0),
+            records: AtomicU64::new(opened.next),
+            appends: Stopwatch::default(),
         });
         let (teller, batches) = mpsc::channel();
         let (syncer, syncing) = Syncer::start(Arc::clone(&shared), Arc::clone(&disk), teller)?;
@@ -570,6 +608,7 @@ impl Inner {
             next_segment: goes != Goes::On,
             fingerprint,
             waiter,
+            since: Instant::now(),
         });
         drop(queue);
         if wake {
@@ -661,6 +700,7 @@ fn kind(event: &Event) -> Kind {
         | Event::LogPruned { .. }
         | Event::LoginDenied { .. }
         | Event::PayloadsViewed { .. }
+        | Event::IndexRemade { .. }
         | Event::PersonSignedIn { .. }
         | Event::RunOpened { .. }
         | Event::RunResumed { .. }

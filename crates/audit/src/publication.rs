@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bailiwick_run::Time;
 
 use crate::disk::{self, Disk};
 use crate::layout::Layout;
@@ -31,6 +33,8 @@ pub(crate) struct Publication {
 #[derive(Default)]
 struct State {
     latest: Option<Arc<Published>>,
+    /// When that was published, if it was by this process.
+    since: Option<Time>,
     /// Grows whenever somebody who waits may want to look.
     turn: u64,
 }
@@ -58,6 +62,10 @@ impl Publication {
         self.disk
             .replace(&self.layout.checkpoint(), note, disk::PUBLIC)?;
         state.latest = Some(Arc::new(published));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        state.since = u64::try_from(now.as_millis()).ok().map(Time::from_millis);
         drop(state);
         self.wake();
         Ok(())
@@ -98,6 +106,16 @@ impl Publication {
     pub(crate) fn latest(&self) -> (Option<Arc<Published>>, u64) {
         let state = lock(&self.state);
         (state.latest.clone(), state.turn)
+    }
+
+    /// How many records the published checkpoint covers, and when it was published, if by this process.
+    pub(crate) fn covers(&self) -> (u64, Option<Time>) {
+        let state = lock(&self.state);
+        let latest = state.latest.as_ref();
+        (
+            latest.map_or(0, |latest| latest.checkpoint.size),
+            state.since,
+        )
     }
 
     /// Waits until there is something to look at after this turn, at most this long.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use crate::error::AppendError;
 use crate::integrator::Durable;
 use crate::payload::PayloadKey;
 use crate::receipt::Waiter;
+use crate::vitals::Stopwatch;
 use crate::wal::room::Room;
 
 /// The state behind every handle. Locks are taken in the order of the fields, and none is held for
@@ -34,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) integrator: Condvar,
     /// How many bytes are durable and not written to the tree.
     pub(crate) backlog: AtomicUsize,
+    /// How many records are durable.
+    pub(crate) records: AtomicU64,
+    /// How long that took for those that somebody waited for.
+    pub(crate) appends: Stopwatch,
 }
 
 /// A chain that records may be appended to. Its lock is held from the moment a record gets its
@@ -82,6 +87,8 @@ pub(crate) struct Queued {
     /// For its receipt.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) waiter: Waiter,
+    /// When it was put in the queue.
+    pub(crate) since: Instant,
 }
 
 /// Records on their way into the tree.

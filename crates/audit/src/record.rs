@@ -113,6 +113,11 @@ pub enum Event {
         /// Why they were refused.
         reason: String,
     },
+    /// `index.remade`, in the gateway's chain: the index is made anew out of the log.
+    IndexRemade {
+        /// Who wanted it.
+        by: Launcher,
+    },
     /// `log.continued`, the last record of a log: another one goes on, under a name and a key of its
     /// own.
     LogContinued(ContinuedBy),
@@ -210,7 +215,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ruling {
-    /// It may be made, once.
+    /// Somebody said yes, and others have to as well: it may not be made yet.
+    Agree,
+    /// It may be made, once. Everybody whose yes it takes has said so.
     Approve,
     /// It may not.
     Deny,
@@ -677,6 +684,11 @@ fn record<'a>(
                     _ => None,
                 },
             }),
+            ..base
+        },
+        Event::IndexRemade { by } => Record {
+            r#type: "index.remade",
+            by: Some(Cow::Borrowed(by.as_str())),
             ..base
         },
         Event::LogContinued(by) => Record {

@@ -157,6 +157,18 @@ impl Desk {
             .backlog
             .fetch_add(length.sum(), Ordering::Relaxed);
 
+        let now = Instant::now();
+        for record in records
+            .iter()
+            .filter(|record| record.waiter.wants_durable())
+        {
+            let took = now.saturating_duration_since(record.since);
+            self.shared.appends.took(took);
+        }
+        self.shared
+            .records
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
+
         // The integrator has them before anybody has a receipt: a checkpoint that is asked for
         // with a receipt in hand covers its record.
         let mut told = Vec::with_capacity(records.len());

@@ -20,6 +20,7 @@ use crate::queue::lock;
 use crate::record::{Disagreement, Event};
 use crate::transport::Transport;
 use crate::verify::{KnownWitness, Policy};
+use crate::vitals::{WitnessStanding, WitnessVitals};
 use ask::{Question, Told};
 use round::{Attempt, Next, Round};
 
@@ -34,6 +35,8 @@ struct Shared {
     transport: Arc<dyn Transport>,
     record: Box<dyn Fn(Event) + Send + Sync>,
     round: Mutex<Round>,
+    /// How each of them is.
+    vitals: Mutex<Vec<WitnessVitals>>,
     /// Held from an answer until the files say so, so that their order is that of the answers.
     files: Mutex<()>,
     closing: AtomicBool,
@@ -61,7 +64,13 @@ impl Witnesses {
             .iter()
             .filter_map(|witness| Some((witness.clone(), witness.url()?.to_owned())))
             .collect();
+        let vitals = asked.iter().map(|(witness, _)| WitnessVitals {
+            name: witness.name().to_owned(),
+            signed: 0,
+            standing: WitnessStanding::Unasked,
+        });
         let shared = Arc::new(Shared {
+            vitals: Mutex::new(vitals.collect()),
             layout,
             publication,
             policy,
@@ -88,6 +97,11 @@ impl Witnesses {
             thread.spawn(|| worker.run())?;
         }
         Ok(Self { shared })
+    }
+
+    /// How each of them is.
+    pub(crate) fn vitals(&self) -> Vec<WitnessVitals> {
+        lock(&self.shared.vitals).clone()
     }
 
     /// Gives the witnesses a short while to sign the last checkpoint. Nothing is written for them any
@@ -218,6 +232,18 @@ impl Drop for Worker {
 impl Shared {
     /// Takes down what came of an attempt, in the files, too.
     fn ended(&self, seat: usize, published: &Arc<Published>, attempt: Attempt) {
+        if let Some(vitals) = lock(&self.vitals).get_mut(seat) {
+            vitals.standing = match attempt {
+                Attempt::Cosigned(_) => WitnessStanding::Signs,
+                // It has signed a newer one.
+                Attempt::Passed => vitals.standing,
+                Attempt::Failed => WitnessStanding::Fails,
+                Attempt::Disagreed => WitnessStanding::Disagrees,
+            };
+            if matches!(attempt, Attempt::Cosigned(_)) {
+                vitals.signed = published.checkpoint.size;
+            }
+        }
         let _files = lock(&self.files);
         let lines = lock(&self.round).ended(seat, published, attempt, Instant::now());
         let Some(lines) = lines else {

@@ -32,26 +32,56 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
         ),
         _ => return None,
     };
-    let (activity, body, placed): (_, _, &[_]) = match call.protocol.as_str() {
+    let (activity, body) = of_call(source, call, target)?;
+    Some(Mapped {
+        activity,
+        control: Some(control),
+        correlation: Some(format!("{}/{}", record.run, record.seq)),
+        is_truncated: is_short(call, decision),
+        message,
+        placed: placed(&body),
+        severity,
+        status,
+        body,
+    })
+}
+
+/// The same class as the decision that follows. Nothing is allowed or denied yet.
+pub(super) fn held(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let call = record.call.as_ref()?;
+    let target = record.target.as_deref()?;
+    let approval = record.approval.as_ref()?;
+    let (activity, body) = of_call(source, call, target)?;
+    let asked = approval.approvers.join(", ");
+    Some(Mapped {
+        activity,
+        correlation: Some(format!("{}/{}", record.run, record.seq)),
+        is_truncated: is_shortened(call),
+        message: format!("held on {target} for {asked}: {}", what(call)),
+        placed: placed(&body),
+        severity: Severity::LOW,
+        status: Status::other("held"),
+        ..Mapped::new(activity, body)
+    })
+}
+
+fn of_call<'e>(
+    source: Source<'e>,
+    call: &'e RecordedCall,
+    target: &'e str,
+) -> Option<(Activity<'e>, Body<'e>)> {
+    Some(match call.protocol.as_str() {
         "postgres" => (
             activity(call),
             Body::Datastore(Box::new(Datastore {
                 query_info: Some(QueryInfo {
-                    query_string: what,
+                    query_string: what(call),
                     uid: &call.fingerprint,
                 }),
                 table: only_table(call),
                 ..datastore(source, target, Database::relational(target))?
             })),
-            &[
-                "call.fingerprint",
-                "decision.effect",
-                "decision.policies",
-                "decision.reason",
-                "launcher",
-                "target",
-                "task",
-            ],
         ),
         "http" | "mcp" => (
             api_activity(call),
@@ -67,36 +97,37 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
                 },
                 dst_endpoint: Endpoint::Name(target),
                 resources: resources(call),
-                src_endpoint: Endpoint::Uid(&record.run),
+                src_endpoint: Endpoint::Uid(&source.record.run),
             })),
-            &[
-                "call.fingerprint",
-                "call.verb",
-                "decision.effect",
-                "decision.policies",
-                "decision.reason",
-                "launcher",
-                "target",
-                "task",
-            ],
         ),
-        _ => (
-            Activity::other(&call.verb),
-            Body::Base {},
-            &["decision.effect", "decision.policies", "decision.reason"],
-        ),
-    };
-    Some(Mapped {
-        activity,
-        body,
-        control: Some(control),
-        correlation: Some(format!("{}/{}", record.run, record.seq)),
-        is_truncated: is_short(call, decision),
-        message,
-        placed,
-        severity,
-        status,
+        _ => (Activity::other(&call.verb), Body::Base {}),
     })
+}
+
+/// What of the record of a call has a place in such a body, or in what is decided about it.
+fn placed(body: &Body<'_>) -> &'static [&'static str] {
+    match body {
+        Body::Datastore(_) => &[
+            "call.fingerprint",
+            "decision.effect",
+            "decision.policies",
+            "decision.reason",
+            "launcher",
+            "target",
+            "task",
+        ],
+        Body::Api(_) => &[
+            "call.fingerprint",
+            "call.verb",
+            "decision.effect",
+            "decision.policies",
+            "decision.reason",
+            "launcher",
+            "target",
+            "task",
+        ],
+        _ => &["decision.effect", "decision.policies", "decision.reason"],
+    }
 }
 
 /// Datastore Activity, whatever the target is: an outcome's record does not say. What was done is the
@@ -256,6 +287,10 @@ fn only_table(call: &RecordedCall) -> Option<Table<'_>> {
 }
 
 fn is_short(call: &RecordedCall, decision: &RecordedDecision) -> bool {
+    decision.more_policies > 0 || is_shortened(call)
+}
+
+fn is_shortened(call: &RecordedCall) -> bool {
     let mut columns = call.actions.iter().map(|action| action.more_columns);
-    call.more_actions > 0 || decision.more_policies > 0 || columns.any(|more| more > 0)
+    call.more_actions > 0 || columns.any(|more| more > 0)
 }

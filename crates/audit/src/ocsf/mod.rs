@@ -8,6 +8,7 @@ mod finding;
 mod gateway;
 mod log;
 mod objects;
+mod people;
 mod run;
 
 use bailiwick_run::Time;
@@ -184,8 +185,10 @@ const COMMON: &[&str] = &["prev", "run", "time", "type", "v"];
 impl<'e> Source<'e> {
     fn map(self) -> Mapped<'e> {
         let mapped = match self.record.r#type.as_str() {
+            "approval.decided" => people::decided(self),
             "call.decided" => call::decided(self),
             "call.finished" => call::finished(self),
+            "call.held" => call::held(self),
             "gateway.started" => gateway::started(self),
             "gateway.stopped" => Some(gateway::stopped(self)),
             "log.continued" => log::continued(self),
@@ -193,8 +196,14 @@ impl<'e> Source<'e> {
             "log.pruned" => log::pruned(self),
             "login.denied" => run::login_denied(self),
             "payloads.erased" => log::erased(self),
+            "payloads.viewed" => people::viewed(self),
+            "index.remade" => people::remade(self),
+            "person.signed_in" => people::signed_in(self),
             "run.closed" => run::closed(self),
             "run.opened" => run::opened(self),
+            "run.resumed" => people::resumed(self),
+            "run.suspended" => people::suspended(self),
+            "signal.raised" => people::raised(self),
             "witness.disagreed" => finding::disagreed(self),
             _ => None,
         };

@@ -94,7 +94,7 @@ pub(super) fn login_denied(source: Source<'_>) -> Option<Mapped<'_>> {
     })
 }
 
-fn service(source: Source<'_>) -> Service<'_> {
+pub(super) fn service(source: Source<'_>) -> Service<'_> {
     Service {
         name: NAME,
         uid: source.origin,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::payloads::Payloads;
 use super::tail::Tail;
-use super::{ReadError, Reader, entry};
+use super::{ReadError, Reader, contains, entry};
 use crate::chain::ChainId;
 use crate::digest::Digest;
 use crate::entry::Entry;
@@ -92,6 +92,53 @@ impl Forward {
         }
         self.next += 1;
         Ok(Some(shown))
+    }
+
+    /// Goes forward to the record of this index, or to the end of the log where there are fewer, without
+    /// reading what is passed. Never goes back.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn seek(&mut self, index: u64) -> Result<(), ReadError> {
+        self.carried = None;
+        while self.next < index {
+            if let Some(passed) = self.ready.pop_front() {
+                self.pass(&passed)?;
+                self.next += 1;
+                continue;
+            }
+            if self.tail.is_none() {
+                // What is in the tree can be passed without being read, but for keys that are gone since.
+                let covered = self.reader.covered()?;
+                if self.next < covered {
+                    self.payloads.forget_keys();
+                    self.next = index.min(covered);
+                    continue;
+                }
+            }
+            if !self.read_more()? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what has to be known of a record that is not shown.
+    fn pass(&mut self, passed: &Ready) -> Result<(), ReadError> {
+        let bytes = match passed {
+            Ready::Tree(bytes) => bytes.as_slice(),
+            Ready::Wal(frame) => frame.body.record(),
+        };
+        if contains(bytes, ERASED.as_bytes()) {
+            self.payloads.forget_keys();
+        }
+        match passed {
+            Ready::Wal(frame) if frame.body.key().is_some() => {
+                self.learn(frame, &entry(self.next, bytes)?);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The payload of a record, as [`Reader::payload`] gives it. Quick for the one shown last.

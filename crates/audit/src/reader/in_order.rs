@@ -22,10 +22,9 @@ impl InOrder {
     /// As [`Reader::payload`].
     pub fn payload(&mut self, entry: &Entry) -> Result<Option<Vec<u8>>, ReadError> {
         // Beyond the tree a payload comes with its record.
-        while self.log.position() <= entry.index {
-            if self.log.next()?.is_none() {
-                break;
-            }
+        if self.log.position() <= entry.index {
+            self.log.seek(entry.index)?;
+            self.log.next()?;
         }
         self.log.payload(entry)
     }

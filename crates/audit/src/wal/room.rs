@@ -107,6 +107,11 @@ impl Room {
         Ok(goes)
     }
 
+    /// Whether the disk is full as far as is known: there is no room for more than what this segment has left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.newest == Newest::Reserve || self.full && !self.spare
+    }
+
     /// A segment has been prepared. True if it is waited for as the newest one; otherwise it is the
     /// spare.
     pub(crate) fn prepared(&mut self) -> bool {

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use bailiwick_action::{Action, Class, Decision, Denial, Resource, Verb};
 use bailiwick_audit::ocsf::Event as Ocsf;
-use bailiwick_audit::{Digest, Draft, Entry, Event, Outcome, Record, State, Subject};
+use bailiwick_audit::{Digest, Draft, Entry, Event, Outcome, Record, Ruling, State, Subject};
 use bailiwick_run::{Ending, Run};
 use kit::*;
 use schema::Schema;
@@ -152,6 +152,50 @@ fn every_kind() -> Vec<Entry> {
         logged(vec![stray_login(None)]),
         logged(vec![opened(&run), closed(&run)]),
     ];
+    let held = Event::CallHeld {
+        target: "tickets".to_owned(),
+        protocol: "postgres",
+        verb: "DELETE".to_owned(),
+        actions: vec![Action::new(
+            Verb::Delete,
+            Resource::table("public", "drafts"),
+        )],
+        fingerprint: fingerprint("x"),
+        approval: "apr_01KB0000000000000000000000".parse().unwrap(),
+        approvers: ["group:data-owners".to_owned()].into(),
+        expires: run.time_box.expires,
+        policy_digest: "sha256:0d1ce".to_owned(),
+    };
+    entries.push(in_run(held));
+    for (ruling, by) in [
+        (Ruling::Approve, Some("human:eve@acme.com")),
+        (Ruling::Deny, Some("human:eve@acme.com")),
+        (Ruling::Lapse, None),
+    ] {
+        entries.push(in_run(Event::ApprovalDecided {
+            approval: "apr_01KB0000000000000000000000".parse().unwrap(),
+            of: 2,
+            ruling,
+            by: by.map(|by| by.parse().unwrap()),
+            expires: None,
+        }));
+    }
+    for event in [
+        Event::RunSuspended {
+            by: "signal:first-denied".to_owned(),
+        },
+        Event::RunResumed {
+            by: "human:eve@acme.com".parse().unwrap(),
+        },
+        Event::SignalRaised {
+            signal: "first-denied".to_owned(),
+            rule: "denials",
+            of: format!("{}/2", run.id),
+            actions: vec!["suspend"],
+        },
+    ] {
+        entries.push(in_run(event));
+    }
     entries.extend(states.map(|state| in_run(outcome(state, Some("40001")))));
     let of_gateway = |kind: &str, mut fields: Value| {
         let common = json!({
@@ -177,6 +221,19 @@ fn every_kind() -> Vec<Entry> {
         of_gateway(
             "witness.disagreed",
             json!({"witness": {"name": "w1", "ours": 7, "problem": "larger", "size": 9}}),
+        ),
+        of_gateway(
+            "payloads.viewed",
+            json!({"viewed": {"by": "human:eve@acme.com", "chain": run.id, "from": 2, "to": 9}}),
+        ),
+        of_gateway("index.remade", json!({"by": "human:eve@acme.com"})),
+        of_gateway(
+            "person.signed_in",
+            json!({"by": "human:eve@acme.com", "roles": ["viewer"], "via": "oidc"}),
+        ),
+        of_gateway(
+            "signal.raised",
+            json!({"signal": {"actions": ["notify"], "name": "first", "of": "gateway/1", "rule": "denials"}}),
         ),
         of_gateway("some.day", json!({"keys": ["a"], "more": {"of": "it"}})),
     ]);
@@ -211,17 +268,25 @@ fn every_kind_of_record_is_a_valid_event() {
     }
     // Those that docs/log-format.md names, and one that it may name some day.
     let known = [
+        "approval.decided",
         "call.decided",
         "call.finished",
+        "call.held",
         "gateway.started",
         "gateway.stopped",
+        "index.remade",
         "log.continued",
         "log.continues",
         "log.pruned",
         "login.denied",
         "payloads.erased",
+        "payloads.viewed",
+        "person.signed_in",
         "run.closed",
         "run.opened",
+        "run.resumed",
+        "run.suspended",
+        "signal.raised",
         "some.day",
         "witness.disagreed",
     ];

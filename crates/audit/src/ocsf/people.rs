@@ -1,0 +1,164 @@
+//! What people decided, looked at and stopped, and what made them look.
+
+use super::class::{Activity, Authentication, Body, Control, EventLog, Finding, Severity, Status};
+use super::objects::{Actor, FindingInfo, Session, User};
+use super::run::service;
+use super::{Mapped, Source};
+
+/// Base Event: no class is about a single call being allowed by somebody. Allowed or denied it is all the same.
+pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let approval = record.approval.as_ref()?;
+    let by = approval.by.as_deref();
+    let (control, activity, what) = match approval.effect.as_deref()? {
+        "approve" => (Some(Control::allowed(Vec::new())), "Approve", "approved"),
+        "deny" => (Some(Control::denied(Vec::new())), "Deny", "denied"),
+        // One yes of several: the call still waits.
+        "agree" => (None, "Agree", "agreed to"),
+        "lapse" => (
+            Some(Control::denied(Vec::new())),
+            "Lapse",
+            "was not asked in time about",
+        ),
+        _ => return None,
+    };
+    let held = format!("{}/{}", record.run, record.of?);
+    let message = match (activity, by) {
+        ("Lapse", _) => format!("nobody decided in time about the call {held}"),
+        (_, Some(by)) => format!("{by} {what} the call {held}"),
+        (_, None) => format!("somebody {what} the call {held}"),
+    };
+    Some(Mapped {
+        control,
+        correlation: Some(held),
+        message,
+        placed: &["of"],
+        severity: match activity {
+            "Approve" | "Agree" => Severity::INFORMATIONAL,
+            _ => Severity::LOW,
+        },
+        ..Mapped::new(Activity::other(activity), Body::Base {})
+    })
+}
+
+/// Event Log Activity: Other, for what people look at is the log.
+pub(super) fn viewed(source: Source<'_>) -> Option<Mapped<'_>> {
+    let viewed = source.record.viewed.as_ref()?;
+    let (by, chain) = (&viewed.by, &viewed.chain);
+    let body = EventLog {
+        actor: Some(Actor {
+            session: None,
+            user: User::launcher(by),
+        }),
+        log_name: source.origin,
+    };
+    Some(Mapped {
+        message: format!(
+            "{by} was shown payloads of {chain}, {} to {}",
+            viewed.from, viewed.to
+        ),
+        placed: &["viewed.by"],
+        ..Mapped::new(Activity::other("View"), Body::EventLog(body))
+    })
+}
+
+/// Event Log Activity: Other, for what is made anew is how the log is found.
+pub(super) fn remade(source: Source<'_>) -> Option<Mapped<'_>> {
+    let by = source.record.by.as_deref()?;
+    let body = EventLog {
+        actor: Some(Actor {
+            session: None,
+            user: User::launcher(by),
+        }),
+        log_name: source.origin,
+    };
+    Some(Mapped {
+        message: format!("{by} had the index made anew"),
+        placed: &["by"],
+        ..Mapped::new(Activity::other("Reindex"), Body::EventLog(body))
+    })
+}
+
+/// Authentication: Logon, of a person at the console.
+pub(super) fn signed_in(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let by = record.by.as_deref()?;
+    let via = record.via.as_deref()?;
+    let body = Authentication {
+        actor: None,
+        ai_agent: None,
+        dst_endpoint: None,
+        service: service(source),
+        session: None,
+        user: User::launcher(by),
+    };
+    Some(Mapped {
+        message: format!("{by} signed in at the console ({via})"),
+        placed: &["by"],
+        ..Mapped::new(Activity::LOGON, Body::Authentication(body))
+    })
+}
+
+/// Authentication: Other, of the run's session. Nobody can act in it until it is resumed.
+pub(super) fn suspended(source: Source<'_>) -> Option<Mapped<'_>> {
+    Some(Mapped {
+        severity: Severity::MEDIUM,
+        ..of_session(source, "Suspend", "suspended")?
+    })
+}
+
+/// Authentication: Other, of the run's session.
+pub(super) fn resumed(source: Source<'_>) -> Option<Mapped<'_>> {
+    of_session(source, "Resume", "resumed")
+}
+
+fn of_session<'e>(source: Source<'e>, activity: &'static str, what: &str) -> Option<Mapped<'e>> {
+    let record = source.record;
+    let by = record.by.as_deref()?;
+    let body = Authentication {
+        actor: Some(Actor {
+            session: None,
+            user: User::launcher(by),
+        }),
+        ai_agent: Some(source.agent()?),
+        dst_endpoint: None,
+        service: service(source),
+        session: Some(Session { ..source.session() }),
+        user: source.user()?,
+    };
+    Some(Mapped {
+        message: format!("{by} {what} {}", record.run),
+        placed: &["by", "launcher", "task"],
+        ..Mapped::new(Activity::other(activity), Body::Authentication(body))
+    })
+}
+
+/// Detection Finding: Create. A rule of the configuration matched.
+pub(super) fn raised(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let signal = record.signal.as_ref()?;
+    let (name, of) = (&signal.name, &signal.of);
+    let stops = signal
+        .actions
+        .iter()
+        .any(|action| matches!(action.as_str(), "suspend" | "revoke"));
+    let message = format!("the rule {name} ({}) matched at {of}", signal.rule);
+    let body = Finding {
+        finding_info: FindingInfo {
+            desc: message.clone(),
+            title: "A signal of the configuration",
+            uid: format!("{}#{}/{}", source.origin, record.run, record.seq),
+        },
+        is_alert: true,
+    };
+    Some(Mapped {
+        correlation: Some(of.clone()),
+        message,
+        severity: match stops {
+            true => Severity::HIGH,
+            false => Severity::MEDIUM,
+        },
+        status: Status::NEW,
+        ..Mapped::new(Activity::CREATE_FINDING, Body::Finding(body))
+    })
+}
