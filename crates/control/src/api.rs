@@ -8,18 +8,28 @@ use std::time::Duration;
 use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+mod approvals;
+mod people;
+pub(crate) mod schema;
 mod search;
-mod text;
+pub(crate) mod text;
 mod view;
 
+pub use approvals::{
+    AgentWords, Approval, ApprovalQuery, ApprovalState, Approvals, ApproveRequest, DenyRequest,
+    Estimate, Given, WhichApprovals,
+};
+pub use people::{ConsoleLink, Me};
 pub use search::{Answer, Hit, IndexState, Reindexed, Reindexing, Search};
 pub use view::{
-    Activity, ActivityQuery, Incident, IncidentQuery, Incidents, Part, RunIncidents, RunScope,
+    Activity, ActivityQuery, Incident, IncidentQuery, Incidents, Part, RunIncidents, RunList,
+    RunQuery, RunScope, TrailQuery,
 };
 
-/// `POST /v1/runs`: opens a run. Only on the Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/runs`: opens a run in the name of whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenRequest {
     /// The task.
@@ -30,6 +40,7 @@ pub struct OpenRequest {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(value_type = Option<schema::Duration>)]
     pub ttl: Option<Duration>,
     /// What the run is for, at most 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +48,7 @@ pub struct OpenRequest {
     /// The strictest confinement that the launcher can give the run's process. The answer says which
     /// one it has to.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Confinement)]
     pub confinement: Confinement,
     /// Whether the run lasts only as long as the launcher stays attached to it
     /// (`GET /v1/runs/RUN/attach`).
@@ -45,18 +57,21 @@ pub struct OpenRequest {
 }
 
 /// A run that was opened, with what its process gets. The only answer that holds a credential.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct OpenedRun {
     /// Its id.
     #[serde(with = "text")]
+    #[schema(value_type = schema::RunId)]
     pub run: RunId,
     /// Its task.
     pub task: String,
     /// Who opened it.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Launcher)]
     pub launcher: Launcher,
     /// When it ends, at the latest.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub expires: Time,
     /// The environment variables that its process gets.
     pub env: BTreeMap<String, String>,
@@ -87,30 +102,35 @@ impl fmt::Debug for OpenedRun {
 }
 
 /// How a run's process has to be confined.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Confine {
     /// How; the record says the same.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Confinement)]
     pub mode: Confinement,
     /// The ports of the gateway, for `gateway-only`.
     pub gateway_ports: Vec<u16>,
 }
 
 /// Files that are not for a run's process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Protect {
     /// Neither to read nor to change.
+    #[schema(value_type = Vec<String>)]
     pub hidden: Vec<PathBuf>,
     /// Not to change.
+    #[schema(value_type = Vec<String>)]
     pub read_only: Vec<PathBuf>,
 }
 
 /// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// It may act.
     Open,
+    /// It may not act until somebody resumes it.
+    Suspended,
     /// It may not act any more, and its closing record is on its way.
     Ending,
     /// It has ended, and its trail is complete.
@@ -118,7 +138,7 @@ pub enum RunState {
 }
 
 /// What a run did, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// Calls allowed.
     pub allowed: u64,
@@ -129,26 +149,31 @@ pub struct Counts {
 }
 
 /// A run at a glance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Summary {
     /// Its id.
     #[serde(with = "text")]
+    #[schema(value_type = schema::RunId)]
     pub run: RunId,
     /// Its task.
     pub task: String,
     /// Who opened it.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Launcher)]
     pub launcher: Launcher,
     /// How its process is confined.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Confinement)]
     pub confinement: Confinement,
     /// How far it is.
     pub state: RunState,
     /// When it was opened.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub opened: Time,
     /// When it ends, at the latest.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub expires: Time,
     /// When it ended.
     #[serde(
@@ -156,6 +181,7 @@ pub struct Summary {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(value_type = Option<schema::Time>)]
     pub ended: Option<Time>,
     /// Why it ended.
     #[serde(
@@ -163,6 +189,7 @@ pub struct Summary {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(value_type = Option<schema::Ending>)]
     pub ending: Option<Ending>,
     /// What it did so far.
     pub counts: Counts,
@@ -171,7 +198,7 @@ pub struct Summary {
 }
 
 /// `GET /v1/runs/RUN`: a run with what its launcher said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {
     /// The run.
     #[serde(flatten)]
@@ -182,7 +209,7 @@ pub struct RunDetail {
 }
 
 /// Which runs `GET /v1/runs` lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Which {
     /// All.
@@ -194,42 +221,38 @@ pub enum Which {
     Ended,
 }
 
-/// `GET /v1/runs`: runs, the newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunList {
-    /// The runs.
-    pub runs: Vec<Summary>,
-}
-
 /// `GET /v1/runs/RUN/attach`: one line of JSON, when the run has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ended {
     /// Why.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Ending)]
     pub ending: Ending,
 }
 
 /// `POST /v1/runs/RUN/erase`: a run's payloads are gone. Only on the Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Erased {
     /// Whose.
     #[serde(with = "text")]
+    #[schema(value_type = schema::RunId)]
     pub run: RunId,
     /// The record that says so: `gateway/SEQ`.
     pub record: String,
 }
 
 /// `POST /v1/log/prune`: removes what is old. Only on the Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PruneRequest {
     /// Records of before this moment go.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub until: Time,
 }
 
 /// What was removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pruned {
     /// The index of the first record that stays.
     pub before: u64,
@@ -238,7 +261,7 @@ pub struct Pruned {
 }
 
 /// Records of one chain, in order.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Trail {
     /// The records.
     pub records: Vec<TrailRecord>,
@@ -247,7 +270,7 @@ pub struct Trail {
 }
 
 /// One record, with its payload.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TrailRecord {
     /// Its name: `RUN/SEQ`.
     pub id: String,
@@ -258,6 +281,7 @@ pub struct TrailRecord {
     /// The SHA-256 digest of its exact bytes.
     pub digest: String,
     /// Its exact bytes.
+    #[schema(value_type = Object)]
     pub record: Box<RawValue>,
     /// What goes with it, decrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,14 +292,14 @@ pub struct TrailRecord {
 }
 
 /// `GET /v1/tasks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskList {
     /// The tasks, by name.
     pub tasks: Vec<TaskInfo>,
 }
 
 /// A task at a glance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskInfo {
     /// Its name.
     pub name: String,
@@ -285,6 +309,7 @@ pub struct TaskInfo {
     pub launchers: Vec<String>,
     /// The longest time box of its runs.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Duration)]
     pub ttl: Duration,
     /// The environment variables that its runs get, and the target each points to.
     pub env: BTreeMap<String, String>,
@@ -295,11 +320,12 @@ pub struct TaskInfo {
     /// The digest of its file.
     pub digest: String,
     /// Its file.
+    #[schema(value_type = String)]
     pub file: PathBuf,
 }
 
 /// `GET /v1/tasks/NAME`: what a task allows, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskDetail {
     /// The task.
     #[serde(flatten)]
@@ -311,7 +337,7 @@ pub struct TaskDetail {
 }
 
 /// One statement about what a task allows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Words {
     /// What sort of statement it is.
     pub sort: Sort,
@@ -320,7 +346,7 @@ pub struct Words {
 }
 
 /// What [`Words`] say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
     /// Something is allowed.
@@ -335,8 +361,24 @@ pub enum Sort {
     Rest,
 }
 
+impl From<&bailiwick_policy::Line> for Words {
+    fn from(line: &bailiwick_policy::Line) -> Self {
+        use bailiwick_policy::Sort as From;
+        Self {
+            sort: match line.sort {
+                From::Allowed => Sort::Allowed,
+                From::Approval => Sort::Approval,
+                From::Masked => Sort::Masked,
+                From::Guardrail => Sort::Guardrail,
+                From::Rest => Sort::Rest,
+            },
+            text: line.text.clone(),
+        }
+    }
+}
+
 /// A table or function that a task names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reference {
     /// The target it should be on.
     pub target: String,
@@ -353,7 +395,7 @@ pub struct Reference {
 }
 
 /// `GET /v1/health`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// The gateway's version.
     pub version: String,
@@ -366,7 +408,7 @@ pub struct Health {
 }
 
 /// An error, in the form of RFC 9457 (`application/problem+json`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Names the sort of problem: `urn:bailiwick:no-such-task`.
     #[serde(rename = "type")]

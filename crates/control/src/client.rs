@@ -19,14 +19,16 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{
-    Ended, Erased, Health, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned, RunDetail,
-    RunList, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
+    ConsoleLink, Ended, Erased, Health, Me, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned,
+    RunDetail, RunList, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
 use crate::token::Token;
 
+mod approvals;
 mod search;
+mod view;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +197,32 @@ impl Client {
         .await
     }
 
+    /// Suspends a run; one that is suspended stays so.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn suspend(&self, run: &RunId) -> Result<Summary, ClientError> {
+        self.json(
+            Method::POST,
+            &format!("/v1/runs/{run}/suspend"),
+            Bytes::new(),
+        )
+        .await
+    }
+
+    /// Lets a suspended run act again.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn resume(&self, run: &RunId) -> Result<Summary, ClientError> {
+        self.json(
+            Method::POST,
+            &format!("/v1/runs/{run}/resume"),
+            Bytes::new(),
+        )
+        .await
+    }
+
     /// Erases the payloads of a run that has ended.
     ///
     /// # Errors
@@ -211,6 +239,23 @@ impl Client {
     pub async fn prune(&self, until: Time) -> Result<Pruned, ClientError> {
         let request = body(&PruneRequest { until });
         self.json(Method::POST, "/v1/log/prune", request).await
+    }
+
+    /// Who this is, to the gateway.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn me(&self) -> Result<Me, ClientError> {
+        self.get("/v1/me").await
+    }
+
+    /// A link by which whoever asks can sign in at the console.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn console_link(&self) -> Result<ConsoleLink, ClientError> {
+        self.json(Method::POST, "/v1/console/link", Bytes::new())
+            .await
     }
 
     /// Runs, the newest first.

@@ -13,30 +13,40 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bailiwick_audit::Reader;
-use rusqlite::InterruptHandle;
-use tokio::sync::{Semaphore, watch};
+use rusqlite::{InterruptHandle, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::timeout;
 
 use crate::api::{Answer, IndexState, Reindexed};
-use crate::limits::{INDEX_WAIT_MAX, SEARCH_TIME_MAX, SEARCHES_AT_ONCE_MAX};
+use crate::limits::{
+    CHANGES_KEPT_MAX, INDEX_GLANCE_MAX, INDEX_WAIT_MAX, SEARCH_TIME_MAX, SEARCHES_AT_ONCE_MAX,
+    VIEWS_AT_ONCE_MAX,
+};
 use crate::live::lock;
 use crate::registry::blocking;
+use crate::view::Change;
 
+mod counts;
 mod file;
 mod follow;
-mod logs;
+pub(crate) mod logs;
 mod offline;
 mod projection;
 mod query;
 mod row;
 #[cfg(test)]
 mod tests;
+mod views;
 
-use query::{Found, QueryError};
-pub(crate) use query::{NotAQuery, Query};
+use file::IndexError;
+pub(crate) use logs::{Logs, Numbered};
+pub use query::NotAQuery;
+pub(crate) use query::Query;
+use query::QueryError;
+pub(crate) use views::{ChainIncidents, Place, Spans};
 
 pub use offline::{ReindexError, reindex};
 
@@ -56,6 +66,7 @@ pub(crate) struct Index {
     shared: Arc<Shared>,
     progress: watch::Receiver<Progress>,
     searches: Arc<Semaphore>,
+    views: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,6 +80,7 @@ struct Shared {
     /// Breaks off whatever SQLite is doing in the thread.
     interrupt: Mutex<Option<InterruptHandle>>,
     progress: watch::Sender<Progress>,
+    changes: broadcast::Sender<Arc<Change>>,
 }
 
 /// How far the index is.
@@ -87,20 +99,27 @@ struct Progress {
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SearchError {
+#[non_exhaustive]
+pub enum SearchError {
+    /// It cannot be searched so.
     #[error(transparent)]
     Query(#[from] NotAQuery),
+    /// It was given up.
     #[error(
         "the search took longer than {seconds} s and was given up; say more words, or narrow it by \
          run, task or time", seconds = SEARCH_TIME_MAX.as_secs()
     )]
     TooSlow,
+    /// Others search.
     #[error("{SEARCHES_AT_ONCE_MAX} searches are going on already; try again in a moment")]
     TooMany,
+    /// It is being made.
     #[error("there is no index yet; try again in a moment")]
     NotReady,
+    /// It is being made anew.
     #[error("the index was damaged and is being made anew from the record; try again in a while")]
     Damaged,
+    /// It cannot be made or read.
     #[error("the index cannot be used: {0}; the gateway goes on without it, and its log says more")]
     Failed(String),
 }
@@ -121,6 +140,7 @@ impl Index {
             file: RwLock::new(()),
             interrupt: Mutex::new(None),
             progress: sender,
+            changes: broadcast::Sender::new(CHANGES_KEPT_MAX),
         });
         let path = Self::path(data);
         let follower = follow::Follower::new(path.clone(), reader, words, Arc::clone(&shared));
@@ -133,6 +153,7 @@ impl Index {
             shared,
             progress,
             searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE_MAX)),
+            views: Arc::new(Semaphore::new(VIEWS_AT_ONCE_MAX)),
             thread: thread.ok(),
         }
     }
@@ -142,31 +163,51 @@ impl Index {
     pub(crate) async fn search(&self, query: Query) -> Result<Answer, SearchError> {
         let place = Arc::clone(&self.searches).try_acquire_owned();
         let place = place.map_err(|_| SearchError::TooMany)?;
-        let (progress, complete) = self.catch_up().await;
-        if !progress.ready {
-            return Err(match progress.failure {
-                Some(failure) => SearchError::Failed(failure),
-                None => SearchError::NotReady,
-            });
-        }
-        let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
-        let found = blocking(move || {
+        let complete = self.catch_up(INDEX_WAIT_MAX).await?;
+        let path = self.path.clone();
+        let found = self.read(place, move || query.run(&path)).await?;
+        Ok(Answer {
+            hits: found.hits,
+            more: found.more,
+            records: found.records,
+            complete,
+        })
+    }
+
+    /// Asks something that costs little, out of one state of the index. Waits a moment for what was just
+    /// recorded, and no longer: pages are asked for again when there is more.
+    async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, SearchError> {
+        let place = Arc::clone(&self.views).acquire_owned().await;
+        let place = place.map_err(|_| SearchError::TooMany)?;
+        self.catch_up(INDEX_GLANCE_MAX).await?;
+        let path = self.path.clone();
+        let answer = move || {
+            let mut connection = file::open_to_read(&path)?;
+            query::limit(&connection)?;
+            let transaction = connection.transaction().map_err(IndexError::from)?;
+            question(&transaction).map_err(QueryError::from)
+        };
+        self.read(place, answer).await
+    }
+
+    /// Reads the file, which nobody removes meanwhile.
+    async fn read<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, SearchError> {
+        let shared = Arc::clone(&self.shared);
+        let done = blocking(move || {
             let _not_removed = (shared.file.read()).unwrap_or_else(PoisonError::into_inner);
-            let found = query.run(&path);
+            let done = work();
             drop(place);
-            found
+            done
         });
-        match found.await {
-            Ok(Found {
-                hits,
-                more,
-                records,
-            }) => Ok(Answer {
-                hits,
-                more,
-                records,
-                complete,
-            }),
+        match done.await {
+            Ok(done) => Ok(done),
             Err(QueryError::TooSlow) => Err(SearchError::TooSlow),
             Err(QueryError::Index(error)) if error.is_damage() => {
                 tracing::warn!("a search found the index of the record damaged: {error}");
@@ -175,6 +216,11 @@ impl Index {
             }
             Err(QueryError::Index(error)) => Err(SearchError::Failed(error.to_string())),
         }
+    }
+
+    /// Hears of everything that is taken in from here on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
+        self.shared.changes.subscribe()
     }
 
     /// Has the index made anew. [`state`](Self::state) says when that is done: when it counts as
@@ -196,8 +242,9 @@ impl Index {
         }
     }
 
-    /// Waits until everything that is recorded now is in the index, but not for long; whether it is.
-    async fn catch_up(&self) -> (Progress, bool) {
+    /// Waits until everything that is recorded now is in the index, but not for longer than this; whether it
+    /// is.
+    async fn catch_up(&self, at_most: Duration) -> Result<bool, SearchError> {
         let asked = Instant::now();
         self.wake();
         let mut progress = self.progress.clone();
@@ -206,8 +253,13 @@ impl Index {
             let caught_up = |progress: &Progress| progress.caught_up >= Some(asked);
             progress.wait_for(caught_up).await.is_ok()
         };
-        let complete = timeout(INDEX_WAIT_MAX, caught_up).await.unwrap_or(false);
-        (self.progress.borrow().clone(), complete)
+        let complete = timeout(at_most, caught_up).await.unwrap_or(false);
+        let progress = self.progress.borrow();
+        match (&progress.failure, progress.ready) {
+            (_, true) => Ok(complete),
+            (Some(failure), false) => Err(SearchError::Failed(failure.clone())),
+            (None, false) => Err(SearchError::NotReady),
+        }
     }
 
     fn wake(&self) {

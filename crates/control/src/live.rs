@@ -1,9 +1,10 @@
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bailiwick_audit::AppendError;
 use bailiwick_policy::Scope;
-use bailiwick_run::{Ending, Run, Tally, Time, Verifier};
+use bailiwick_run::{Cut, Ending, Run, Tally, Time, Verifier};
 use tokio::sync::watch;
 
 use crate::api::{Counts, RunState, Summary};
@@ -18,18 +19,43 @@ pub struct Live {
     pub verifier: Arc<Verifier>,
     /// What it may do.
     pub scope: Arc<Scope>,
-    /// Why it ended, once it has: cut what it has open.
-    pub ended: watch::Receiver<Option<Ending>>,
+    /// Why what it has open is to be cut, once it is. A run that was suspended and is resumed is found anew.
+    pub ended: watch::Receiver<Option<Cut>>,
     /// What it does, to be counted by the gateway. Its closing record waits for the sessions counted
     /// here.
     pub tally: Arc<Tally>,
 }
 
+/// A run that may do nothing until somebody resumes it, as the gateway needs it.
+#[derive(Clone)]
+pub struct Suspended {
+    /// Who it is.
+    pub run: Run,
+    /// What its credential is checked against.
+    pub verifier: Arc<Verifier>,
+    /// What it does, to be counted by the gateway.
+    pub tally: Arc<Tally>,
+}
+
+/// What stays the same as long as a run lasts.
+pub(crate) struct Lasting {
+    pub(crate) run: Run,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) tally: Arc<Tally>,
+}
+
 /// A run in the registry, until its closing record is durable.
 pub(crate) struct Slot {
-    pub(crate) live: Live,
+    pub(crate) live: Lasting,
     /// Why and when it ended.
     pub(crate) cut: watch::Sender<Option<Ending>>,
+    /// What its sessions watch, from its opening or last resumption on. Locked where `cut` changes.
+    term: Mutex<watch::Sender<Option<Cut>>>,
+    /// It was suspended and that is not on record yet.
+    pub(crate) unrecorded: AtomicBool,
+    /// Held by whoever suspends or resumes it, until that is on record: the records are in order.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     pub(crate) ended_at: Mutex<Option<Time>>,
     /// What became of its closing record.
     pub(crate) closed: watch::Sender<Option<Result<Summary, AppendError>>>,
@@ -57,16 +83,17 @@ impl Slot {
         lifetime: Duration,
         attach: Attach,
     ) -> Self {
-        let (cut, ended) = watch::channel(None);
         Self {
-            live: Live {
+            live: Lasting {
                 run,
                 verifier: Arc::new(verifier),
                 scope: Arc::new(scope),
-                ended,
                 tally: Arc::default(),
             },
-            cut,
+            cut: watch::channel(None).0,
+            term: Mutex::new(watch::channel(None).0),
+            unrecorded: AtomicBool::new(false),
+            turn: tokio::sync::Mutex::default(),
             ended_at: Mutex::new(None),
             closed: watch::channel(None).0,
             attach: Mutex::new(attach),
@@ -92,6 +119,71 @@ impl Slot {
         *self.cut.borrow()
     }
 
+    /// The run, if it may act now.
+    pub(crate) fn admit(&self, now: Time) -> Option<Live> {
+        let ended = lock(&self.term).subscribe();
+        let may = ended.borrow().is_none() && self.is_due(now).is_none();
+        may.then(|| Live {
+            run: self.live.run.clone(),
+            verifier: Arc::clone(&self.live.verifier),
+            scope: Arc::clone(&self.live.scope),
+            ended,
+            tally: Arc::clone(&self.live.tally),
+        })
+    }
+
+    /// The run, if it is suspended now.
+    pub(crate) fn suspended(&self, now: Time) -> Option<Suspended> {
+        let is = self.is_suspended() && self.is_due(now).is_none();
+        is.then(|| Suspended {
+            run: self.live.run.clone(),
+            verifier: Arc::clone(&self.live.verifier),
+            tally: Arc::clone(&self.live.tally),
+        })
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        *lock(&self.term).borrow() == Some(Cut::Suspended)
+    }
+
+    /// Ends it; whether it had not ended before.
+    pub(crate) fn end(&self, ending: Ending, now: Time) -> bool {
+        let term = lock(&self.term);
+        let first = self.cut.send_if_modified(|cut| {
+            let first = cut.is_none();
+            if first {
+                *lock(&self.ended_at) = Some(now);
+                *cut = Some(ending);
+            }
+            first
+        });
+        if first {
+            term.send_replace(Some(Cut::Ended(ending)));
+        }
+        first
+    }
+
+    /// Cuts what it has open, and its credential opens nothing more; whether it could act before.
+    pub(crate) fn suspend(&self) -> bool {
+        lock(&self.term).send_if_modified(|cut| {
+            let could = cut.is_none();
+            if could {
+                *cut = Some(Cut::Suspended);
+            }
+            could
+        })
+    }
+
+    /// Lets it act again; whether it was suspended. What was cut stays cut.
+    pub(crate) fn resume(&self) -> bool {
+        let mut term = lock(&self.term);
+        let suspended = *term.borrow() == Some(Cut::Suspended);
+        if suspended {
+            *term = watch::channel(None).0;
+        }
+        suspended
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let tally = &self.live.tally;
         Counts {
@@ -101,13 +193,19 @@ impl Slot {
         }
     }
 
+    /// How far it is.
+    pub(crate) fn state(&self) -> RunState {
+        match self.ending() {
+            None if self.is_suspended() => RunState::Suspended,
+            None => RunState::Open,
+            Some(_) => RunState::Ending,
+        }
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         let ending = self.ending();
         Summary {
-            state: match ending {
-                None => RunState::Open,
-                Some(_) => RunState::Ending,
-            },
+            state: self.state(),
             ended: *lock(&self.ended_at),
             ending,
             counts: self.counts(),

@@ -2,12 +2,37 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use bailiwick_run::Launcher;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+mod attempts;
+mod entry;
+mod links;
+mod oidc;
+mod place;
+mod roles;
+mod secret;
+mod sessions;
+mod tokens;
+
+pub(crate) use attempts::Attempts;
+pub use entry::PeopleSettings;
+pub(crate) use entry::{CALLBACK, People, SignInError, SignedIn};
+pub(crate) use links::LinkError;
+pub(crate) use oidc::{Callback, OidcError};
+pub use oidc::{Fetch, FetchError, Fetched, OidcSettings};
+pub use place::{NoPlace, Place};
+pub use roles::{Named, NotNamed, Pattern, Roles};
+pub(crate) use sessions::{Session, SessionError};
+pub use tokens::{ProgramToken, UnfitToken};
 
 /// What somebody may do here. Each role is for itself; only an admin has them all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees runs, trails, incidents, tasks, approvals and the index: everything but payloads.
@@ -55,8 +80,23 @@ impl fmt::Display for Role {
     }
 }
 
+impl FromStr for Role {
+    type Err = NoRole;
+
+    fn from_str(text: &str) -> Result<Self, NoRole> {
+        (Self::ALL.into_iter())
+            .find(|role| role.as_str() == text)
+            .ok_or(NoRole)
+    }
+}
+
+/// Text that names no role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a role: there are viewer, operator, approver, auditor and admin")]
+pub struct NoRole;
+
 /// How it is known who somebody is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// The control socket says which local user it is.

@@ -12,21 +12,30 @@ use bailiwick_run::{BearerDigest, Ending, RunId, Secret};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::api::{RunState, Summary, Which};
+use crate::api::RunState;
+use crate::approvals::{ApprovalSettings, Approvals, Moment};
 use crate::clock;
 use crate::index::{Index, Words};
 use crate::limits::{END_TIME_MAX, TICK};
-use crate::live::{Live, Slot, lock};
-use crate::store::{Store, StoreError};
+use crate::live::{Live, Slot, Suspended, lock};
+use crate::metrics::RunMeters;
+use crate::notice::{NoticeSettings, Notices};
+use crate::signals::{self, SignalSettings};
+use crate::store::Store;
 
+mod approvals;
 mod attach;
 mod end;
 mod erase;
 mod leftover;
 mod lookup;
 mod open;
+mod people;
 mod prune;
+mod signal;
+mod suspend;
 
+pub use approvals::WordsError;
 pub use attach::{AttachError, Attachment};
 pub use end::EndError;
 pub use erase::EraseError;
@@ -34,6 +43,8 @@ pub use leftover::StartError;
 pub use lookup::LookupError;
 pub use open::{OpenRunError, Opened, Opening};
 pub use prune::PruneRunsError;
+pub(crate) use signal::WeakRegistry;
+pub use suspend::SuspendError;
 
 /// Makes the value of a task's `[env]` entry: the URL by which this run reaches the gateway. Gets
 /// what the task says (`tickets`, `jdbc:tickets`); nothing if there is no such way in.
@@ -68,10 +79,16 @@ pub struct Settings {
     /// The environment variables that hold the gateway's own secrets. No run's process may inherit
     /// them.
     pub withhold: Vec<String>,
+    /// What is looked for in the record, and what is done about it.
+    pub signals: SignalSettings,
+    /// Who is told.
+    pub notices: NoticeSettings,
     /// The ports of the gateway's listeners.
     pub gateway_ports: Vec<u16>,
     /// What no run's process may change: the configuration, the tasks and the guardrails.
     pub read_only: Vec<PathBuf>,
+    /// How calls are held for an approval.
+    pub approvals: ApprovalSettings,
 }
 
 /// All runs. A cheap handle.
@@ -84,6 +101,9 @@ struct Inner {
     log: Log,
     store: Store,
     index: Index,
+    approvals: Approvals,
+    notices: Notices,
+    meters: RunMeters,
     slots: Mutex<Slots>,
     runtime: Handle,
 }
@@ -126,24 +146,36 @@ impl Registry {
         let path = settings.data.join("state.sqlite");
         let store = blocking(move || Store::open(&path)).await?;
         leftover::close(&log, &store, recovered).await?;
+        let notices = Notices::start(settings.notices.clone(), store.clone(), log.clone());
+        let signals = settings.signals.clone();
+        let approvals = Approvals::new(settings.approvals.clone(), log.clone(), notices.clone());
         let registry = Self(Arc::new(Inner {
             index: Index::start(&settings.data, log.reader(), settings.words),
+            approvals,
+            notices,
             settings,
             engine,
             log,
             store,
+            meters: RunMeters::default(),
             slots: Mutex::default(),
             runtime: Handle::current(),
         }));
         tokio::spawn(watch_time_boxes(Arc::downgrade(&registry.0)));
+        tokio::spawn(watch_approvals(
+            registry.0.approvals.clone(),
+            Arc::downgrade(&registry.0),
+        ));
+        let weak = WeakRegistry(Arc::downgrade(&registry.0));
+        let (store, notices) = (&registry.0.store, registry.notices());
+        notices.drop_unknown().await?;
+        signals::start(&registry, weak, signals, store, notices).await?;
         Ok(registry)
     }
 
     /// The run of this id, if it may act now.
     pub fn find(&self, id: &RunId) -> Option<Live> {
-        let slot = self.slot(id)?;
-        let live = slot.ending().is_none() && slot.is_due(clock::now()).is_none();
-        live.then(|| slot.live.clone())
+        self.slot(id)?.admit(clock::now())
     }
 
     /// The run whose secret this is the digest of, if it may act now.
@@ -152,28 +184,49 @@ impl Registry {
         self.find(&id)
     }
 
-    /// Runs, the newest first.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn list(&self, which: Which, limit: u32) -> Result<Vec<Summary>, StoreError> {
-        let stored = self.0.store.list(which, limit).await?;
-        let slots = &lock(&self.0.slots).runs;
-        let summary = |id: &RunId| slots.get(id).map(|slot| slot.summary());
-        Ok(stored
-            .iter()
-            .map(|stored| summary(&stored.run.id).unwrap_or_else(|| stored.summary()))
-            .filter(|summary| match which {
-                Which::All => true,
-                Which::Open => summary.state != RunState::Ended,
-                Which::Ended => summary.state == RunState::Ended,
-            })
-            .collect())
+    /// The run of this id, if it is suspended now.
+    pub fn find_suspended(&self, id: &RunId) -> Option<Suspended> {
+        self.slot(id)?.suspended(clock::now())
+    }
+
+    /// The run whose secret this is the digest of, if it is suspended now.
+    pub fn find_suspended_bearer(&self, secret: &BearerDigest) -> Option<Suspended> {
+        let id = lock(&self.0.slots).bearers.get(secret).copied()?;
+        self.find_suspended(&id)
     }
 
     /// How many runs have not ended.
     pub fn open_runs(&self) -> usize {
         lock(&self.0.slots).runs.len()
+    }
+
+    /// How many runs are how far, of those that have not ended.
+    pub(crate) fn run_states(&self) -> [(RunState, u64); 3] {
+        let slots: Vec<_> = lock(&self.0.slots).runs.values().cloned().collect();
+        [RunState::Open, RunState::Suspended, RunState::Ending].map(|state| {
+            let of_state = slots.iter().filter(|slot| slot.state() == state);
+            (state, of_state.count() as u64)
+        })
+    }
+
+    /// How many calls wait for somebody's yes.
+    pub(crate) fn approvals_waiting(&self) -> usize {
+        self.0.approvals.waiting()
+    }
+
+    /// What is counted of runs.
+    pub(crate) fn meters(&self) -> &RunMeters {
+        &self.0.meters
+    }
+
+    /// Opens no more runs, because the gateway is about to stop. Those that are open go on.
+    pub fn begin_to_stop(&self) {
+        lock(&self.0.slots).stopping = true;
+    }
+
+    /// Whether no more runs are opened.
+    pub(crate) fn is_stopping(&self) -> bool {
+        lock(&self.0.slots).stopping
     }
 
     /// The tasks and guardrails in force.
@@ -186,9 +239,29 @@ impl Registry {
         self.0.log.reader()
     }
 
+    /// The record itself.
+    pub(crate) fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// The list of runs.
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Whether what agents wrote is searched, too.
+    pub(crate) fn has_words_of_payloads(&self) -> bool {
+        self.0.settings.words == Words::WithPayloads
+    }
+
     /// The index of the record.
     pub(crate) fn index(&self) -> &Index {
         &self.0.index
+    }
+
+    /// What is told to people elsewhere.
+    pub(crate) fn notices(&self) -> Notices {
+        self.0.notices.clone()
     }
 
     /// The key that checks the log.
@@ -216,7 +289,8 @@ impl Registry {
         }
     }
 
-    fn slot(&self, id: &RunId) -> Option<Arc<Slot>> {
+    /// The run, until its closing record is durable.
+    pub(crate) fn slot(&self, id: &RunId) -> Option<Arc<Slot>> {
         lock(&self.0.slots).runs.get(id).cloned()
     }
 
@@ -242,6 +316,16 @@ async fn watch_time_boxes(registry: Weak<Inner>) {
             return;
         };
         Registry(registry).tick();
+    }
+}
+
+/// Lasts as long as the registry. Not part of the other watch: what waits for the disk must not hold that up.
+async fn watch_approvals(approvals: Approvals, registry: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while registry.strong_count() > 0 {
+        ticks.tick().await;
+        approvals.lapse_due(Moment::now()).await;
     }
 }
 

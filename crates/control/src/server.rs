@@ -1,4 +1,4 @@
-//! The API over HTTP: on the Unix socket for everything, over TCP for reading.
+//! The API over HTTP, on the Unix socket and over TCP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,32 +17,44 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{
-    HEADER_TIME_MAX, LOCAL_CONNECTIONS_MAX, NETWORK_CONNECTIONS_MAX, STOP_TIME_MAX,
+    HEADER_TIME_MAX, LOCAL_CONNECTIONS_MAX, MONITORING_CONNECTIONS_MAX, NETWORK_CONNECTIONS_MAX,
+    STOP_TIME_MAX,
 };
 use crate::peer;
+use crate::people::{People, PeopleSettings};
 use crate::registry::{Registry, blocking};
 use crate::socket;
 use crate::token::Token;
 
 mod attach;
 mod guard;
+mod headers;
+mod lasting;
 mod log;
+mod monitoring;
+mod openapi;
+mod person;
 mod problem;
 mod routes;
 
 use guard::Peer;
+use monitoring::Watched;
+pub use monitoring::{Check, Monitoring};
+pub use openapi::openapi;
 
 /// Where the API is served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ServerSettings {
     /// The data folder: the socket and the token are in it, and the log to publish.
     pub data: PathBuf,
-    /// The TCP address for reading.
+    /// The TCP address.
     pub network: Option<SocketAddr>,
     /// Whether anybody may read the published log there, without a token.
     pub public_log: bool,
     /// The gateway's version.
     pub version: String,
+    /// Who may come in, and how.
+    pub people: PeopleSettings,
 }
 
 /// Why the API cannot be served.
@@ -67,6 +79,19 @@ pub enum BindError {
         /// Why not.
         error: io::Error,
     },
+    /// People cannot come in as the configuration wants.
+    #[error("people cannot sign in: {0}")]
+    People(String),
+    /// Nobody can be served with metrics.
+    #[error(
+        "cannot listen at {address}: {error}; change `listen` under [metrics] in bailiwick.toml"
+    )]
+    Monitoring {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// The token cannot be kept.
     #[error("cannot write {}: {error}", path.display())]
     Token {
@@ -82,7 +107,10 @@ pub struct Server {
     path: PathBuf,
     local: UnixListener,
     network: Option<(TcpListener, SocketAddr)>,
+    monitoring: Option<(TcpListener, SocketAddr)>,
+    watched: Arc<Watched>,
     router: Router,
+    people: Arc<People>,
 }
 
 impl Server {
@@ -90,7 +118,12 @@ impl Server {
     ///
     /// # Errors
     /// If another gateway has the folder or the address, or the folder cannot be written.
-    pub async fn bind(registry: Registry, settings: ServerSettings) -> Result<Self, BindError> {
+    pub async fn bind(
+        registry: Registry,
+        settings: ServerSettings,
+        monitoring: Monitoring,
+    ) -> Result<Self, BindError> {
+        let people = Arc::new(People::new(settings.people.clone()).map_err(BindError::People)?);
         let path = socket::path(&settings.data);
         let local = socket::listen(&path)
             .await
@@ -98,21 +131,13 @@ impl Server {
                 path: path.clone(),
                 reason: error.to_string(),
             })?;
-        let network = match settings.network {
-            None => None,
-            Some(address) => {
-                let bound = async {
-                    let listener = TcpListener::bind(address).await?;
-                    let address = listener.local_addr()?;
-                    io::Result::Ok((listener, address))
-                };
-                Some(
-                    bound
-                        .await
-                        .map_err(|error| BindError::Network { address, error })?,
-                )
-            }
-        };
+        let network = listen(settings.network)
+            .await
+            .map_err(|(address, error)| BindError::Network { address, error })?;
+        let listener = listen(monitoring.listen)
+            .await
+            .map_err(|(address, error)| BindError::Monitoring { address, error })?;
+        let watched = Watched::new(registry.clone(), monitoring);
         let token = Token::create(&settings.data).map_err(|error| BindError::Token {
             path: Token::path(&settings.data),
             error,
@@ -124,9 +149,14 @@ impl Server {
                 registry,
                 token,
                 &settings,
+                Arc::clone(&people),
                 network.as_ref().map(|(_, a)| *a),
+                &watched,
             ),
             network,
+            people,
+            monitoring: listener,
+            watched,
         })
     }
 
@@ -135,19 +165,61 @@ impl Server {
         self.network.as_ref().map(|(_, address)| *address)
     }
 
+    /// Where metrics are read without a token, with the port that the system has chosen.
+    pub fn monitoring(&self) -> Option<SocketAddr> {
+        self.monitoring.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until told to stop, then lets requests finish and removes the socket.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let local = serve_local(self.local, self.router.clone(), stop.clone());
-        match self.network {
-            None => local.await,
-            Some((listener, _)) => {
-                let network = serve_network(listener, self.router, NETWORK_CONNECTIONS_MAX, stop);
-                tokio::join!(local, network);
+        let people = Arc::clone(&self.people);
+        tokio::spawn(async move {
+            // Whoever starts the gateway hears of it at once if nobody can sign in; nothing else waits for that.
+            if let Some(oidc) = people.oidc()
+                && oidc.provider().await.is_ok()
+            {
+                tracing::info!(
+                    issuer = oidc.issuer(),
+                    "people can sign in by the identity provider"
+                );
             }
-        }
+        });
+        let local = serve_local(self.local, self.router.clone(), stop.clone());
+        let network = serve_if(
+            self.network,
+            self.router,
+            NETWORK_CONNECTIONS_MAX,
+            stop.clone(),
+        );
+        let watched = monitoring::open(&self.watched);
+        let monitoring = serve_if(self.monitoring, watched, MONITORING_CONNECTIONS_MAX, stop);
+        tokio::join!(local, network, monitoring);
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(%error, "the control socket could not be removed");
         }
+    }
+}
+
+async fn listen(
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, SocketAddr)>, (SocketAddr, io::Error)> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await;
+    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (at, listener) = bound.map_err(|error| (address, error))?;
+    Ok(Some((listener, at)))
+}
+
+async fn serve_if(
+    listener: Option<(TcpListener, SocketAddr)>,
+    router: Router,
+    connections_max: usize,
+    stop: watch::Receiver<bool>,
+) {
+    if let Some((listener, _)) = listener {
+        serve_network(listener, router, connections_max, stop).await;
     }
 }
 
@@ -192,7 +264,7 @@ pub(crate) async fn serve_network(
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let Some((stream, _)) = usable(accepted).await else {
+        let Some((stream, from)) = usable(accepted).await else {
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
@@ -200,7 +272,7 @@ pub(crate) async fn serve_network(
         };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            serve_connection(stream, router, Peer::Network, stop).await;
+            serve_connection(stream, router, Peer::Network(from.ip()), stop).await;
             drop(place);
         });
     }

@@ -10,15 +10,21 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bailiwick_run::{Confinement, Ending, Run, RunId, Time, TimeBox};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Counts, Which};
 use crate::limits::{STORE_BUSY_TIME_MAX, STORE_QUEUE_MAX};
 use crate::names;
 
+mod notices;
+mod signals;
+
+pub(crate) use signals::{Place, Step};
+
 /// The version of the tables.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE run (
@@ -68,6 +74,12 @@ pub enum StoreError {
     /// A row holds what this version cannot read.
     #[error("the registry of runs (state.sqlite) holds `{0}`, which cannot be read")]
     Malformed(String),
+    /// The system gives no thread for what follows the log.
+    #[error("the record cannot be watched for signals: {0}")]
+    Thread(std::sync::Arc<io::Error>),
+    /// The log cannot be read for signals.
+    #[error("the record cannot be read for signals: {0}")]
+    Read(#[from] bailiwick_audit::ReadError),
     /// The thread that has it is gone.
     #[error("the registry of runs is closed, because the gateway is stopping")]
     Closed,
@@ -84,6 +96,53 @@ pub(crate) struct Stored {
     pub(crate) closed: bool,
     /// What it did, once it is closed.
     pub(crate) counts: Counts,
+}
+
+/// Which runs are listed. All that is said has to hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) which: Which,
+    pub(crate) task: Option<String>,
+    pub(crate) launcher: Option<String>,
+    /// Parts of the id, the task or the launcher, whatever their case.
+    pub(crate) words: Vec<String>,
+    /// Only those before this one.
+    pub(crate) before: Option<RunId>,
+    pub(crate) limit: u32,
+}
+
+impl Listing {
+    /// As SQL, and the values for it.
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let mut conditions = vec![match self.which {
+            Which::All => "TRUE",
+            Which::Open => "closed = 0",
+            Which::Ended => "closed = 1",
+        }];
+        let mut values = Vec::new();
+        let mut condition = |sql, value: String| {
+            conditions.push(sql);
+            values.push(Value::Text(value));
+        };
+        if let Some(task) = &self.task {
+            condition("task = ?", task.clone());
+        }
+        if let Some(launcher) = &self.launcher {
+            condition("launcher = ?", launcher.clone());
+        }
+        if let Some(before) = &self.before {
+            condition("id < ?", before.to_string());
+        }
+        for word in &self.words {
+            // Ids, tasks and launchers are ASCII, or as good as.
+            let lower = word.to_ascii_lowercase();
+            condition(
+                "instr(lower(id || ' ' || task || ' ' || launcher), ?)",
+                lower,
+            );
+        }
+        (conditions.join(" AND "), values)
+    }
 }
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -179,17 +238,28 @@ impl Store {
         .await
     }
 
-    /// Runs, the newest first.
-    pub(crate) async fn list(&self, which: Which, limit: u32) -> Result<Vec<Stored>, StoreError> {
+    /// The runs of these ids, so far as they are known.
+    pub(crate) async fn find_all(&self, ids: Vec<RunId>) -> Result<Vec<Stored>, StoreError> {
         self.job(move |connection| {
-            let condition = match which {
-                Which::All => "TRUE",
-                Which::Open => "closed = 0",
-                Which::Ended => "closed = 1",
-            };
-            let query = format!("SELECT * FROM run WHERE {condition} ORDER BY id DESC LIMIT ?1");
+            let mut statement = connection.prepare_cached("SELECT * FROM run WHERE id = ?1")?;
+            let mut all = Vec::with_capacity(ids.len());
+            for id in ids {
+                let found = statement.query_row([id.to_string()], |row| Ok(stored(row)));
+                all.extend(found.optional()?.transpose()?);
+            }
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Runs, the newest first.
+    pub(crate) async fn list(&self, list: Listing) -> Result<Vec<Stored>, StoreError> {
+        self.job(move |connection| {
+            let (conditions, mut values) = list.conditions();
+            values.push(Value::Integer(i64::from(list.limit)));
+            let query = format!("SELECT * FROM run WHERE {conditions} ORDER BY id DESC LIMIT ?");
             let mut statement = connection.prepare_cached(&query)?;
-            let rows = statement.query_map([limit], |row| Ok(stored(row)))?;
+            let rows = statement.query_map(params_from_iter(values), |row| Ok(stored(row)))?;
             rows.map(|row| row?).collect()
         })
         .await
@@ -209,7 +279,12 @@ impl Store {
 
     /// Every run without a closing record, as far as is known here.
     pub(crate) async fn not_closed(&self) -> Result<Vec<Stored>, StoreError> {
-        self.list(Which::Open, u32::MAX).await
+        self.list(Listing {
+            which: Which::Open,
+            limit: u32::MAX,
+            ..Listing::default()
+        })
+        .await
     }
 
     async fn job<T: Send + 'static>(
@@ -246,8 +321,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let transaction = connection.transaction()?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        0 => {
-            transaction.execute_batch(TABLES)?;
+        // Version 1 knew the runs alone.
+        0 | 1 => {
+            if found == 0 {
+                transaction.execute_batch(TABLES)?;
+            }
+            transaction.execute_batch(notices::TABLES)?;
+            transaction.execute_batch(signals::TABLES)?;
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
         SCHEMA => {}
@@ -388,11 +468,19 @@ mod tests {
             .closed(&one, Ending::Revoked, end, counts)
             .await
             .unwrap();
-        let ended = store.list(Which::Ended, 10).await.unwrap();
+        let listed = |which, limit| Listing {
+            which,
+            limit,
+            ..Listing::default()
+        };
+        let ended = store.list(listed(Which::Ended, 10)).await.unwrap();
         assert_eq!(ended.len(), 1);
         assert_eq!(ended[0].counts.denied, 2);
         assert!(ended[0].closed);
-        assert_eq!(store.list(Which::All, 1).await.unwrap()[0].run.id, two.id);
+        assert_eq!(
+            store.list(listed(Which::All, 1)).await.unwrap()[0].run.id,
+            two.id
+        );
 
         let mode = |name: &str| {
             let path = dir.path().join(name);
@@ -414,7 +502,7 @@ mod tests {
         drop(connection);
         assert!(matches!(
             Store::open(&path),
-            Err(StoreError::Newer { found: 2, .. })
+            Err(StoreError::Newer { found: 3, .. })
         ));
     }
 }

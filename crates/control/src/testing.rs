@@ -6,21 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_action::{
-    Action, Call, Decision, Fingerprint, FingerprintKey, Payload, Resource, Verb,
+    Action, Call, Decision, Denial, Fingerprint, FingerprintKey, Payload, Resource, Verb,
 };
 use bailiwick_audit::{Config, Draft, Event, Log, Outcome, State, Subject};
-use bailiwick_policy::{Engine, TargetName};
-use bailiwick_run::{Confinement, Run, RunId};
+use bailiwick_policy::{Engine, Estimate, Question, TargetName};
+use bailiwick_run::{Confinement, Run, RunId, TimeBox};
 use tempfile::TempDir;
 
 use crate::api::TrailRecord;
+use crate::approvals::ApprovalSettings;
+use crate::notice::NoticeSettings;
+use crate::people::{Person, Role, Via};
 use crate::registry::{Opening, Registry, Settings};
+use crate::signals::SignalSettings;
 
 pub(crate) const LAUNCHER: &str = "human:root@localhost";
 
 /// What a gateway has on disk.
 pub(crate) struct House {
     pub(crate) dir: TempDir,
+    pub(crate) approvals: ApprovalSettings,
+    pub(crate) signals: SignalSettings,
+    pub(crate) notices: NoticeSettings,
 }
 
 /// A gateway without its listeners.
@@ -33,6 +40,9 @@ impl House {
     pub(crate) fn new() -> Self {
         let house = Self {
             dir: tempfile::tempdir().unwrap(),
+            approvals: ApprovalSettings::default(),
+            signals: SignalSettings::default(),
+            notices: NoticeSettings::default(),
         };
         for folder in ["data", "tasks", "policies"] {
             fs::create_dir(house.dir.path().join(folder)).unwrap();
@@ -58,6 +68,15 @@ impl House {
         fs::write(path, text).unwrap();
     }
 
+    /// Puts a task file there, with these grants.
+    pub(crate) fn write_task(&self, name: &str, grants: &str) {
+        let head = format!(
+            "task = \"{name}\"\npurpose = \"p\"\nlaunchers = [\"human:*@localhost\"]\nttl = \"30m\"\n"
+        );
+        let path = self.dir.path().join("tasks").join(format!("{name}.toml"));
+        fs::write(path, head + grants).unwrap();
+    }
+
     pub(crate) async fn start(&self) -> Running {
         self.start_as("test.example/log").await
     }
@@ -71,6 +90,8 @@ impl House {
         let settings = Settings {
             data: self.data(),
             words: crate::Words::WithPayloads,
+            signals: self.signals.clone(),
+            notices: self.notices.clone(),
             agent_url: Arc::new(|target, run, secret| {
                 let secret = secret.reveal();
                 Some(format!("postgres://{run}:{secret}@localhost:7432/{target}"))
@@ -87,6 +108,7 @@ impl House {
             withhold: vec!["TICKETS_PASSWORD".into()],
             gateway_ports: vec![7432],
             read_only: vec![path("tasks"), path("policies")],
+            approvals: self.approvals.clone(),
         };
         let registry = Registry::start(settings, Arc::new(engine), log.clone(), &recovered);
         Running {
@@ -114,7 +136,9 @@ impl Running {
     pub(crate) fn last(&self, run: RunId) -> TrailRecord {
         let reader = self.log.reader();
         let entries = reader.run(&run).unwrap();
-        crate::trail::show(&mut reader.payloads().unwrap(), entries.last().unwrap())
+        let entry = entries.last().unwrap();
+        let opened = &mut reader.payloads().unwrap();
+        crate::trail::show(opened, entry, &crate::trail::Payloads::All)
             .unwrap()
             .0
     }
@@ -139,6 +163,32 @@ impl Running {
                 policies: vec!["p".into()],
                 approval: None,
             },
+            policy_digest: "sha256:0".into(),
+        };
+        self.append(run, event).await
+    }
+
+    /// Records a denied call on this table, as the gateway would; returns its number.
+    pub(crate) async fn deny(&self, run: &Run, table: &str) -> u64 {
+        let action = Action::new(Verb::Select, Resource::table("public", table));
+        let call = Call {
+            protocol: "postgres",
+            verb: "SELECT".into(),
+            actions: vec![action],
+            refusal: None,
+            payload: Payload::default(),
+        };
+        let event = Event::CallDecided {
+            target: "tickets".into(),
+            protocol: call.protocol,
+            verb: call.verb.clone(),
+            fingerprint: Fingerprint::of(&FingerprintKey::new([1; 32]), &call),
+            actions: call.actions,
+            decision: Decision::Deny(Denial {
+                policies: Vec::new(),
+                reason: format!("select on public.{table} is outside the scope of task triage"),
+                remedy: String::new(),
+            }),
             policy_digest: "sha256:0".into(),
         };
         self.append(run, event).await
@@ -185,6 +235,60 @@ pub(crate) fn opening(task: &str) -> Opening {
         reason: None,
         confinement: Confinement::GatewayOnly,
         attach: false,
+    }
+}
+
+/// A run of this launcher that nobody has opened.
+pub(crate) fn run_of(launcher: &str) -> Run {
+    let opened = crate::clock::now();
+    Run {
+        id: RunId::new(opened, [3; 10]),
+        launcher: launcher.parse().unwrap(),
+        task: "sweep".into(),
+        time_box: TimeBox {
+            opened,
+            expires: opened.after(Duration::from_secs(1_800)),
+        },
+        confinement: Confinement::Landlock,
+        reason: None,
+    }
+}
+
+/// A call of this run that `group:data-owners` is asked about.
+pub(crate) fn question(run: &Run) -> Question {
+    let action = Action::new(Verb::Delete, Resource::table("public", "drafts"));
+    let call = Call {
+        protocol: "postgres",
+        verb: "DELETE".into(),
+        actions: vec![action],
+        refusal: None,
+        payload: Payload {
+            text: "DELETE FROM drafts".into(),
+            values: Vec::new(),
+        },
+    };
+    Question {
+        run: run.clone(),
+        target: "tickets".into(),
+        protocol: call.protocol,
+        verb: call.verb.clone(),
+        class: call.class(),
+        fingerprint: Fingerprint::of(&FingerprintKey::new([1; 32]), &call),
+        actions: call.actions,
+        policy_digest: "sha256:0".into(),
+        approvers: ["group:data-owners".to_owned()].into(),
+        estimate: Ok(Estimate { rows: 12 }),
+        payload: br#"{"text":"DELETE FROM drafts"}"#.to_vec(),
+    }
+}
+
+/// An approver in `data-owners`.
+pub(crate) fn person(name: &str) -> Person {
+    Person {
+        name: name.parse().unwrap(),
+        roles: [Role::Approver].into(),
+        groups: ["data-owners".to_owned()].into(),
+        via: Via::Local,
     }
 }
 

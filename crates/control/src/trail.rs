@@ -1,30 +1,83 @@
 //! Reading the record for people: trails in pages, and what a run did, counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use bailiwick_audit::{Entry, InOrder, ReadError, Reader};
+use bailiwick_run::ApprovalId;
 use serde_json::value::RawValue;
 
 use crate::api::{Counts, Trail, TrailRecord};
 use crate::limits::{TRAIL_BYTES_MAX, TRAIL_RECORDS_MAX, TRAIL_TIME_MAX};
+use crate::people::{Person, Role};
 
-/// The records after this number, with their payloads, as many as fit an answer. Waits for the disk.
-pub(crate) fn page(reader: &Reader, entries: &[Entry], after: u64) -> Result<Trail, ReadError> {
+/// Which payloads come along with records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    All,
+    /// Nobody asked for them.
+    Left,
+    /// Those of calls that were put to one of these: `group:data-owners`, or the person themselves.
+    PutTo(BTreeSet<String>),
+    /// Whoever asks may see none.
+    Withheld,
+}
+
+/// What somebody may see who wants payloads; nobody, where they are not wanted.
+impl From<Option<&Person>> for Payloads {
+    fn from(who: Option<&Person>) -> Self {
+        match who {
+            None => Self::Left,
+            Some(who) if who.may(Role::Auditor) => Self::All,
+            Some(who) if who.may(Role::Approver) => {
+                let groups = who.groups.iter().map(|group| format!("group:{group}"));
+                Self::PutTo(groups.chain([who.name.to_string()]).collect())
+            }
+            Some(_) => Self::Withheld,
+        }
+    }
+}
+
+impl Payloads {
+    /// Why this record's payload does not come along, if it does not.
+    fn missing(&self, entry: &Entry) -> Option<&'static str> {
+        match self {
+            Self::All => None,
+            Self::Left => Some("it was not asked for"),
+            Self::PutTo(names) => {
+                let approval = entry.record.approval.as_ref();
+                let approval = approval.filter(|_| entry.record.r#type == "call.held");
+                let put = approval
+                    .is_some_and(|asked| asked.approvers.iter().any(|name| names.contains(name)));
+                (!put).then_some(
+                    "an approver sees the payloads of calls that are put to them, and no others; the role \
+                     `auditor` is for seeing them all",
+                )
+            }
+            Self::Withheld => Some(
+                "payloads are shown to whoever has the role `auditor`, under [roles] in bailiwick.toml",
+            ),
+        }
+    }
+}
+
+/// As many of these records as fit an answer. Waits for the disk.
+pub(crate) fn page(
+    reader: &Reader,
+    entries: &[Entry],
+    payloads: &Payloads,
+) -> Result<Trail, ReadError> {
     let begun = Instant::now();
     let mut records = Vec::new();
     let mut bytes = 0;
-    let mut entries = entries
-        .iter()
-        .filter(|entry| entry.record.seq > after)
-        .peekable();
-    let mut payloads = reader.payloads()?;
+    let mut entries = entries.iter().peekable();
+    let mut opened = reader.payloads()?;
     while records.len() < TRAIL_RECORDS_MAX
         && bytes < TRAIL_BYTES_MAX
         && begun.elapsed() < TRAIL_TIME_MAX
     {
         let Some(entry) = entries.next() else { break };
-        let (record, size) = show(&mut payloads, entry)?;
+        let (record, size) = show(&mut opened, entry, payloads)?;
         records.push(record);
         bytes += size;
     }
@@ -34,10 +87,11 @@ pub(crate) fn page(reader: &Reader, entries: &[Entry], after: u64) -> Result<Tra
     })
 }
 
-/// One record with its payload, and how large they are.
+/// One record, with its payload if that comes along, and how large they are.
 pub(crate) fn show(
-    payloads: &mut InOrder,
+    opened: &mut InOrder,
     entry: &Entry,
+    payloads: &Payloads,
 ) -> Result<(TrailRecord, usize), ReadError> {
     let unreadable = |reason: &str| ReadError::Record {
         index: entry.index,
@@ -47,17 +101,22 @@ pub(crate) fn show(
     let record =
         RawValue::from_string(text.to_owned()).map_err(|_| unreadable("it is not JSON"))?;
     let mut size = entry.bytes.len();
-    let (payload, payload_missing) = match payloads.payload(entry) {
-        Ok(Some(payload)) => {
-            size += payload.len();
-            match serde_json::from_slice(&payload) {
-                Ok(payload) => (Some(payload), None),
-                Err(_) => (None, Some("the payload is not JSON".to_owned())),
+    let has_payload = entry.record.payload.as_ref();
+    let missing = has_payload.and_then(|_| payloads.missing(entry));
+    let (payload, payload_missing) = match missing {
+        Some(missing) => (None, Some(missing.to_owned())),
+        None => match opened.payload(entry) {
+            Ok(Some(payload)) => {
+                size += payload.len();
+                match serde_json::from_slice(&payload) {
+                    Ok(payload) => (Some(payload), None),
+                    Err(_) => (None, Some("the payload is not JSON".to_owned())),
+                }
             }
-        }
-        Ok(None) => (None, None),
-        // A trail can be read without its payloads; that is what erasing them is for.
-        Err(error) => (None, Some(error.to_string())),
+            Ok(None) => (None, None),
+            // A trail can be read without its payloads; that is what erasing them is for.
+            Err(error) => (None, Some(error.to_string())),
+        },
     };
     let record = TrailRecord {
         id: entry.id(),
@@ -108,5 +167,30 @@ pub(crate) fn unfinished(entries: &[Entry]) -> Vec<(u64, String)> {
         })
         .filter(|record| !finished.contains(&record.seq))
         .map(|record| (record.seq, record.target.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// The calls that were held and can still be decided or made, as far as the record says: their approvals and the
+/// numbers of their `call.held`.
+pub(crate) fn unanswered(entries: &[Entry]) -> Vec<(ApprovalId, u64)> {
+    let mut waiting = BTreeMap::new();
+    for Entry { record, .. } in entries {
+        let used = record.decision.as_ref().and_then(|d| d.approval.as_deref());
+        if let Some(used) = used {
+            waiting.remove(used);
+        }
+        let Some(approval) = &record.approval else {
+            continue;
+        };
+        match approval.effect.as_deref() {
+            None => drop(waiting.insert(approval.id.as_str(), record.seq)),
+            // Approved is not made.
+            Some("agree" | "approve") => {}
+            Some(_) => drop(waiting.remove(approval.id.as_str())),
+        }
+    }
+    let waiting = waiting.into_iter();
+    waiting
+        .filter_map(|(id, seq)| Some((id.parse().ok()?, seq)))
         .collect()
 }

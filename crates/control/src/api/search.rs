@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use bailiwick_run::Time;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::text;
+use super::{schema, text};
 
 /// `GET /v1/search`: which records are looked for. All that is said has to hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Search {
-    /// Words that are all in the record or its payload, whatever their case and accents. One that ends
+    /// Words that are all in the record or, for whoever may see payloads, in its payload, whatever their case and accents. One that ends
     /// in `*` stands for every word that begins so. At most 32 words, 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
     /// Whose chain: a run's id, or `gateway`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<schema::Chain>)]
     pub run: Option<String>,
     /// The run's task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +39,7 @@ pub struct Search {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[param(value_type = Option<schema::Time>)]
     pub since: Option<Time>,
     /// Recorded before this moment.
     #[serde(
@@ -43,6 +47,7 @@ pub struct Search {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[param(value_type = Option<schema::Time>)]
     pub until: Option<Time>,
     /// How many at most: 50 if nothing is said, 1,000 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +55,8 @@ pub struct Search {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SearchAnswer)]
 pub struct Answer {
     /// The records, the newest first.
     pub hits: Vec<Hit>,
@@ -64,7 +70,7 @@ pub struct Answer {
 
 /// A record that was found, as the index has it. The record itself is
 /// `GET /v1/records/RUN/SEQ`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Hit {
     /// Its name: `RUN/SEQ`.
     pub id: String,
@@ -74,6 +80,7 @@ pub struct Hit {
     pub r#type: String,
     /// When it was recorded.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub time: Time,
     /// Whose chain it belongs to: a run's id, or `gateway`.
     pub run: String,
@@ -94,7 +101,7 @@ pub struct Hit {
     /// What it does: `select public.tickets (id)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,
-    /// `allow` or `deny`, where something was decided.
+    /// `allow` or `deny`, where something was decided; `hold` where a call was held for an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
     /// Why it was denied.
@@ -118,14 +125,14 @@ pub struct Hit {
 }
 
 /// `POST /v1/reindex`: the index is being made anew. Only on the Unix socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reindexing {
-    /// It is done when [`IndexState::rebuilds`] is this or more.
+    /// It is done when `rebuilds` of `GET /v1/index` is this or more.
     pub rebuild: u64,
 }
 
 /// `GET /v1/index`: how far the index is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IndexState {
     /// How many records of the log are in it.
     pub records: u64,
@@ -140,7 +147,7 @@ pub struct IndexState {
 }
 
 /// An index that was made anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reindexed {
     /// How many records it has.
     pub records: u64,
@@ -148,5 +155,6 @@ pub struct Reindexed {
     pub payloads_unread: u64,
     /// How long it took.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Duration)]
     pub took: Duration,
 }

@@ -3,26 +3,27 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
+use bailiwick_action::Class;
+use bailiwick_run::{ApprovalId, Confinement, Ending, Launcher, RunId, Time};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// A value with one way to write it.
-pub(super) trait Text: Sized {
+pub(crate) trait Text: Sized {
     /// What the text should be, for the error.
     const WHAT: &'static str;
     fn show(&self) -> String;
     fn read(text: &str) -> Option<Self>;
 }
 
-pub(super) fn serialize<T: Text, S: Serializer>(
+pub(crate) fn serialize<T: Text, S: Serializer>(
     value: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.show())
 }
 
-pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
+pub(crate) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
@@ -30,10 +31,10 @@ pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
 }
 
 /// The same for a value that may be absent.
-pub(super) mod option {
+pub(crate) mod option {
     use super::{Deserialize, Deserializer, Error, Serializer, Text};
 
-    pub(in crate::api) fn serialize<T: Text, S: Serializer>(
+    pub(crate) fn serialize<T: Text, S: Serializer>(
         value: &Option<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -43,7 +44,7 @@ pub(super) mod option {
         }
     }
 
-    pub(in crate::api) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, T: Text, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else {
@@ -68,6 +69,30 @@ impl Text for RunId {
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl Text for ApprovalId {
+    const WHAT: &'static str = "an approval id: it is `apr_` and 26 characters of 0-9 and A-Z";
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Text for Class {
+    const WHAT: &'static str = "one of session, read, write, destroy, admin";
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        crate::names::class(text)
     }
 }
 

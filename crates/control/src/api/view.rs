@@ -4,12 +4,61 @@ use std::collections::BTreeMap;
 
 use bailiwick_run::{Launcher, RunId, Time};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{RunState, Words, text};
+use super::{RunState, Summary, Which, Words, schema, text};
+
+/// `GET /v1/runs`: which. All that is said has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunQuery {
+    /// How far they are.
+    #[serde(default)]
+    #[param(inline)]
+    pub state: Which,
+    /// Of this task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Of this launcher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
+    /// Words that are all, whatever their case, somewhere in the run's id, its task or its launcher. At most 32,
+    /// 1,024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// Only runs before this one: the `next` of the page before.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[param(value_type = Option<schema::RunId>)]
+    pub before: Option<RunId>,
+    /// So many at most: 100 if nothing is said, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// `GET /v1/runs`: runs, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunList {
+    /// The runs.
+    pub runs: Vec<Summary>,
+    /// Where the next page begins, if there is more.
+    #[serde(
+        default,
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<schema::RunId>)]
+    pub next: Option<RunId>,
+}
 
 /// `GET /v1/incidents`: which.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct IncidentQuery {
     /// Of this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,13 +72,13 @@ pub struct IncidentQuery {
     /// Only records before this number: the `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// So many runs at most.
+    /// So many runs at most: 50 if nothing is said, 200 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
 /// Runs with calls that were denied, the one with the newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Incidents {
     /// The runs. What is in the gateway's own chain (logins of nobody, refused launchers) is one more.
     pub runs: Vec<RunIncidents>,
@@ -41,7 +90,7 @@ pub struct Incidents {
 }
 
 /// What was denied to one run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunIncidents {
     /// The run; nothing for the gateway's own chain.
     #[serde(
@@ -49,6 +98,7 @@ pub struct RunIncidents {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(value_type = Option<schema::RunId>)]
     pub run: Option<RunId>,
     /// Its task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +116,7 @@ pub struct RunIncidents {
 }
 
 /// One call, login or opening that was denied, or a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Incident {
     /// Its record: `RUN/SEQ`.
     pub id: String,
@@ -75,6 +125,7 @@ pub struct Incident {
     pub kind: String,
     /// When.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub time: Time,
     /// At which target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,8 +144,9 @@ pub struct Incident {
 }
 
 /// `GET /v1/activity`: over which time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ActivityQuery {
     /// From then; an hour ago if nothing is said.
     #[serde(
@@ -102,6 +154,7 @@ pub struct ActivityQuery {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[param(value_type = Option<schema::Time>)]
     pub since: Option<Time>,
     /// Up to then; now if nothing is said.
     #[serde(
@@ -109,8 +162,10 @@ pub struct ActivityQuery {
         with = "text::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[param(value_type = Option<schema::Time>)]
     pub until: Option<Time>,
-    /// Cut into so many parts, 1 to 240.
+    /// Cut into so many parts, 1 to 240; 60 if nothing is said. The parts begin where seconds, minutes or hours
+    /// do, so there may be one more, or fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<u32>,
     /// Only this run.
@@ -119,20 +174,22 @@ pub struct ActivityQuery {
 }
 
 /// Calls over time, by decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Activity {
     /// Where the first part begins.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub since: Time,
     /// Where the last one ends.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
     pub until: Time,
     /// The parts, in order, all of one length.
     pub parts: Vec<Part>,
 }
 
 /// What happened in one part of the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Part {
     /// Calls allowed.
     pub allowed: u64,
@@ -143,13 +200,15 @@ pub struct Part {
 }
 
 /// `GET /v1/runs/RUN/scope`: what a run might do, and what it did of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunScope {
     /// Whose.
     #[serde(with = "text")]
+    #[schema(value_type = schema::RunId)]
     pub run: RunId,
     /// Who launched it.
     #[serde(with = "text")]
+    #[schema(value_type = schema::Launcher)]
     pub launcher: Launcher,
     /// What it may do, in words. Of an ended run: what its task says now.
     pub words: Vec<Words>,
@@ -160,4 +219,31 @@ pub struct RunScope {
     pub used: BTreeMap<String, u64>,
     /// Values masked, by target.
     pub masked: BTreeMap<String, u64>,
+}
+
+/// `GET /v1/runs/RUN/trail`, `GET /v1/gateway/trail`: which records, and with what. Of a single record
+/// (`GET /v1/records/RUN/SEQ`) only `payloads` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TrailQuery {
+    /// Only those after this number.
+    #[serde(default)]
+    pub after: u64,
+    /// Whether payloads come along, so far as whoever asks may see them. Each time they do is on record.
+    #[serde(default = "yes")]
+    pub payloads: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for TrailQuery {
+    fn default() -> Self {
+        Self {
+            after: 0,
+            payloads: true,
+        }
+    }
 }

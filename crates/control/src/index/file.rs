@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bailiwick_audit::ReadError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::counts;
 use crate::limits::{INDEX_BUSY_TIME_MAX, INDEX_WAL_PAGES};
 
 /// Says whose file it is: `BWIX`.
@@ -15,7 +16,7 @@ const APPLICATION: i64 = 0x4257_4958;
 
 /// The version of the tables, and of what is put into them. Every change of either counts it up, and
 /// files of another version are made anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE position (
@@ -38,7 +39,8 @@ const TABLES: &str = "
         target   TEXT,
         verb     TEXT,
         actions  TEXT    NOT NULL,     -- a JSON array of texts
-        effect   TEXT,
+        effect   TEXT,                 -- allow, deny or hold
+        policies TEXT,                 -- those that allowed it, a JSON array without the task's prefix
         reason   TEXT,
         remedy   TEXT,
         state    TEXT,
@@ -47,8 +49,10 @@ const TABLES: &str = "
         masked   INTEGER,
         written  INTEGER NOT NULL      -- 1 if text of its payload is in here
     ) STRICT;
-    CREATE INDEX record_of_run ON record (run);
+    CREATE INDEX record_of_run ON record (run, seq, time, effect);
     CREATE INDEX record_denied ON record (id) WHERE effect = 'deny';
+    CREATE INDEX record_incident ON record (run)
+        WHERE effect = 'deny' OR type = 'signal.raised';
     CREATE VIRTUAL TABLE words USING fts5 (
         record, payload, columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
     );
@@ -136,6 +140,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     ) {
         (0, 0, 0) => {
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(counts::TABLES)?;
             transaction.execute_batch(WORDS_GO)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", VERSION)?;

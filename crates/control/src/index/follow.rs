@@ -8,11 +8,12 @@ use std::time::Instant;
 use bailiwick_audit::Reader;
 
 use super::file::{self, IndexError};
-use super::projection::{Projection, Step};
+use super::projection::{Projection, Step, Touched};
 use super::{Shared, Words};
 use crate::api::Reindexed;
 use crate::limits::{INDEX_POLL, INDEX_RETRY_AFTER};
 use crate::live::lock;
+use crate::view::Change;
 
 /// How much less of the processor the thread gets than those that serve calls, as `nice` counts it.
 const NICE: i32 = 19;
@@ -28,6 +29,8 @@ pub(super) struct Follower {
     anew_since: Option<Instant>,
     /// It was thrown away because it was damaged.
     damaged: bool,
+    /// Everything has changed, and nobody was told.
+    untold: bool,
 }
 
 impl Follower {
@@ -40,6 +43,7 @@ impl Follower {
             begun: 0,
             anew_since: None,
             damaged: false,
+            untold: false,
         }
     }
 
@@ -98,6 +102,7 @@ impl Follower {
     fn step(&mut self, projection: &mut Projection, begun: Instant) -> Result<Step, IndexError> {
         let step = projection.step()?;
         self.report(projection, step, begun);
+        self.tell(projection.touched());
         if step == Step::End && !self.stopped() {
             projection.scrub()?;
         }
@@ -108,6 +113,7 @@ impl Follower {
     fn anew(&mut self, old: Option<Projection>, why: &str) -> Result<Projection, IndexError> {
         tracing::warn!("the index of the record is made anew: {why}");
         self.anew_since = Some(Instant::now());
+        self.untold = true;
         // SQLite must not find another file under the name of one that it has open.
         let _alone = (self.shared.file.write()).unwrap_or_else(PoisonError::into_inner);
         drop(old);
@@ -151,6 +157,28 @@ impl Follower {
                 progress.rebuilt = Some(rebuilt);
             }
         });
+    }
+
+    /// Tells whoever listens what has changed, or nothing while the index is being made anew: then it is all of
+    /// it, in the end.
+    fn tell(
+        &mut self,
+        Touched {
+            runs,
+            gateway,
+            removed,
+        }: Touched,
+    ) {
+        self.untold |= removed;
+        let change = match self.untold {
+            true if self.anew_since.is_some() => return,
+            true => Change::Everything,
+            false if runs.is_empty() && !gateway => return,
+            false => Change::Some { runs, gateway },
+        };
+        self.untold = false;
+        // There may be nobody who listens.
+        drop(self.shared.changes.send(Arc::new(change)));
     }
 
     fn stopped(&self) -> bool {

@@ -1,11 +1,14 @@
 //! The log, projected into the file, a batch at a time.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bailiwick_audit::{Entry, ReadError, Reader};
+use bailiwick_run::RunId;
 use rusqlite::{Connection, InterruptHandle, Transaction, params};
 
 use super::Words;
+use super::counts::{self, Counts};
 use super::file::{self, IndexError};
 use super::logs::{Logs, Numbered};
 use super::row::{Removed, Row};
@@ -21,6 +24,7 @@ pub(super) struct Projection {
     words: Words,
     /// Traces of what was removed may still be in the file.
     scrub: bool,
+    touched: Touched,
     unread: u64,
 }
 
@@ -31,6 +35,29 @@ pub(super) enum Step {
     On,
     /// The log had no more.
     End,
+}
+
+/// The chains that a step has taken records of.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    pub(super) runs: BTreeSet<RunId>,
+    pub(super) gateway: bool,
+    /// And something was removed, of whatever chain.
+    pub(super) removed: bool,
+}
+
+impl Touched {
+    fn by(rows: &[Row]) -> Self {
+        let mut touched = Self::default();
+        for row in rows {
+            match row.run.parse() {
+                Ok(run) => _ = touched.runs.insert(run),
+                Err(_) => touched.gateway = true,
+            }
+            touched.removed |= row.removes.is_some();
+        }
+        touched
+    }
 }
 
 impl Projection {
@@ -78,8 +105,14 @@ impl Projection {
             log,
             words,
             scrub,
+            touched: Touched::default(),
             unread: 0,
         })
+    }
+
+    /// Whose records the last step has taken.
+    pub(super) fn touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     /// Breaks off what is being written.
@@ -102,8 +135,7 @@ impl Projection {
         self.unread
     }
 
-    /// Takes the next records, all or none of them. After an error the projection has to be opened
-    /// again.
+    /// Takes the next records, all or none of them. After an error the projection has to be opened again.
     pub(super) fn step(&mut self) -> Result<Step, IndexError> {
         let mut rows = Vec::new();
         let mut bytes = 0;
@@ -119,6 +151,7 @@ impl Projection {
             rows.push(row);
         }
         self.write(&rows)?;
+        self.touched = Touched::by(&rows);
         Ok(end)
     }
 
@@ -165,19 +198,24 @@ impl Projection {
         };
         let transaction = self.connection.transaction()?;
         let mut removed = false;
+        let mut counts = Counts::default();
         for row in rows {
             insert(&transaction, row)?;
+            counts.take(row);
             if let Some(what) = &row.removes {
                 removed = true;
                 match what {
                     Removed::Payloads { run } => erase(&transaction, run)?,
                     Removed::Records { before } => {
+                        // Only what was counted can be counted down.
+                        std::mem::take(&mut counts).add(&transaction)?;
                         let first = row.number.saturating_sub(row.place);
                         prune(&transaction, first, first.saturating_add(*before))?;
                     }
                 }
             }
         }
+        counts.add(&transaction)?;
         transaction.execute(
             "UPDATE position SET records = ?1, digest = ?2, scrub = scrub OR ?3",
             params![number(last.number + 1), last.digest, removed],
@@ -189,12 +227,13 @@ impl Projection {
 }
 
 fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
-    let actions = serde_json::Value::from(row.actions.clone()).to_string();
+    let array = |texts: &[String]| serde_json::to_string(texts).unwrap_or_default();
+    let policies = Some(&row.policies).filter(|policies| !policies.is_empty());
     transaction
         .prepare_cached(
             "INSERT INTO record (id, place, type, time, run, seq, launcher, task, target, verb, actions,
-             effect, reason, remedy, state, error, rows, masked, written)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             effect, policies, reason, remedy, state, error, rows, masked, written)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             number(row.number),
@@ -207,8 +246,9 @@ fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
             row.task,
             row.target,
             row.verb,
-            actions,
+            array(&row.actions),
             row.effect,
+            policies.map(|policies| array(policies)),
             row.reason,
             row.remedy,
             row.state,
@@ -241,12 +281,16 @@ fn erase(transaction: &Transaction<'_>, run: &str) -> Result<(), IndexError> {
 fn prune(transaction: &Transaction<'_>, first: u64, before: u64) -> Result<(), IndexError> {
     // Word by word it takes a millisecond a record, and these are many. Scrubbing removes the rest.
     transaction.execute_batch(WORDS_STAY)?;
-    for table in [
-        "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
-        "DELETE FROM record WHERE id >= ?1 AND id < ?2",
-    ] {
-        transaction.execute(table, [number(first), number(before)])?;
-    }
+    let (first, before) = (number(first), number(before));
+    counts::subtract(transaction, first, before, || {
+        for table in [
+            "DELETE FROM words WHERE rowid >= ?1 AND rowid < ?2",
+            "DELETE FROM record WHERE id >= ?1 AND id < ?2",
+        ] {
+            transaction.execute(table, [first, before])?;
+        }
+        Ok(())
+    })?;
     transaction.execute_batch(file::WORDS_GO)?;
     Ok(())
 }

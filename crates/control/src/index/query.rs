@@ -16,21 +16,29 @@ use crate::limits::{
 /// How many of SQLite's steps go by before the time is looked at.
 const STEPS: i32 = 10_000;
 
-const COLUMNS: &str = "record.place, record.type, record.time, record.run, record.seq, \
+pub(super) const COLUMNS: &str = "record.place, record.type, record.time, record.run, record.seq, \
     record.launcher, record.task, record.target, record.verb, record.actions, record.effect, \
     record.reason, record.remedy, record.state, record.error, record.rows, record.masked";
 
+/// Those of one run.
+const OF_RUN: &str = "record.run = ?";
+
 /// Why a search cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotAQuery {
+#[non_exhaustive]
+pub enum NotAQuery {
+    /// Too many bytes.
     #[error(
         "the words to search for are {0} bytes long; at most {SEARCH_WORDS_BYTES_MAX} are taken"
     )]
     TooLong(usize),
+    /// Too many words.
     #[error("there are more than {SEARCH_WORDS_MAX} words to search for; take fewer")]
     TooMany,
+    /// Nothing that is in an index.
     #[error("`{0}` has no letter or digit to search for")]
     NoWord(String),
+    /// No chain.
     #[error("`{0}` is neither a run's id nor `gateway`")]
     NoRun(String),
 }
@@ -40,6 +48,8 @@ pub(crate) enum NotAQuery {
 pub(crate) struct Query {
     /// What SQLite's full-text search gets. Nothing where any record will do.
     words: Option<String>,
+    /// Whether the words may be those of payloads.
+    payloads: bool,
     conditions: Vec<(&'static str, Text)>,
     denied: bool,
     limit: u32,
@@ -65,11 +75,32 @@ pub(super) enum QueryError {
     #[error("it took too long")]
     TooSlow,
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(IndexError),
+}
+
+impl From<IndexError> for QueryError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Sqlite(error)
+                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+            {
+                Self::TooSlow
+            }
+            error => Self::Index(error),
+        }
+    }
+}
+
+/// Gives up what is asked on this connection when it takes too long.
+pub(super) fn limit(connection: &Connection) -> Result<(), IndexError> {
+    let begun = Instant::now();
+    let over = move || begun.elapsed() > SEARCH_TIME_MAX;
+    connection.progress_handler(STEPS, Some(over))?;
+    Ok(())
 }
 
 impl Query {
-    /// Reads what somebody asks for.
+    /// Reads what somebody asks for: records that are found by their own words.
     pub(crate) fn new(search: Search) -> Result<Self, NotAQuery> {
         let mut conditions = Vec::new();
         let mut condition = |sql, text: Option<String>| {
@@ -81,7 +112,7 @@ impl Query {
         {
             return Err(NotAQuery::NoRun(run.clone()));
         }
-        condition("record.run = ?", search.run);
+        condition(OF_RUN, search.run);
         condition("record.task = ?", search.task);
         condition("record.launcher = ?", search.launcher);
         condition("record.target = ?", search.target);
@@ -92,29 +123,27 @@ impl Query {
         condition("record.time < ?", search.until);
         Ok(Self {
             words: words(search.words.as_deref().unwrap_or_default())?,
+            payloads: false,
             conditions,
             denied: search.denied,
             limit: search.limit.unwrap_or(SEARCH_HITS).min(SEARCH_HITS_MAX),
         })
     }
 
+    /// The same, and by words of payloads, too: for somebody who may see payloads. Whoever can ask for one word
+    /// after another learns what is written.
+    pub(crate) fn with_payloads(self) -> Self {
+        Self {
+            payloads: true,
+            ..self
+        }
+    }
+
     /// Searches, the newest record first. Waits for the disk.
     pub(super) fn run(&self, path: &Path) -> Result<Found, QueryError> {
         let connection = file::open_to_read(path)?;
-        let begun = Instant::now();
-        let over = move || begun.elapsed() > SEARCH_TIME_MAX;
-        let found = connection
-            .progress_handler(STEPS, Some(over))
-            .map_err(IndexError::from)
-            .and_then(|()| self.find(connection));
-        found.map_err(|error| match error {
-            IndexError::Sqlite(error)
-                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
-            {
-                QueryError::TooSlow
-            }
-            error => error.into(),
-        })
+        limit(&connection)?;
+        Ok(self.find(connection)?)
     }
 
     fn find(&self, mut connection: Connection) -> Result<Found, IndexError> {
@@ -145,7 +174,10 @@ impl Query {
             None => "record",
             Some(words) => {
                 conditions.push("words MATCH ?");
-                values.push(Value::Text(words.clone()));
+                values.push(Value::Text(match self.payloads {
+                    true => words.clone(),
+                    false => format!("{{record}} : ({words})"),
+                }));
                 "words CROSS JOIN record ON record.id = words.rowid"
             }
         };
@@ -164,9 +196,15 @@ impl Query {
         if conditions.is_empty() {
             conditions.push("TRUE");
         }
-        let order = match self.words {
-            None => "record.id",
-            Some(_) => "words.rowid",
+        let of_run = self.conditions.iter().find(|(sql, _)| *sql == OF_RUN);
+        let of_gateway = |run: &Text| matches!(run, Text::Text(run) if run == "gateway");
+        let order = match (&self.words, of_run) {
+            // Every log has a chain of the gateway's own, with numbers of its own. They are few, and sorted.
+            (None, Some((_, run))) if of_gateway(run) => "+record.id",
+            // The same order; of one run the index knows it.
+            (None, Some(_)) => "record.seq",
+            (None, None) => "record.id",
+            (Some(_), _) => "words.rowid",
         };
         values.push(Value::Integer(i64::from(self.limit) + 1));
         let conditions = conditions.join(" AND ");
@@ -200,7 +238,7 @@ fn words(text: &str) -> Result<Option<String>, NotAQuery> {
     }
 }
 
-fn hit(row: &Row<'_>) -> Result<Hit, rusqlite::Error> {
+pub(super) fn hit(row: &Row<'_>) -> Result<Hit, rusqlite::Error> {
     let number = |name| row.get::<_, i64>(name).map(i64::unsigned_abs);
     let some_number = |name| {
         let value: Option<i64> = row.get(name)?;

@@ -6,6 +6,12 @@ use serde_json::Value;
 use crate::clock;
 use crate::limits::INDEX_PAYLOAD_BYTES_MAX;
 
+/// The type of records that a rule has matched.
+pub(super) const SIGNAL: &str = "signal.raised";
+
+/// What the names of policies begin with that let a session do its housekeeping.
+const SESSION: &str = "session/";
+
 /// A record, as it goes into the index.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -23,7 +29,10 @@ pub(super) struct Row {
     pub(super) target: Option<String>,
     pub(super) verb: Option<String>,
     pub(super) actions: Vec<String>,
+    /// `allow`, `deny` or `hold`.
     pub(super) effect: Option<String>,
+    /// The policies that allowed it; those of its task without the prefix that says so.
+    pub(super) policies: Vec<String>,
     pub(super) reason: Option<String>,
     pub(super) remedy: Option<String>,
     /// How the call or the run ended.
@@ -53,6 +62,7 @@ impl Row {
         let removes = removed(&mut record);
         // What a target answered is long and was not written by the agent.
         let payload = payload.filter(|_| record.outcome.is_none());
+        let (said, policies) = (said(&record), allowed(&record));
         let (verb, actions) = match record.call {
             None => (None, Vec::new()),
             Some(call) => {
@@ -63,8 +73,10 @@ impl Row {
         let (effect, reason, remedy) = match (record.decision, record.login) {
             (Some(decision), _) => (Some(decision.effect), decision.reason, decision.remedy),
             (None, Some(login)) => (Some("deny".to_owned()), Some(login.reason), None),
-            (None, None) => (None, None, None),
+            (None, None) if record.r#type == "call.held" => (Some("hold".to_owned()), said, None),
+            (None, None) => (None, said, None),
         };
+        let ruling = record.approval.and_then(|approval| approval.effect);
         let outcome = record.outcome;
         Self {
             number,
@@ -81,12 +93,16 @@ impl Row {
             verb,
             actions,
             effect,
+            policies,
             reason,
             remedy,
             rows: outcome.as_ref().map(|outcome| outcome.rows),
             masked: outcome.as_ref().map(|outcome| outcome.masked),
             error: outcome.as_ref().and_then(|outcome| outcome.error.clone()),
-            state: outcome.map(|outcome| outcome.state).or(record.ending),
+            state: outcome
+                .map(|outcome| outcome.state)
+                .or(record.ending)
+                .or(ruling),
             payload: payload.map(texts).unwrap_or_default(),
         }
     }
@@ -109,6 +125,53 @@ impl Row {
         let all: Vec<&str> = all.chain(&self.actions).map(String::as_str).collect();
         all.join("\n")
     }
+}
+
+/// The policies that allowed a call, but for those that come with any grant.
+fn allowed(record: &Record) -> Vec<String> {
+    let decision = record.decision.as_ref();
+    let Some(decision) = decision.filter(|decision| decision.effect == "allow") else {
+        return Vec::new();
+    };
+    let task = record.task.as_deref().unwrap_or_default();
+    let own = |policy: &str| {
+        let rest = policy.strip_prefix("task:")?.strip_prefix(task)?;
+        rest.strip_prefix('/').map(str::to_owned)
+    };
+    let policies = decision.policies.iter();
+    policies
+        .map(|policy| own(policy).unwrap_or_else(|| policy.clone()))
+        .filter(|policy| !policy.starts_with(SESSION))
+        .collect()
+}
+
+/// What records that are about people and rules say, in words.
+fn said(record: &Record) -> Option<String> {
+    if let Some(signal) = &record.signal {
+        let actions = signal.actions.join(", ");
+        let (name, rule, of) = (&signal.name, &signal.rule, &signal.of);
+        return Some(format!(
+            "signal {name} ({rule}), because of {of}: {actions}"
+        ));
+    }
+    if let Some(viewed) = &record.viewed {
+        let (by, chain, from, to) = (&viewed.by, &viewed.chain, viewed.from, viewed.to);
+        return Some(format!(
+            "{by} was shown payloads of {chain}, {from} to {to}"
+        ));
+    }
+    if let Some(approval) = &record.approval {
+        return Some(match &approval.by {
+            Some(by) => format!("approval {}, by {by}", approval.id),
+            None if approval.approvers.is_empty() => format!("approval {}", approval.id),
+            None => format!(
+                "approval {}, asked of {}",
+                approval.id,
+                approval.approvers.join(", ")
+            ),
+        });
+    }
+    record.by.as_ref().map(|by| format!("by {by}"))
 }
 
 /// What this record says is removed. Only the gateway itself can say so.

@@ -1,5 +1,6 @@
 //! What the tests of the index share.
 
+mod counting;
 mod crashes;
 mod erasing;
 mod making;
@@ -21,7 +22,7 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::projection::{Projection, Step};
-use super::query::Query;
+use super::query::{NotAQuery, Query};
 use super::{Index, file};
 use crate::api::{Hit, Search};
 
@@ -136,7 +137,10 @@ fn decided(table: &str, allow: bool) -> Event {
     };
     let decision = match allow {
         true => Decision::Allow {
-            policies: vec![],
+            policies: vec![
+                format!("task:triage/read-1/public.{table}"),
+                "task:triage/session/tickets".into(),
+            ],
             approval: None,
         },
         false => Decision::Deny(Denial {
@@ -161,6 +165,11 @@ fn call(log: &Log, run: &Run, table: &str, text: &str, allow: bool) -> u64 {
     append(log, run, decided(table, allow), Some(payload))
 }
 
+/// By all words.
+fn asked(search: Search) -> Result<Query, NotAQuery> {
+    Query::new(search).map(Query::with_payloads)
+}
+
 fn words(words: &str) -> Search {
     Search {
         words: Some(words.into()),
@@ -169,7 +178,7 @@ fn words(words: &str) -> Search {
 }
 
 async fn found(index: &Index, search: Search) -> Vec<Hit> {
-    let answer = index.search(Query::new(search).unwrap()).await.unwrap();
+    let answer = index.search(asked(search).unwrap()).await.unwrap();
     assert!(answer.complete);
     answer.hits
 }
@@ -191,6 +200,10 @@ fn content(path: &Path) -> Vec<Vec<Value>> {
         "SELECT * FROM record ORDER BY id",
         "SELECT rowid, record, payload FROM words ORDER BY rowid",
         "SELECT * FROM vocabulary ORDER BY term, doc, col, offset",
+        "SELECT * FROM chain ORDER BY run",
+        "SELECT * FROM chain_target ORDER BY run, target",
+        "SELECT * FROM used ORDER BY run, policy",
+        "SELECT * FROM activity ORDER BY span, start",
     ] {
         let mut statement = connection.prepare(query).unwrap();
         let columns = statement.column_count();

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{LookupError, Registry, blocking};
 use crate::api::{RunState, Summary};
+use crate::approvals::Moment;
 use crate::clock;
 use crate::limits::{CLOSE_RETRY_AFTER, END_TIME_MAX, SESSIONS_END_TIME_MAX};
 use crate::live::{Slot, lock};
@@ -73,15 +74,7 @@ impl Registry {
 
     /// Ends what the run has open, at once, and sees to its closing record; the first ending counts.
     pub(super) fn cut(&self, slot: &Arc<Slot>, ending: Ending, by: Option<Launcher>) {
-        let first = slot.cut.send_if_modified(|cut| {
-            let first = cut.is_none();
-            if first {
-                *lock(&slot.ended_at) = Some(clock::now());
-                *cut = Some(ending);
-            }
-            first
-        });
-        if first {
+        if slot.end(ending, clock::now()) {
             let (registry, slot) = (self.clone(), Arc::clone(slot));
             self.0
                 .runtime
@@ -115,6 +108,8 @@ impl Registry {
         if let Err(error) = self.0.store.ended(run.id, ending, ended).await {
             tracing::error!(run = %run.id, %error, "the end of a run could not be stored");
         }
+        // Sessions may be waiting for somebody's answer.
+        self.void_questions(run.id).await;
         let sessions_ended = async {
             while slot.live.tally.sessions() > 0 {
                 sleep(SESSIONS_LOOK).await;
@@ -127,6 +122,7 @@ impl Registry {
             tracing::warn!(run = %run.id, "sessions of a run were still open after it was cut");
             self.finish_calls(run).await;
         }
+        self.0.approvals.close(run.id, Moment::now()).await;
         let payload = by.map(|by| serde_json::json!({ "by": by }).to_string().into_bytes());
         let closed = || Draft {
             event: Event::RunClosed { ending },
@@ -148,6 +144,7 @@ impl Registry {
             slot.closed.send_replace(Some(Err(error)));
             return;
         }
+        self.0.meters.ended(ending);
         let summary = Summary {
             state: RunState::Ended,
             ..slot.summary()

@@ -45,6 +45,8 @@ impl Registry {
         let log = self.0.log.clone();
         let erased = blocking(move || log.erase(run, by)).await;
         let receipt = erased.map_err(|error| EraseError::Record { run, error })?;
+        // What people said of its calls, and what it was for, are payloads as well.
+        self.0.approvals.forget(run);
         tracing::info!(%run, record = receipt.id(), "erased the payloads of a run");
         Ok(Erased {
             run,

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 
-use bailiwick_audit::{AppendError, Draft, Entry, Event, Log, ReadError, Recovered, Subject};
-use bailiwick_run::{Ending, Run, RunId, TimeBox};
+use bailiwick_audit::{
+    AppendError, Draft, Entry, Event, Log, ReadError, Recovered, Ruling, Subject,
+};
+use bailiwick_run::{ApprovalId, Ending, Run, RunId, TimeBox};
 
 use super::blocking;
 use super::end::indeterminate;
@@ -92,6 +94,9 @@ async fn close_one(
     for (of, target) in trail::unfinished(&entries) {
         log.append(indeterminate(&run, of, target)).await?;
     }
+    for (approval, of) in trail::unanswered(&entries) {
+        log.append(lapsed(&run, approval, of)).await?;
+    }
     // It may have ended before the gateway did, without its closing record.
     let known = stored.and_then(|stored| stored.ended);
     let (ending, ended) = known.unwrap_or((Ending::GatewayStopped, clock::now()));
@@ -106,6 +111,21 @@ async fn close_one(
         .await?;
     tracing::info!(run = %id, ending = ending.as_str(), "closed a run that was left open");
     Ok(())
+}
+
+/// Nobody can answer this any more.
+fn lapsed(run: &Run, approval: ApprovalId, of: u64) -> Draft {
+    Draft {
+        event: Event::ApprovalDecided {
+            approval,
+            of,
+            ruling: Ruling::Lapse,
+            by: None,
+            expires: None,
+        },
+        subject: Subject::Run(run.clone()),
+        payload: None,
+    }
 }
 
 /// The records of a run, in order; none if there is no such run.

@@ -4,6 +4,7 @@ use bailiwick_run::RunId;
 use super::{Registry, leftover};
 use crate::api::Summary;
 use crate::store::{StoreError, Stored};
+use crate::view::Chain;
 use crate::{clock, names, trail};
 
 /// Why it cannot be said whether there is such a run.
@@ -42,7 +43,8 @@ impl Registry {
 
     /// A run that is closed, as the record has it. The list can be lost, and the record not.
     async fn recorded(&self, id: RunId) -> Result<Option<Stored>, ReadError> {
-        let entries = leftover::entries(&self.0.log, id).await?;
+        let entries = self.entries(Chain::Run(id), 0, usize::MAX).await?;
+        let entries = entries.unwrap_or_default();
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(None);
         };

@@ -151,7 +151,12 @@ impl Registry {
         // open would never end.
         let registry = self.clone();
         let opened = tokio::spawn(async move { registry.open(opening).await });
-        opened.await.unwrap_or(Err(OpenRunError::Unexpected))
+        let opened = opened.await.unwrap_or(Err(OpenRunError::Unexpected));
+        match &opened {
+            Ok(opened) => self.0.meters.opened(&opened.run.task),
+            Err(_) => self.0.meters.refused(),
+        }
+        opened
     }
 
     async fn open(&self, opening: Opening) -> Result<Opened, OpenRunError> {

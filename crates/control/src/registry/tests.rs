@@ -1,10 +1,10 @@
 use std::time::{Duration, Instant};
 
-use bailiwick_run::{Confinement, Ending, Launcher, RunId, Time};
+use bailiwick_run::{Confinement, Cut, Ending, Launcher, RunId, Time};
 use serde_json::Value;
 
 use super::{AttachError, EndError, EraseError, LookupError, OpenRunError, Opening, blocking};
-use crate::api::{Counts, RunState, Which};
+use crate::api::{Counts, RunQuery, RunState, Which};
 use crate::live::{Attach, lock};
 use crate::testing::{House, LAUNCHER, mode, opening, soon};
 
@@ -112,8 +112,13 @@ async fn a_refused_launcher_is_on_the_record() {
     assert!(matches!(error, OpenRunError::Denied(_)), "{error}");
     let reader = running.log.reader();
     let gateway = reader.gateway().unwrap();
-    let (record, _) =
-        crate::trail::show(&mut reader.payloads().unwrap(), gateway.last().unwrap()).unwrap();
+    let opened = &mut reader.payloads().unwrap();
+    let (record, _) = crate::trail::show(
+        opened,
+        gateway.last().unwrap(),
+        &crate::trail::Payloads::All,
+    )
+    .unwrap();
     for part in ["human:mallory@elsewhere", "triage"] {
         assert!(record.record.get().contains(part), "{record:?}");
     }
@@ -133,7 +138,7 @@ async fn a_time_box_ends_within_a_second_of_its_end() {
     let mut ended = running.registry.find(&run).unwrap().ended;
     let ending = *ended.wait_for(Option::is_some).await.unwrap();
     let took = begun.elapsed();
-    assert_eq!(ending, Some(Ending::Expired));
+    assert_eq!(ending, Some(Cut::Ended(Ending::Expired)));
     assert!(
         took >= Duration::from_millis(600) && took < Duration::from_millis(1600),
         "{took:?}"
@@ -176,7 +181,7 @@ async fn a_revoked_run_is_cut_at_once_and_closed_after_its_last_outcome() {
 
     let session = async {
         let ending = *live.ended.wait_for(Option::is_some).await.unwrap();
-        assert_eq!(ending, Some(Ending::Revoked));
+        assert_eq!(ending, Some(Cut::Ended(Ending::Revoked)));
         assert!(running.registry.find(&run).is_none());
         let summary = running.registry.summary(&run).await.unwrap().unwrap();
         assert_eq!((summary.state, summary.sessions), (RunState::Ending, 1));
@@ -309,18 +314,15 @@ async fn a_start_closes_what_the_last_gateway_left_open() {
     running.crash();
     let running = house.start().await;
     assert_eq!(running.types(left.id).len(), 6);
-    assert!(
-        running
-            .registry
-            .list(Which::Open, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        running.registry.list(Which::Ended, 9).await.unwrap().len(),
-        3
-    );
+    let listed = async |state| {
+        let query = RunQuery {
+            state,
+            ..RunQuery::default()
+        };
+        running.registry.runs(query).await.unwrap().runs.len()
+    };
+    assert_eq!(listed(Which::Open).await, 0);
+    assert_eq!(listed(Which::Ended).await, 3);
 }
 
 #[tokio::test]

@@ -1,41 +1,80 @@
 //! What can be asked. Each answer is a type of [`api`](crate::api).
+//!
+//! The API describes itself: a handler says in its `utoipa::path` attribute what it takes and answers and whom
+//! it is for, and is served and described by the same line in [`api`]. A further file of routes has
+//! `pub(super) fn routes() -> OpenApiRouter<Arc<App>>` and one `merge` there. What every answer may be
+//! besides, [`openapi`](super::openapi) adds. Pages are no part of it: they are merged in [`router`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
-use bailiwick_audit::{ReadError, Reader};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router, middleware};
 use bailiwick_policy::Task;
 use bailiwick_run::{Ending, RunId};
-use serde::Deserialize;
+use bytes::Bytes;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::guard::{Guard, Local, check};
-use super::problem::Refusal;
-use super::{ServerSettings, attach, log};
+use super::guard::{Guard, check};
+use super::headers::protect;
+use super::monitoring::{self, Watched};
+use super::person::Asker;
+use super::problem::{self, Refusal};
+use super::{ServerSettings, attach, log, openapi};
 use crate::api::{
-    Answer as Found, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned,
-    Reference, Reindexing, RunDetail, RunList, Search, Sort, Summary, TaskDetail, TaskInfo,
-    TaskList, Trail, TrailRecord, Which, Words,
+    Ended, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference,
+    Reindexing, RunDetail, RunList, RunQuery, Summary, TaskDetail, TaskInfo, TaskList, Words,
+    schema,
 };
-use crate::index::{Query as SearchQuery, SearchError};
-use crate::limits::{BODY_BYTES_MAX, RUNS_LISTED_MAX};
-use crate::registry::{EndError, EraseError, Opening, PruneRunsError, Registry, blocking};
+use crate::limits::BODY_BYTES_MAX;
+use crate::people::{People, Person, Role};
+use crate::registry::{EndError, Opening, Registry, blocking};
 use crate::token::Token;
-use crate::trail;
 
-/// Runs in an answer where nothing is asked for.
-const RUNS_LISTED: u32 = 100;
+mod approvals;
+mod console;
+pub(super) mod sign_in;
+mod suspend;
+mod view;
 
-struct App {
-    registry: Registry,
-    version: String,
-    log: PathBuf,
-    public_log: bool,
+/// What handlers work with.
+pub(super) struct App {
+    pub(super) registry: Registry,
+    pub(super) version: String,
+    pub(super) people: Arc<People>,
+    /// Where people reach it over TCP.
+    pub(super) network: Option<std::net::SocketAddr>,
+    pub(super) log: PathBuf,
+    pub(super) public_log: bool,
+    /// What the API says of itself.
+    description: Bytes,
+}
+
+impl App {
+    pub(super) fn new(
+        registry: Registry,
+        settings: &ServerSettings,
+        people: Arc<People>,
+        network: Option<std::net::SocketAddr>,
+        description: OpenApi,
+    ) -> Self {
+        Self {
+            registry,
+            version: settings.version.clone(),
+            people,
+            network,
+            log: settings.data.join("log"),
+            public_log: settings.public_log,
+            description: openapi::complete(description, &settings.version).into(),
+        }
+    }
 }
 
 type Api = State<Arc<App>>;
@@ -46,69 +85,126 @@ pub(super) fn router(
     registry: Registry,
     token: Token,
     settings: &ServerSettings,
+    people: Arc<People>,
     network: Option<std::net::SocketAddr>,
+    watched: &Arc<Watched>,
 ) -> Router {
-    let app = App {
+    let (api, description) = api().split_for_parts();
+    let app = App::new(
         registry,
-        version: settings.version.clone(),
-        log: settings.data.join("log"),
-        public_log: settings.public_log,
-    };
+        settings,
+        Arc::clone(&people),
+        network,
+        description,
+    );
+    let app = Arc::new(app);
     let guard = Arc::new(Guard {
         token,
         network,
         public_log: settings.public_log,
+        people,
     });
-    Router::new()
-        .route("/v1/health", get(health))
-        .route("/v1/runs", get(list_runs).post(open_run))
-        .route("/v1/runs/{run}", get(show_run).delete(close_run))
-        .route("/v1/runs/{run}/close", post(close_run))
-        .route("/v1/runs/{run}/revoke", post(revoke_run))
-        .route("/v1/runs/{run}/erase", post(erase_run))
-        .route("/v1/runs/{run}/attach", get(attach_run))
-        .route("/v1/runs/{run}/trail", get(run_trail))
-        .route("/v1/records/{run}/{seq}", get(show_record))
-        .route("/v1/log/prune", post(prune_log))
-        .route("/v1/gateway/trail", get(gateway_trail))
-        .route("/v1/search", get(search))
-        .route("/v1/index", get(show_index))
-        .route("/v1/reindex", post(reindex))
-        .route("/v1/tasks", get(list_tasks))
-        .route("/v1/tasks/{name}", get(show_task))
-        .route("/log/{*path}", get(log_file))
+    api.route("/log/{*path}", get(log_file))
+        .merge(console::routes())
+        .merge(sign_in::pages())
+        .merge(monitoring::guarded(watched))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(problem::in_form))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            console::pages,
+        ))
         .layer(middleware::from_fn_with_state(guard, check))
-        .with_state(Arc::new(app))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            console::pages,
+        ))
+        .layer(middleware::map_response(protect))
+        .with_state(app)
 }
 
-async fn health(State(app): Api) -> Json<Health> {
-    Json(Health {
+/// What is served under `/v1/`, with what its handlers say of it.
+pub(super) fn api() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(routes!(describe))
+        .routes(routes!(health))
+        .routes(routes!(list_runs, open_run))
+        .routes(routes!(show_run, delete_run))
+        .routes(routes!(close_run))
+        .routes(routes!(revoke_run))
+        .routes(routes!(erase_run))
+        .routes(routes!(attach_run))
+        .routes(routes!(prune_log))
+        .routes(routes!(show_index))
+        .routes(routes!(reindex))
+        .routes(routes!(list_tasks))
+        .routes(routes!(show_task))
+        .merge(approvals::routes())
+        .merge(sign_in::routes())
+        .merge(suspend::routes())
+        .merge(view::routes())
+}
+
+/// What can be asked, as an OpenAPI 3.1 document
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    tag = "gateway",
+    responses((status = OK, description = "The document", body = Object)),
+    security(("token" = ["viewer"])),
+)]
+async fn describe(State(app): Api, who: Person) -> Result<Response, Refusal> {
+    who.must(Role::Viewer)?;
+    Ok((
+        [(CONTENT_TYPE, "application/json")],
+        app.description.clone(),
+    )
+        .into_response())
+}
+
+/// How the gateway is
+#[utoipa::path(
+    get,
+    path = "/v1/health",
+    tag = "gateway",
+    responses((status = OK, description = "It is well", body = Health)),
+    security(("token" = ["viewer"])),
+)]
+async fn health(State(app): Api, who: Person) -> Answer<Health> {
+    who.must(Role::Viewer)?;
+    Ok(Json(Health {
         version: app.version.clone(),
         open_runs: app.registry.open_runs(),
         policy_digest: app.registry.engine().digest().to_owned(),
         vkey: app.registry.vkey(),
-    })
+    }))
 }
 
+/// Opens a run. The answer is the only one that holds its credential
+#[utoipa::path(
+    post,
+    path = "/v1/runs",
+    tag = "runs",
+    request_body = OpenRequest,
+    responses(
+        (status = CREATED, description = "It is open", body = OpenedRun),
+        (status = CONFLICT, description = "The task has a target that there is no way to reach from here"),
+        (status = TOO_MANY_REQUESTS, description = "Too many runs are open"),
+    ),
+    security(("token" = ["operator"])),
+)]
 async fn open_run(
     State(app): Api,
-    Local(launcher): Local,
+    who: Person,
     request: Result<Json<OpenRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<OpenedRun>), Refusal> {
-    let launcher = launcher.map_err(|why| {
-        Refusal::new(
-            StatusCode::FORBIDDEN,
-            "launcher",
-            format!("the run was not opened, because it is not known for whom: {why}"),
-        )
-    })?;
+    who.must(Role::Operator)?;
     let Json(request) = request.map_err(bad_body)?;
     let opening = Opening {
         task: request.task,
-        launcher,
+        launcher: who.name,
         ttl: request.ttl,
         reason: request.reason,
         confinement: request.confinement,
@@ -118,179 +214,237 @@ async fn open_run(
     Ok((StatusCode::CREATED, Json(opened.into())))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RunsQuery {
-    #[serde(default)]
-    state: Which,
-    limit: Option<u32>,
-}
-
+/// Runs, the newest first
+#[utoipa::path(
+    get,
+    path = "/v1/runs",
+    tag = "runs",
+    params(RunQuery),
+    responses((status = OK, description = "The runs", body = RunList)),
+    security(("token" = ["viewer"])),
+)]
 async fn list_runs(
     State(app): Api,
-    query: Result<Query<RunsQuery>, QueryRejection>,
+    who: Person,
+    query: Result<Query<RunQuery>, QueryRejection>,
 ) -> Answer<RunList> {
+    who.must(Role::Viewer)?;
     let Query(query) = query.map_err(bad_query)?;
-    let limit = query.limit.unwrap_or(RUNS_LISTED).min(RUNS_LISTED_MAX);
-    let runs = app.registry.list(query.state, limit).await?;
-    Ok(Json(RunList { runs }))
+    Ok(Json(app.registry.runs(query).await?))
 }
 
-async fn show_run(State(app): Api, Path(run): Path<String>) -> Answer<RunDetail> {
+/// A run, with what its launcher said that it is for
+#[utoipa::path(
+    get,
+    path = "/v1/runs/{run}",
+    tag = "runs",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses((status = OK, description = "The run", body = RunDetail)),
+    security(("token" = ["viewer"])),
+)]
+async fn show_run(State(app): Api, who: Person, Path(run): Path<String>) -> Answer<RunDetail> {
+    who.must(Role::Viewer)?;
     let run = run_id(&run)?;
     let summary = app
         .registry
         .summary(&run)
         .await?
         .ok_or(EndError::NoRun(run))?;
-    let reason = match app.registry.find(&run) {
-        Some(live) => live.run.reason,
-        None => {
-            let reader = app.registry.reader();
-            blocking(move || reason(&reader, run)).await?
-        }
-    };
+    let reason = app.registry.reason(&run).await?;
     Ok(Json(RunDetail { summary, reason }))
 }
 
-/// What the launcher of a run said that it is for: the payload of the run's first record.
-fn reason(reader: &Reader, run: RunId) -> Result<Option<String>, ReadError> {
-    let Some(opened) = reader.record(&format!("{run}/1"))? else {
-        return Ok(None);
-    };
-    let (opened, _) = trail::show(&mut reader.payloads()?, &opened)?;
-    let reason = opened
-        .payload
-        .as_ref()
-        .and_then(|payload| payload.get("reason")?.as_str());
-    Ok(reason.map(str::to_owned))
+/// Closes a run. One that has ended stays as it is
+#[utoipa::path(
+    delete,
+    path = "/v1/runs/{run}",
+    tag = "runs",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses((status = OK, description = "The run, closed", body = Summary)),
+    security(("token" = ["operator"])),
+)]
+async fn delete_run(State(app): Api, who: Asker, Path(run): Path<String>) -> Answer<Summary> {
+    end_run(&app, who, &run, Ending::Closed).await
 }
 
-async fn close_run(State(app): Api, local: Local, Path(run): Path<String>) -> Answer<Summary> {
-    end_run(&app, local, &run, Ending::Closed).await
+/// Closes a run. One that has ended stays as it is
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{run}/close",
+    tag = "runs",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses((status = OK, description = "The run, closed", body = Summary)),
+    security(("token" = ["operator"])),
+)]
+async fn close_run(State(app): Api, who: Asker, Path(run): Path<String>) -> Answer<Summary> {
+    end_run(&app, who, &run, Ending::Closed).await
 }
 
-async fn revoke_run(State(app): Api, local: Local, Path(run): Path<String>) -> Answer<Summary> {
-    end_run(&app, local, &run, Ending::Revoked).await
+/// Revokes a run: what it has open is cut within a second
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{run}/revoke",
+    tag = "runs",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses((status = OK, description = "The run, ended", body = Summary)),
+    security(("token" = ["operator"])),
+)]
+async fn revoke_run(State(app): Api, who: Asker, Path(run): Path<String>) -> Answer<Summary> {
+    end_run(&app, who, &run, Ending::Revoked).await
 }
 
-async fn end_run(app: &App, Local(by): Local, run: &str, ending: Ending) -> Answer<Summary> {
+async fn end_run(app: &App, Asker(who): Asker, run: &str, ending: Ending) -> Answer<Summary> {
     // Whoever can read the token may end a run, known by name or not.
-    let summary = app.registry.end_by(&run_id(run)?, ending, by.ok()).await?;
+    let by = match who {
+        Ok(who) => {
+            who.must(Role::Operator)?;
+            Some(who.name)
+        }
+        Err(why) if app.people.roles.are_given() => {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "launcher",
+                format!("nothing was done, because it is not known who asks: {why}"),
+            ));
+        }
+        Err(_) => None,
+    };
+    let summary = app.registry.end_by(&run_id(run)?, ending, by).await?;
     Ok(Json(summary))
 }
 
-async fn erase_run(State(app): Api, Local(by): Local, Path(run): Path<String>) -> Answer<Erased> {
-    let by = by.map_err(EraseError::Nobody)?;
-    Ok(Json(app.registry.erase(&run_id(&run)?, by).await?))
+/// Erases the payloads of a run that has ended. Every proof stays whole
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{run}/erase",
+    tag = "log",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses(
+        (status = OK, description = "They are gone", body = Erased),
+        (status = CONFLICT, description = "The run is still open"),
+    ),
+    security(("token" = ["admin"])),
+)]
+async fn erase_run(State(app): Api, who: Person, Path(run): Path<String>) -> Answer<Erased> {
+    who.must(Role::Admin)?;
+    Ok(Json(app.registry.erase(&run_id(&run)?, who.name).await?))
 }
 
+/// Removes old records and payloads. Later records stay proved
+#[utoipa::path(
+    post,
+    path = "/v1/log/prune",
+    tag = "log",
+    request_body = PruneRequest,
+    responses((status = OK, description = "What was removed", body = Pruned)),
+    security(("token" = ["admin"])),
+)]
 async fn prune_log(
     State(app): Api,
-    Local(by): Local,
+    who: Person,
     request: Result<Json<PruneRequest>, JsonRejection>,
 ) -> Answer<Pruned> {
-    let by = by.map_err(PruneRunsError::Nobody)?;
+    who.must(Role::Admin)?;
     let Json(request) = request.map_err(bad_body)?;
-    Ok(Json(app.registry.prune(request.until, by).await?))
+    Ok(Json(app.registry.prune(request.until, who.name).await?))
 }
 
+/// Holds a run open: it is closed when this answer is no longer read. Ends with one line of JSON when the run has ended
+#[utoipa::path(
+    get,
+    path = "/v1/runs/{run}/attach",
+    tag = "runs",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses(
+        (status = OK, description = "Lasts as long as the run", body = Ended, content_type = "application/x-ndjson"),
+        (status = CONFLICT, description = "The run is not waiting for anybody, or somebody holds it already"),
+    ),
+    security(("token" = ["operator"])),
+)]
 async fn attach_run(
     State(app): Api,
-    Local(_): Local,
+    who: Person,
     Path(run): Path<String>,
 ) -> Result<Response, Refusal> {
+    who.must(Role::Operator)?;
     Ok(attach::response(app.registry.attach(&run_id(&run)?)?))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrailQuery {
-    #[serde(default)]
-    after: u64,
+/// How far the index is
+#[utoipa::path(
+    get,
+    path = "/v1/index",
+    tag = "log",
+    responses((status = OK, description = "The index", body = IndexState)),
+    security(("token" = ["viewer"])),
+)]
+async fn show_index(State(app): Api, who: Person) -> Answer<IndexState> {
+    who.must(Role::Viewer)?;
+    Ok(Json(app.registry.index().state()))
 }
 
-async fn run_trail(
-    State(app): Api,
-    Path(run): Path<String>,
-    query: Result<Query<TrailQuery>, QueryRejection>,
-) -> Answer<Trail> {
-    let (run, Query(query)) = (run_id(&run)?, query.map_err(bad_query)?);
-    let reader = app.registry.reader();
-    let trail = blocking(move || {
-        let entries = reader.run(&run)?;
-        let known = !entries.is_empty();
-        Ok::<_, ReadError>(known.then_some(trail::page(&reader, &entries, query.after)?))
-    });
-    Ok(Json(trail.await?.ok_or(EndError::NoRun(run))?))
-}
-
-async fn gateway_trail(
-    State(app): Api,
-    query: Result<Query<TrailQuery>, QueryRejection>,
-) -> Answer<Trail> {
-    let Query(query) = query.map_err(bad_query)?;
-    let reader = app.registry.reader();
-    let trail = blocking(move || trail::page(&reader, &reader.gateway()?, query.after));
-    Ok(Json(trail.await?))
-}
-
-async fn show_record(
-    State(app): Api,
-    Path((run, seq)): Path<(String, u64)>,
-) -> Answer<TrailRecord> {
-    let reader = app.registry.reader();
-    let id = format!("{run}/{seq}");
-    let record = {
-        let id = id.clone();
-        blocking(move || match reader.record(&id)? {
-            Some(entry) => {
-                let (record, _) = trail::show(&mut reader.payloads()?, &entry)?;
-                Ok::<_, ReadError>(Some(record))
-            }
-            None => Ok(None),
-        })
-    };
-    let record = record.await?.ok_or_else(|| {
-        Refusal::not_found(format!(
-            "there is no record {id}; `bailiwick trail RUN` lists those of a run"
-        ))
+/// Makes the index anew from the log
+#[utoipa::path(
+    post,
+    path = "/v1/reindex",
+    tag = "log",
+    responses((status = ACCEPTED, description = "It is being made", body = Reindexing)),
+    security(("token" = ["admin"])),
+)]
+async fn reindex(State(app): Api, who: Person) -> Result<(StatusCode, Json<Reindexing>), Refusal> {
+    who.must(Role::Admin)?;
+    let recorded = app.registry.reindex(who.name).await;
+    let rebuild = recorded.map_err(|error| {
+        Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "record",
+            format!("the index stays as it is, because that could not be recorded: {error}"),
+        )
     })?;
-    Ok(Json(record))
+    Ok((StatusCode::ACCEPTED, Json(Reindexing { rebuild })))
 }
 
-async fn search(State(app): Api, query: Result<Query<Search>, QueryRejection>) -> Answer<Found> {
-    let Query(search) = query.map_err(bad_query)?;
-    let query = SearchQuery::new(search).map_err(SearchError::from)?;
-    Ok(Json(app.registry.index().search(query).await?))
-}
-
-async fn show_index(State(app): Api) -> Json<IndexState> {
-    Json(app.registry.index().state())
-}
-
-async fn reindex(State(app): Api, Local(_): Local) -> (StatusCode, Json<Reindexing>) {
-    let rebuild = app.registry.index().rebuild();
-    (StatusCode::ACCEPTED, Json(Reindexing { rebuild }))
-}
-
-async fn list_tasks(State(app): Api) -> Json<TaskList> {
+/// The tasks, by name
+#[utoipa::path(
+    get,
+    path = "/v1/tasks",
+    tag = "tasks",
+    responses((status = OK, description = "The tasks", body = TaskList)),
+    security(("token" = ["viewer"])),
+)]
+async fn list_tasks(State(app): Api, who: Person) -> Answer<TaskList> {
+    who.must(Role::Viewer)?;
     let tasks = app.registry.engine().tasks().map(task_info).collect();
-    Json(TaskList { tasks })
+    Ok(Json(TaskList { tasks }))
 }
 
-async fn show_task(State(app): Api, Path(name): Path<String>) -> Answer<TaskDetail> {
+/// What a task allows, in words
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{name}",
+    tag = "tasks",
+    params(("name" = String, Path, description = "The task")),
+    responses((status = OK, description = "The task", body = TaskDetail)),
+    security(("token" = ["viewer"])),
+)]
+async fn show_task(State(app): Api, who: Person, Path(name): Path<String>) -> Answer<TaskDetail> {
+    who.must(Role::Viewer)?;
+    Ok(Json(task_detail(&app, name)?))
+}
+
+/// What a task says.
+fn task_detail(app: &App, name: String) -> Result<TaskDetail, Refusal> {
     let engine = app.registry.engine();
     let (Some(task), Some(words)) = (engine.task(&name), engine.describe(&name)) else {
         let nearest = engine.nearest_task(&name).map(str::to_owned);
         return Err(crate::OpenRunError::NoTask { name, nearest }.into());
     };
     let references = task.references();
-    Ok(Json(TaskDetail {
+    Ok(TaskDetail {
         task: task_info(task),
-        words: words.iter().map(words_of).collect(),
+        words: words.iter().map(Words::from).collect(),
         references: references.iter().map(reference).collect(),
-    }))
+    })
 }
 
 fn task_info(task: &Task) -> TaskInfo {
@@ -304,20 +458,6 @@ fn task_info(task: &Task) -> TaskInfo {
         gateway_only: task.confine == bailiwick_policy::Confine::GatewayOnly,
         digest: task.digest.clone(),
         file: task.place.file.to_path_buf(),
-    }
-}
-
-fn words_of(line: &bailiwick_policy::Line) -> Words {
-    use bailiwick_policy::Sort as From;
-    Words {
-        sort: match line.sort {
-            From::Allowed => Sort::Allowed,
-            From::Approval => Sort::Approval,
-            From::Masked => Sort::Masked,
-            From::Guardrail => Sort::Guardrail,
-            From::Rest => Sort::Rest,
-        },
-        text: line.text.clone(),
     }
 }
 
@@ -337,12 +477,20 @@ fn reference(reference: &bailiwick_policy::Reference<'_>) -> Reference {
     }
 }
 
-async fn log_file(State(app): Api, Path(path): Path<String>) -> Result<Response, Refusal> {
+async fn log_file(
+    State(app): Api,
+    who: Option<Extension<Asker>>,
+    Path(path): Path<String>,
+) -> Result<Response, Refusal> {
+    // The guard lets nobody in here who is not known, unless the log is for anybody.
+    if let Some(Extension(Asker(Ok(who)))) = who {
+        who.must(Role::Viewer)?;
+    }
     blocking(move || log::file(&app.log, &path, app.public_log)).await
 }
 
 async fn nothing_here(uri: Uri) -> Refusal {
-    Refusal::not_found(format!("the API has no `{}`", uri.path()))
+    Refusal::not_found(format!("there is nothing at `{}`", uri.path()))
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Refusal {

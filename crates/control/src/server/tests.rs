@@ -7,12 +7,17 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{BindError, Server, ServerSettings};
+use super::{BindError, Monitoring, Server, ServerSettings};
 use crate::api::{OpenRequest, Problem, RunState, Search, Which};
 use crate::client::{Client, ClientError};
+use crate::people::PeopleSettings;
 use crate::testing::{House, Running, mode, soon};
 use crate::token::Token;
 use crate::{peer, socket};
+
+mod approvals;
+mod people;
+mod roles;
 
 struct Served {
     house: House,
@@ -24,9 +29,18 @@ struct Served {
 
 impl Served {
     async fn new() -> Self {
+        Self::with(PeopleSettings::default()).await
+    }
+
+    /// For these people.
+    async fn with(people: PeopleSettings) -> Self {
         let house = House::new();
         let running = house.start().await;
-        let server = Server::bind(running.registry.clone(), settings(&house))
+        let settings = ServerSettings {
+            people,
+            ..settings(&house)
+        };
+        let server = Server::bind(running.registry.clone(), settings, Monitoring::default())
             .await
             .unwrap();
         let network = server.network().unwrap();
@@ -60,6 +74,7 @@ fn settings(house: &House) -> ServerSettings {
         network: Some(([127, 0, 0, 1], 0).into()),
         public_log: false,
         version: "0.0.0-test".into(),
+        people: PeopleSettings::default(),
     }
 }
 
@@ -69,7 +84,13 @@ async fn answer(
 ) -> (u16, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    while stream.read_buf(&mut answer).await.unwrap() > 0 {
+        // One of events goes on for as long as somebody listens.
+        let said = String::from_utf8_lossy(&answer);
+        if said.contains("text/event-stream") && said.contains("\r\n\r\n") {
+            break;
+        }
+    }
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -257,7 +278,7 @@ async fn over_tcp_one_can_look_and_nothing_more() {
         let (status, text) = served.raw(&ask(method, "127.0.0.1", &path)).await;
         assert_eq!(status, 403, "{text}");
         let problem: Problem = serde_json::from_str(text.split_once("\n\n").unwrap().1).unwrap();
-        assert_eq!(problem.kind, "urn:bailiwick:not-local");
+        assert_eq!(problem.kind, "urn:bailiwick:role");
     }
     assert!(served.running.registry.find(&run).is_some());
     // A name that somebody else's name server leads here, even with the token.
@@ -335,12 +356,11 @@ async fn the_record_is_searched_from_near_and_far() {
         assert_eq!(states, [Some("revoked"), None]);
     }
     let rebuilt = client.reindex().await.unwrap();
-    assert_eq!(rebuilt.records, 2);
+    assert!(rebuilt.records >= 2);
     assert_eq!(far.index().await.unwrap().rebuilds, 1);
-    assert_eq!(
-        client.search(&Search::default()).await.unwrap().hits.len(),
-        2
-    );
+    let hits = client.search(&Search::default()).await.unwrap().hits;
+    let found: Vec<_> = hits.iter().map(|hit| hit.r#type.as_str()).collect();
+    assert_eq!(found, ["index.remade", "run.closed", "run.opened"]);
 
     let get = |path: &str| {
         format!(
@@ -420,10 +440,19 @@ async fn a_client_says_plainly_why_it_cannot_ask() {
     assert!(error.contains("start it with `bailiwick serve`"), "{error}");
 
     let running = house.start().await;
-    let server = Server::bind(running.registry.clone(), settings(&house))
-        .await
-        .unwrap();
-    let second = Server::bind(running.registry.clone(), settings(&house)).await;
+    let server = Server::bind(
+        running.registry.clone(),
+        settings(&house),
+        Monitoring::default(),
+    )
+    .await
+    .unwrap();
+    let second = Server::bind(
+        running.registry.clone(),
+        settings(&house),
+        Monitoring::default(),
+    )
+    .await;
     assert!(matches!(second, Err(BindError::Local { .. })));
     // Gone without a word: socket and token are still there.
     drop(server);
@@ -433,9 +462,13 @@ async fn a_client_says_plainly_why_it_cannot_ask() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("start it with `bailiwick serve`"), "{error}");
-    Server::bind(running.registry.clone(), settings(&house))
-        .await
-        .unwrap();
+    Server::bind(
+        running.registry.clone(),
+        settings(&house),
+        Monitoring::default(),
+    )
+    .await
+    .unwrap();
 
     let error = Client::over_network("https://x/y", "")
         .unwrap_err()
@@ -455,4 +488,115 @@ async fn a_stop_clears_the_socket_away_and_hangs_on_nobody() {
     served.task.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3));
     assert!(!socket::path(&served.house.data()).exists());
+}
+
+#[tokio::test]
+async fn a_run_is_suspended_and_resumed_by_who_may_and_by_nobody_else() {
+    let served = Served::new().await;
+    let client = served.client().await;
+    let run = client.open(&request(false)).await.unwrap().run;
+    let url = format!("http://{}", served.network);
+    let token = served.token().header();
+    let far = Client::over_network(&url, token.trim_start_matches("Bearer ")).unwrap();
+    let suspended = client.suspend(&run).await.unwrap();
+    assert_eq!(suspended.state, RunState::Suspended);
+    for refused in [far.resume(&run).await, far.suspend(&run).await] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("operator"), "{error}");
+    }
+    let shown = far.run(&run).await.unwrap();
+    assert_eq!(shown.summary.state, RunState::Suspended);
+    assert_eq!(client.resume(&run).await.unwrap().state, RunState::Open);
+    client.revoke(&run).await.unwrap();
+    let error = client.resume(&run).await.unwrap_err().to_string();
+    assert!(error.contains("has ended"), "{error}");
+}
+
+#[tokio::test]
+async fn what_people_look_at_is_answered_and_payloads_are_on_record() {
+    let served = Served::new().await;
+    let client = served.client().await;
+    let opened = client.open(&request(false)).await.unwrap();
+    let run = opened.run;
+    let get = async |path: &str| {
+        let token = served.token().header();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n"
+        );
+        served.raw(&request).await
+    };
+    client.search(&Search::default()).await.unwrap();
+    for (path, status, says) in [
+        ("/v1/incidents".to_owned(), 200, r#""runs":[]"#),
+        (
+            "/v1/incidents?task=triage&limit=5".to_owned(),
+            200,
+            r#""records":1"#,
+        ),
+        ("/v1/incidents?limit=x".to_owned(), 400, "invalid digit"),
+        ("/v1/incidents?sql=DROP".to_owned(), 400, "unknown field"),
+        ("/v1/activity?parts=3".to_owned(), 200, r#""allowed":0"#),
+        ("/v1/activity?parts=999".to_owned(), 422, "1 to 240"),
+        (
+            "/v1/activity?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z".to_owned(),
+            422,
+            "ends before",
+        ),
+        ("/v1/activity?run=last".to_owned(), 422, "`last` is"),
+        (
+            "/v1/runs?task=triage&words=root".to_owned(),
+            200,
+            &run.to_string(),
+        ),
+        ("/v1/runs?before=last".to_owned(), 400, "not a run id"),
+        (
+            format!("/v1/runs/{run}/scope"),
+            200,
+            r#""read-1/public.tickets":0"#,
+        ),
+        (
+            "/v1/runs/run_00000000000000000000000000/scope".to_owned(),
+            404,
+            "no run is called",
+        ),
+        (
+            "/v1/runs/run_00000000000000000000000000/trail".to_owned(),
+            404,
+            "no run is called",
+        ),
+        (format!("/v1/records/{run}/9"), 404, "there is no record"),
+        ("/v1/records/x/1".to_owned(), 404, "there is no record x/1"),
+    ] {
+        let (answered, body) = get(&path).await;
+        assert_eq!(answered, status, "{path}: {body}");
+        assert!(body.contains(says), "{path}: {body}");
+    }
+    let views = || {
+        let gateway = served.running.log.reader().gateway().unwrap();
+        let viewed = gateway.into_iter().filter_map(|entry| entry.record.viewed);
+        viewed.map(|viewed| viewed.by).collect::<Vec<_>>()
+    };
+    assert!(views().is_empty());
+    let path = format!("/v1/runs/{run}/trail");
+    let (_, body) = get(&format!("{path}?payloads=false")).await;
+    assert!(
+        !body.contains("a reason") && body.contains("not asked for"),
+        "{body}"
+    );
+    assert!(views().is_empty());
+    let (_, body) = get(&path).await;
+    assert!(body.contains("a reason"), "{body}");
+    assert_eq!(views(), ["workflow:control-token"]);
+    let trail = client.trail(&run, 0).await.unwrap();
+    assert_eq!(
+        trail.records[0].payload.as_ref().unwrap()["reason"],
+        "a reason"
+    );
+    assert_eq!(
+        views(),
+        ["workflow:control-token", opened.launcher.as_str()]
+    );
+    let (_, body) = get(&format!("/v1/records/{run}/1")).await;
+    assert!(body.contains("a reason"), "{body}");
+    assert_eq!(views().len(), 3);
 }

@@ -59,7 +59,7 @@ fn words_of_erased_payloads_are_nowhere() {
     assert!(content(&path) == content(&fresh));
     assert!(!bytes(&fresh).contains(&secret(1, 7)));
     // The record itself stays.
-    let query = Query::new(Search {
+    let query = asked(Search {
         run: Some(gone.id.to_string()),
         limit: Some(1_000),
         ..Search::default()
@@ -68,14 +68,7 @@ fn words_of_erased_payloads_are_nowhere() {
         query.unwrap().run(&path).unwrap().hits.len() as u64,
         CALLS + 2
     );
-    let count = |word: &str| {
-        Query::new(words(word))
-            .unwrap()
-            .run(&path)
-            .unwrap()
-            .hits
-            .len()
-    };
+    let count = |word: &str| asked(words(word)).unwrap().run(&path).unwrap().hits.len();
     assert_eq!(count(&secret(1, 3)), 0);
     assert_eq!(count(&secret(2, 3)), 1);
 }
@@ -116,7 +109,7 @@ fn what_is_pruned_is_nowhere() {
     assert!(!folder.data().join("log/tile/entries/000").exists());
     let (_dir, fresh) = fresh(folder.data());
     assert!(content(&path) == content(&fresh));
-    let query = Query::new(words("select")).unwrap();
+    let query = asked(words("select")).unwrap();
     let found = query.run(&path).unwrap();
     assert_eq!(found.hits.last().map(|hit| hit.index), Some(256));
 }

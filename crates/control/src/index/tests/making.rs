@@ -96,7 +96,7 @@ async fn a_file_that_cannot_be_used_is_made_anew() {
         fs::write(&path, &image).unwrap();
         harm(&path);
         let index = folder.index();
-        let query = Query::new(words("299")).unwrap();
+        let query = asked(words("299")).unwrap();
         let answer = match index.search(query.clone()).await {
             // Found by whoever searched; the next one is answered.
             Err(SearchError::Damaged) => index.search(query).await,
@@ -201,7 +201,7 @@ fn logs_that_were_rotated_away_are_searched_with_the_one_that_goes_on() {
         let (_dir, fresh) = fresh(folder.data());
         assert!(content(&path) == content(&fresh));
     }
-    let find = |search: Search| Query::new(search).unwrap().run(&path).unwrap().hits;
+    let find = |search: Search| asked(search).unwrap().run(&path).unwrap().hits;
     let tasks: Vec<_> = find(words("select"))
         .into_iter()
         .map(|hit| hit.task)

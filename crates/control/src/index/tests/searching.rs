@@ -127,15 +127,15 @@ async fn records_are_found_by_words_and_by_what_they_are() {
     assert_eq!(filtered(between(Some(later), None)).await, [0; 0]);
     assert_eq!(filtered(between(None, Some(later))).await.len(), 7);
 
-    let few = Query::new(with(|s| s.limit = Some(2))).unwrap();
+    let few = asked(with(|s| s.limit = Some(2))).unwrap();
     let answer = index.search(few).await.unwrap();
     assert_eq!((seqs(&answer.hits), answer.more), (vec![5, 2], true));
     assert_eq!(answer.records, 7);
-    let exactly = Query::new(with(|s| s.limit = Some(7))).unwrap();
+    let exactly = asked(with(|s| s.limit = Some(7))).unwrap();
     assert!(!index.search(exactly).await.unwrap().more);
-    let beyond = Query::new(with(|s| s.limit = Some(u32::MAX))).unwrap();
+    let beyond = asked(with(|s| s.limit = Some(u32::MAX))).unwrap();
     assert_eq!(index.search(beyond).await.unwrap().hits.len(), 7);
-    assert!(Query::new(with(|s| s.run = Some("last".into()))).is_err());
+    assert!(asked(with(|s| s.run = Some("last".into()))).is_err());
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn nothing_in_the_words_is_more_than_a_word() {
         "表",
         "\u{e000}a",
     ] {
-        match Query::new(words(hostile)) {
+        match asked(words(hostile)) {
             Ok(query) => drop(index.search(query).await.unwrap()),
             Err(error) => assert!(!error.to_string().is_empty(), "{hostile:?}"),
         }
@@ -222,7 +222,7 @@ async fn what_is_durable_is_found() {
     let checkpoint = folder.data().join("log/checkpoint");
     folder.log.checkpoint_now().unwrap();
     fs::rename(&checkpoint, folder.data().join("away")).unwrap();
-    let query = Query::new(words("select")).unwrap();
+    let query = asked(words("select")).unwrap();
     let answer = index.search(query.clone()).await.unwrap();
     assert_eq!((answer.complete, answer.records), (false, 51));
     assert_eq!(answer.hits.len(), 50);
