@@ -11,13 +11,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
 /// Connections to one server that are kept for the next request.
@@ -35,12 +36,16 @@ pub(crate) struct Http {
 /// A request, and who waits for its answer.
 struct Job {
     ask: Ask,
-    waiter: mpsc::SyncSender<Result<Answer, TransportError>>,
+    waiter: Waiter,
 }
+
+/// Takes the answer. Whoever waited may have gone.
+type Waiter = Box<dyn FnOnce(Result<Answer, TransportError>) + Send>;
 
 struct Ask {
     method: Method,
     url: String,
+    headers: HeaderMap,
     body: Bytes,
     bounds: Bounds,
 }
@@ -75,9 +80,39 @@ impl Http {
             url: ask.url.clone(),
             reason: "the thread that asks has ended".to_owned(),
         };
-        let (waiter, answer) = mpsc::sync_channel(1);
+        let (sender, answer) = mpsc::sync_channel(1);
+        let waiter: Waiter = Box::new(move |answer| drop(sender.send(answer)));
         match self.jobs.send(Job { ask, waiter }) {
             Ok(()) => answer.recv().unwrap_or(Err(gone)),
+            Err(_) => Err(gone),
+        }
+    }
+
+    /// Sends a request as it is and waits without holding up a thread. Redirects are answers like others.
+    ///
+    /// # Errors
+    /// If there is no answer within the bounds.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        bounds: Bounds,
+    ) -> Result<Answer, TransportError> {
+        let (head, body) = request.into_parts();
+        let ask = Ask {
+            method: head.method,
+            url: head.uri.to_string(),
+            headers: head.headers,
+            body: body.into(),
+            bounds,
+        };
+        let gone = TransportError::Unreachable {
+            url: ask.url.clone(),
+            reason: "the thread that asks has ended".to_owned(),
+        };
+        let (sender, answer) = oneshot::channel();
+        let waiter: Waiter = Box::new(move |answer| drop(sender.send(answer)));
+        match self.jobs.send(Job { ask, waiter }) {
+            Ok(()) => answer.await.unwrap_or(Err(gone)),
             Err(_) => Err(gone),
         }
     }
@@ -88,6 +123,7 @@ impl Transport for Http {
         self.ask(Ask {
             method: Method::GET,
             url: url.to_owned(),
+            headers: HeaderMap::new(),
             body: Bytes::new(),
             bounds,
         })
@@ -97,6 +133,7 @@ impl Transport for Http {
         self.ask(Ask {
             method: Method::POST,
             url: url.to_owned(),
+            headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body),
             bounds,
         })
@@ -108,8 +145,7 @@ async fn serve(client: Arc<Client>, mut jobs: UnboundedReceiver<Job>) {
         let client = Arc::clone(&client);
         tokio::spawn(async move {
             let answer = client.within_bounds(&ask).await;
-            // Whoever asked may have gone.
-            drop(waiter.send(answer));
+            waiter(answer);
         });
     }
 }
@@ -200,13 +236,14 @@ impl Client {
         path: &str,
     ) -> Result<Answer, Fault> {
         sender.ready().await?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(&ask.method)
             .uri(path)
             .header(HOST, &server.authority)
             .header(USER_AGENT, AGENT)
             .body(Full::new(ask.body.clone()))
             .map_err(|error| Fault::Broken(error.to_string()))?;
+        request.headers_mut().extend(ask.headers.clone());
         let response = sender.send_request(request).await?;
         let answer = read(response, ask.bounds.body).await?;
         self.keep(server, sender);

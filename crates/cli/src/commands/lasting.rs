@@ -1,8 +1,14 @@
 //! What commands have in common that run until they are told to stop.
 
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
+
+mod lines;
+
+use lines::Lines;
 
 /// What tells a process to stop. A signal that comes from here on is not missed.
 pub(super) struct Signals {
@@ -40,15 +46,63 @@ impl Signals {
     }
 }
 
-/// Says what there is to say on stderr; BAILIWICK_LOG sets how much.
-pub(super) fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+/// What the lines on stderr look like.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LogArg {
+    /// How lines on stderr are written: for people, or as one JSON object each
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "BAILIWICK_LOG_FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+impl LogArg {
+    /// Says on stderr what there is to say from here on. BAILIWICK_LOG sets how much, and RUST_LOG where that is
+    /// not set; one that cannot be read is said to be so, and counts as `info`.
+    pub(super) fn log_to_stderr(self) {
+        let wanted = ["BAILIWICK_LOG", "RUST_LOG"]
+            .into_iter()
+            .find_map(|name| Some((name, std::env::var(name).ok()?)))
+            .filter(|(_, wanted)| !wanted.trim().is_empty());
+        let filter = wanted
+            .as_ref()
+            .map(|(_, wanted)| EnvFilter::try_new(wanted));
+        let wrong = matches!(filter, Some(Err(_)));
+        let filter = match filter {
+            Some(Ok(filter)) => filter,
+            Some(Err(_)) | None => EnvFilter::new("info"),
+        };
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_target(false)
+            .with_writer(Lines);
+        match self.log_format {
+            LogFormat::Text => lines
+                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+                .init(),
+            LogFormat::Json => lines
+                .with_ansi(false)
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .init(),
+        }
+        if let (true, Some((name, wanted))) = (wrong, wanted) {
+            tracing::warn!("{name} is not understood and counts as `info`: {wanted:?}");
+        }
+    }
 }

@@ -1,7 +1,11 @@
 //! One file per command.
 
+pub(crate) mod api;
+pub(crate) mod approvals;
 pub(crate) mod close;
 pub(crate) mod confined;
+pub(crate) mod console;
+pub(crate) mod decide;
 pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod gateway;
@@ -20,9 +24,11 @@ pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod signer;
+pub(crate) mod suspend;
 pub(crate) mod task;
 pub(crate) mod trail;
 pub(crate) mod trust;
 pub(crate) mod verify;
 pub(crate) mod verify_receipt;
+pub(crate) mod watch;
 pub(crate) mod witness;

@@ -35,12 +35,39 @@ impl Page {
                 _ => style::DENIED,
             };
             self.styled("decision", &decision.effect, style);
+            self.some("approval", decision.approval.as_deref());
             self.some("reason", decision.reason.as_deref());
             self.some("remedy", decision.remedy.as_deref());
             for policy in &decision.policies {
                 self.line("policy", policy);
             }
             self.line("policies", &decision.policy_digest);
+        }
+        if let Some(approval) = &record.approval {
+            self.line("approval", &approval.id);
+            self.some("ruling", approval.effect.as_deref());
+            self.some("by", approval.by.as_deref());
+            for approver in &approval.approvers {
+                self.line("asked", approver);
+            }
+            self.some("until", approval.expires.as_deref());
+            self.some("policies", approval.policy_digest.as_deref());
+        }
+        if let Some(signal) = &record.signal {
+            self.styled("signal", &signal.name, style::NOTE);
+            self.line("rule", &signal.rule);
+            self.line("because of", &signal.of);
+            self.line("what is done", &signal.actions.join(", "));
+        }
+        if let Some(viewed) = &record.viewed {
+            let (chain, from, to) = (&viewed.chain, viewed.from, viewed.to);
+            self.line("payloads of", &format!("{chain}/{from} to {chain}/{to}"));
+            self.line("by", &viewed.by);
+        }
+        self.some("by", record.by.as_deref());
+        self.some("known by", record.via.as_deref());
+        if !record.roles.is_empty() {
+            self.line("roles", &record.roles.join(", "));
         }
         if let Some(login) = &record.login {
             self.styled("login", "deny", style::DENIED);
@@ -113,7 +140,7 @@ impl Page {
         }
     }
 
-    fn styled(&mut self, name: &str, value: &str, style: anstyle::Style) {
+    pub(crate) fn styled(&mut self, name: &str, value: &str, style: anstyle::Style) {
         let dim = style::DIM;
         let line = format!(
             "  {dim}{name:<12}{dim:#} {style}{}{style:#}\n",

@@ -90,6 +90,7 @@ fn table(runs: &[Summary]) -> Table {
 pub(crate) fn state(run: &Summary) -> &'static str {
     match (run.state, run.ending) {
         (RunState::Open, _) => "open",
+        (RunState::Suspended, _) => "suspended",
         (RunState::Ending, _) => "ending",
         (RunState::Ended, Some(ending)) => ending.as_str(),
         (RunState::Ended, None) => "ended",

@@ -130,7 +130,9 @@ fn describe(answer: &Answer) -> String {
 fn show(table: &mut Table, hit: &Hit) {
     let (mark, style) = match (hit.effect.as_deref(), hit.state.as_deref()) {
         (Some("allow") | None, Some("error" | "cut" | "indeterminate")) => ("! fail", style::NOTE),
+        (Some("allow") | None, _) if hit.r#type == "signal.raised" => ("! sign", style::NOTE),
         (Some("allow") | None, _) => ("", style::DIM),
+        (Some("hold"), _) => ("‖ held", style::NOTE),
         (Some(_), _) => ("✗ DENY", style::DENIED),
     };
     let dim = |text: &str| Cell::new(text).style(style::DIM);
@@ -143,7 +145,12 @@ fn show(table: &mut Table, hit: &Hit) {
         Cell::new(what(hit)).style(style),
     ]);
     if let Some(reason) = &hit.reason {
-        table.text(INDENT, reason, style::REASON);
+        let style = match hit.effect.as_deref() {
+            Some("hold") => style::NOTE,
+            Some("allow") | None => style::DIM,
+            Some(_) => style::REASON,
+        };
+        table.text(INDENT, reason, style);
     }
 }
 
@@ -163,6 +170,13 @@ fn verb(hit: &Hit) -> &str {
         ("login.denied", _) => "login",
         ("run.opened", _) => "opened",
         ("run.closed", _) => "ended",
+        ("run.suspended", _) => "suspended",
+        ("run.resumed", _) => "resumed",
+        ("approval.decided", _) => "approval",
+        ("signal.raised", _) => "signal",
+        ("payloads.viewed", _) => "viewed",
+        ("index.remade", _) => "reindexed",
+        ("person.signed_in", _) => "sign-in",
         (other, _) => other,
     }
 }

@@ -1,5 +1,6 @@
 //! `bailiwick serve`: the gateway.
 
+mod desk;
 mod files;
 mod ways;
 mod wiring;
@@ -10,29 +11,37 @@ pub(super) use wiring::{log_settings, targets};
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_audit::{Draft, Event, Log, Subject};
 use bailiwick_control::{Registry, Server};
-use bailiwick_gateway::Gateway;
+use bailiwick_gateway::{Gateway, Phase};
 use clap::Args;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::commands::lasting::{Signals, log_to_stderr};
+use crate::commands::lasting::{LogArg, Signals};
 use crate::commands::run;
-use crate::config::{Config, ConfigArg};
+use crate::config::{Config, ConfigArg, check_tasks};
 use crate::failure::Failure;
 use crate::render::{self, clean, count, note, style};
 
+/// How often running calls are counted when the gateway stops.
+const RUNNING_LOOK: Duration = Duration::from_millis(10);
+
 /// Run the gateway
 ///
-/// Stops on SIGTERM or Ctrl-C: open runs are ended and recorded first. What it has to say goes to
-/// stderr; BAILIWICK_LOG sets how much (error, warn, info, debug).
+/// Stops on SIGTERM or Ctrl-C: running calls get a while to end, then open runs are ended and recorded; a
+/// second signal ends them at once. What it has to say goes to stderr; BAILIWICK_LOG, or else RUST_LOG, sets
+/// how much (error, warn, info, debug).
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  TICKETS_PASSWORD=… bailiwick serve --config /etc/bailiwick/bailiwick.toml"
 )]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    log: LogArg,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -40,7 +49,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let config = self.config.load()?;
-        log_to_stderr();
+        self.log.log_to_stderr();
         for warning in config.warnings() {
             note(warning);
         }
@@ -72,6 +81,8 @@ struct House {
     fingerprint: String,
     /// How many are asked to sign the log.
     witnesses: usize,
+    /// How long calls that are running may take to end when it stops.
+    stop_within: Duration,
 }
 
 impl House {
@@ -81,6 +92,9 @@ impl House {
         let targets = wiring::targets(config)?;
         let engine = Arc::new(config.engine().map_err(Failure::new)?);
         let policy = wiring::policy(config)?;
+        let people = wiring::people(config)?;
+        let notices = wiring::notices(config)?;
+        check_tasks(&config.signals, &engine)?;
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
         // Nobody else has the log open, so no run is.
@@ -102,19 +116,16 @@ impl House {
         }
         let tls = wiring::tls(config)?;
         let authority = Authority::default();
-        let settings = wiring::settings(config, &listeners, Arc::clone(&authority));
+        let settings = wiring::settings(config, &listeners, Arc::clone(&authority), notices);
         let registry = Registry::start(settings, engine, log.clone(), &recovered)
             .await
             .map_err(Failure::new)?;
-        let api = Server::bind(registry.clone(), wiring::server_settings(config))
-            .await
-            .map_err(Failure::new)?;
         let fingerprint = tls.fingerprint.clone();
-        let directory = Arc::new(wiring::Runs(registry.clone()));
+        let runs = Arc::new(wiring::Runs(registry.clone()));
+        let directory = Arc::clone(&runs);
         let mut gateway = Gateway::new(config.name.clone(), directory, log.clone(), targets, tls)
-            .map_err(|error| {
-            Failure::new(format!("the system gives no random bytes: {error}"))
-        })?;
+            .map_err(|error| Failure::new(format!("the system gives no random bytes: {error}")))?
+            .asking(runs);
         if listeners.iter().any(Listener::is_http) {
             let keys = config.data.join("keys");
             gateway = gateway.proxying(&keys).map_err(Failure::new)?;
@@ -122,14 +133,24 @@ impl House {
         if let Some(certificate) = gateway.authority() {
             authority.get_or_init(|| certificate.to_owned());
         }
+        let gateway = Arc::new(gateway);
+        let monitoring = wiring::monitoring(config, &registry, &gateway, listeners.len());
+        let api = Server::bind(
+            registry.clone(),
+            wiring::server_settings(config, people),
+            monitoring,
+        )
+        .await
+        .map_err(Failure::new)?;
         Ok(Self {
             log,
             registry,
             api,
-            gateway: Arc::new(gateway),
+            gateway,
             listeners,
             fingerprint,
             witnesses,
+            stop_within: config.upkeep.stop_within,
         })
     }
 
@@ -145,6 +166,15 @@ impl House {
         }
         if let Some(address) = self.api.network() {
             line("control", &format!("http://{address}"));
+        }
+        if let Some(place) = config.people.place() {
+            line("console", &place.to_string());
+        }
+        if let Some(issuer) = config.people.issuer() {
+            line("sign-in", issuer);
+        }
+        if let Some(address) = self.api.monitoring() {
+            line("metrics", &format!("http://{address}/metrics"));
         }
         line("data", &config.data.display().to_string());
         line("tls", &format!("SHA-256 {}", self.fingerprint));
@@ -170,9 +200,10 @@ impl House {
         text
     }
 
-    /// Serves until told to stop, then ends every run and closes the log.
+    /// Serves until told to stop, then lets running calls end for a while, ends every run and closes the log.
     async fn serve(self, mut signals: Signals) -> Result<(), Failure> {
         let (stop, stopped) = watch::channel(false);
+        let (phase, phases) = watch::channel(Phase::Serving);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.api.run(stopped.clone()));
         for listener in self.listeners {
@@ -181,11 +212,11 @@ impl House {
                 gateway,
                 listener.protocol,
                 listener.socket,
-                stopped.clone(),
+                phases.clone(),
             ));
         }
         let gateway = Arc::clone(&self.gateway);
-        tasks.spawn(bailiwick_gateway::keep_logins(gateway, stopped.clone()));
+        tasks.spawn(bailiwick_gateway::keep_logins(gateway, phases.clone()));
         let ended = tokio::select! {
             () = signals.told_to_stop() => Ok(()),
             // They serve until they are told to stop; an earlier end is a fault.
@@ -194,18 +225,47 @@ impl House {
                 Ok(()) => "a part of the gateway ended".into(),
             })),
         };
+        self.registry.begin_to_stop();
+        // Nobody listens any more where a task has failed.
+        let _ = phase.send(Phase::Stopping);
+        if ended.is_ok() {
+            let_calls_end(&self.gateway, self.stop_within, &mut signals).await;
+        }
         tracing::info!(
             "stopping: ending {}",
             count(self.registry.open_runs() as u64, "run")
         );
         self.registry.stop().await;
-        // Nobody listens any more where a task has failed.
+        let _ = phase.send(Phase::Over);
         let _ = stop.send(true);
         while tasks.join_next().await.is_some() {}
         let recorded = record(&self.log, Event::GatewayStopped).await;
         let log = self.log;
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
         ended.and(recorded).and(closed.map_err(Failure::new))
+    }
+}
+
+/// Waits until no call is running, for as long as they are given, or until told to stop once more.
+async fn let_calls_end(gateway: &Gateway, within: Duration, signals: &mut Signals) {
+    let running = gateway.running_calls();
+    if running == 0 {
+        return;
+    }
+    let calls = count(running, "running call");
+    tracing::info!(
+        "stopping: {calls} may take up to {} to end",
+        humantime::format_duration(within)
+    );
+    let done = async {
+        while gateway.running_calls() > 0 {
+            sleep(RUNNING_LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = done => {}
+        () = sleep(within) => {}
+        () = signals.told_to_stop() => tracing::info!("told to stop again: not waiting any longer"),
     }
 }
 

@@ -11,7 +11,7 @@ use bailiwick_audit::{SignerConfig, SigningDesk, serve_signer};
 use clap::Args;
 use rustix::fs::Mode;
 
-use crate::commands::lasting::log_to_stderr;
+use crate::commands::lasting::LogArg;
 use crate::failure::Failure;
 use crate::render::{self, clean, style};
 
@@ -49,11 +49,13 @@ pub(crate) struct Signer {
     /// The folder for what it signed; FILE.signed if not given
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    lines: LogArg,
 }
 
 impl Signer {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        log_to_stderr();
+        self.lines.log_to_stderr();
         let beside = || {
             let mut name = self.key.clone().into_os_string();
             name.push(".signed");

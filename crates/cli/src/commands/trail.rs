@@ -1,5 +1,7 @@
 //! `bailiwick trail`: what a run did, a line a call.
 
+mod live;
+mod spoken;
 mod story;
 mod what;
 
@@ -8,18 +10,22 @@ use std::time::Duration;
 
 use bailiwick_control::api::{RunDetail, TrailRecord};
 use bailiwick_control::client::Client;
+use bailiwick_run::RunId;
 use clap::Args;
 
 use crate::commands::{close, gateway};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, clean, style};
-use story::{Effect, Line, Story};
+pub(crate) use live::time_of_day;
+pub(crate) use spoken::sentence;
+pub(crate) use story::{Effect, Line, Story};
 
 /// Show what a run did: a line a call, what was denied first-class
 ///
 /// Calls that do the same are folded into one line (×3). Those that only prepare a statement or keep
-/// the session (BEGIN, COMMIT, …) are left out; --all shows each by itself.
+/// the session (BEGIN, COMMIT, …) are left out; --all shows each by itself. With --follow each line is
+/// a sentence, as it happens, and the last one sums up.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  bailiwick trail last\n  bailiwick trail last --denied\n  \
@@ -50,10 +56,6 @@ const POLL: Duration = Duration::from_millis(300);
 /// Where a line's own text stands below it.
 const INDENT: usize = 10;
 
-/// What the fields of a line are wide at least when they come one by one and cannot be measured
-/// together.
-const FLOORS: [usize; 5] = [6, 9, 6, 8, 40];
-
 impl Trail {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         gateway::ask(&self.config, async |client| {
@@ -61,7 +63,7 @@ impl Trail {
             if self.json {
                 self.print_json(client, &chain).await
             } else if self.follow {
-                self.print_live(client, &chain).await
+                live::follow(client, &chain, self.denied, self.all).await
             } else {
                 self.print_whole(client, &chain).await
             }
@@ -72,7 +74,10 @@ impl Trail {
     async fn print_json(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
         let mut after = 0;
         loop {
-            let page = chain.page(client, after).await?;
+            let page = match &chain {
+                Chain::Run(run) => client.trail(&run.summary.run, after).await?,
+                Chain::Gateway => client.gateway_trail(after).await?,
+            };
             let mut closed = false;
             for record in &page.records {
                 let read = Story::read(record)?;
@@ -99,6 +104,10 @@ impl Trail {
         }
         lines.extend(story.unfinished());
         lines.sort_by_key(|line| line.seq);
+        // Nobody has to answer what was answered.
+        for line in lines.iter_mut().filter(|line| line.effect == Effect::Held) {
+            line.remedy = line.remedy.take().filter(|_| story.is_waiting(line.seq));
+        }
         let quiet = lines.iter().filter(|line| line.quiet).count();
         if !self.all {
             lines.retain(|line| !line.quiet);
@@ -139,34 +148,6 @@ impl Trail {
             Chain::Gateway => Ok(()),
         }
     }
-
-    async fn print_live(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
-        if let Chain::Run(run) = chain {
-            render::print(&heading(run))?;
-        }
-        let mut story = Story::default();
-        let mut after = 0;
-        loop {
-            let page = chain.page(client, after).await?;
-            for record in &page.records {
-                after = record.seq;
-                if let Some(line) = story.add(record)? {
-                    let shown = self.all || !line.quiet;
-                    if shown && (!self.denied || line.effect == Effect::Denied) {
-                        let mut table = Table::new(4).floors(FLOORS);
-                        show(&mut table, &story, &line);
-                        render::print(&table.render(render::columns()))?;
-                    }
-                }
-            }
-            if story.is_closed() {
-                return Ok(());
-            }
-            if !page.more {
-                tokio::time::sleep(POLL).await;
-            }
-        }
-    }
 }
 
 /// Whose records are shown.
@@ -184,22 +165,19 @@ impl Chain {
         Ok(Self::Run(Box::new(client.run(&run).await?)))
     }
 
-    async fn page(
-        &self,
-        client: &Client,
-        after: u64,
-    ) -> Result<bailiwick_control::api::Trail, Failure> {
-        Ok(match self {
-            Self::Run(run) => client.trail(&run.summary.run, after).await?,
-            Self::Gateway => client.gateway_trail(after).await?,
-        })
+    /// The run, unless it is the gateway's own chain.
+    fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Run(run) => Some(&run.summary.run),
+            Self::Gateway => None,
+        }
     }
 
     async fn records(&self, client: &Client) -> Result<Vec<TrailRecord>, Failure> {
         let mut records: Vec<TrailRecord> = Vec::new();
         loop {
             let after = records.last().map_or(0, |record| record.seq);
-            let page = self.page(client, after).await?;
+            let page = client.records(self.run(), after).await?;
             let done = !page.more || page.records.is_empty();
             records.extend(page.records);
             if done {
@@ -230,6 +208,8 @@ fn show(table: &mut Table, story: &Story, line: &Line) {
     let (mark, style) = match line.effect {
         Effect::Denied => ("✗ DENY", style::DENIED),
         Effect::Failed => ("! fail", style::NOTE),
+        Effect::Held => ("‖ held", style::NOTE),
+        Effect::Signal => ("! sign", style::NOTE),
         Effect::Allowed | Effect::Event => ("", style::DIM),
     };
     let dim = |text: String| Cell::new(text).style(style::DIM);
@@ -259,7 +239,11 @@ fn show(table: &mut Table, story: &Story, line: &Line) {
         Cell::new(&line.state).style(style),
     ]);
     if let Some(reason) = &line.reason {
-        table.text(INDENT, reason, style::REASON);
+        let style = match line.effect {
+            Effect::Held | Effect::Signal => style::NOTE,
+            _ => style::REASON,
+        };
+        table.text(INDENT, reason, style);
     }
     if let Some(remedy) = &line.remedy {
         table.text(INDENT, &format!("→ {remedy}"), style::DIM);

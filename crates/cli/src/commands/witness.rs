@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use crate::commands::init::host_name;
-use crate::commands::lasting::{Signals, log_to_stderr};
+use crate::commands::lasting::{LogArg, Signals};
 use crate::commands::trust;
 use crate::failure::Failure;
 use crate::render::{self, clean, style};
@@ -43,11 +43,13 @@ pub(crate) struct Witness {
     /// A trust policy, all of whose logs are signed for
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    lines: LogArg,
 }
 
 impl Witness {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        log_to_stderr();
+        self.lines.log_to_stderr();
         let mut logs = self.logs;
         if let Some(file) = &self.policy {
             let policy = trust::read(file)?;

@@ -12,8 +12,9 @@ use super::sealed::Sealed;
 use super::template::Template;
 
 /// Where a secret is named in a value that takes none.
-const NOT_FILLED_IN: &str = "`${…}` is not filled in here: secrets are named in a target's `url`, `auth` and `env`, and in \
-     `payload_key`";
+const NOT_FILLED_IN: &str = "`${…}` is not filled in here: secrets are named in a target's `url`, `auth` and `env`, in \
+     `payload_key`, in `client_secret`, in a token's `secret`, and in the `url`, `secret` and `authorization` of \
+     [notify]";
 
 /// A document that is being read, and what was found wrong with it.
 pub(super) struct Document<'a> {
@@ -218,6 +219,14 @@ impl<'d, 'a> Section<'d, 'a> {
         Some(list)
     }
 
+    /// The same; reports if it is absent.
+    pub(super) fn required_list(&self, name: &str, max: usize, why: &str) -> Option<Vec<String>> {
+        if !self.has(name) {
+            self.report(name, format!("this key is missing: {why}"));
+        }
+        self.list(name, max)
+    }
+
     /// The names of its keys.
     pub(super) fn names(&self) -> impl Iterator<Item = &'d str> {
         self.table.keys().map(|key| key.get_ref().as_ref())
@@ -232,6 +241,22 @@ impl<'d, 'a> Section<'d, 'a> {
                 None
             }
         }
+    }
+
+    /// A number.
+    pub(super) fn number(&self, name: &str, min: u32, max: u32) -> Option<u32> {
+        let number = match self.table.get(name)?.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            other => {
+                self.report(name, wrong_type("a number", other));
+                return None;
+            }
+        };
+        let number = number.filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.report(name, format!("it has to be a number from {min} to {max}"));
+        }
+        number
     }
 
     /// A number of bytes, at most `max`.
@@ -286,6 +311,21 @@ impl<'d, 'a> Section<'d, 'a> {
                 let section = outer.table(key.span(), name, value, Some(known))?;
                 Some((name, section))
             })
+            .collect()
+    }
+
+    /// The tables of a list of tables, `[[NAME]]`.
+    pub(super) fn listed_sections(&self, name: &str, known: &[&str]) -> Vec<Section<'d, 'a>> {
+        let Some(value) = self.table.get(name) else {
+            return Vec::new();
+        };
+        let DeValue::Array(array) = value.get_ref() else {
+            self.report(name, wrong_type("a list of tables", value.get_ref()));
+            return Vec::new();
+        };
+        array
+            .iter()
+            .filter_map(|value| self.table(value.span(), name, value, Some(known)))
             .collect()
     }
 

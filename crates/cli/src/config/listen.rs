@@ -56,7 +56,7 @@ impl Listen {
     }
 }
 
-fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
+pub(super) fn address(section: &Section<'_, '_>, key: &str) -> Option<SocketAddr> {
     let text = section.plain(key)?;
     match text.parse() {
         Ok(address) => Some(address),

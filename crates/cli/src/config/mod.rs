@@ -1,28 +1,38 @@
 //! `bailiwick.toml`: what the gateway is called, where it keeps what it keeps, where it listens and
 //! what is behind it. Every setting is read here.
 
+mod approvals;
 mod document;
 mod listen;
+mod notify;
+mod oidc;
 mod openapi;
+mod people;
 mod problem;
 mod sealed;
+mod signals;
 mod target;
 mod template;
+mod upkeep;
 mod upstream;
 
 use std::path::{Path, PathBuf};
 
 use bailiwick_audit::PayloadSecret;
-use bailiwick_control::Words;
+use bailiwick_control::{ApprovalSettings, Rule, Words};
 use bailiwick_policy::{Engine, LoadErrors, TargetName};
 use clap::Args;
 
 use crate::failure::Failure;
 use document::{Document, Section};
 pub(crate) use listen::Listen;
+use notify::Notify;
+pub(crate) use people::People;
 pub(crate) use problem::{Problem, Problems};
 use sealed::Sealed;
+pub(crate) use signals::check_tasks;
 pub(crate) use target::Target;
+pub(crate) use upkeep::Upkeep;
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -71,6 +81,16 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Who signs the log, and who else is asked to.
     pub(crate) log: Log,
+    /// How calls are held for somebody's yes.
+    pub(crate) approvals: ApprovalSettings,
+    /// Who may do what, and where people find it.
+    pub(crate) people: People,
+    /// Who is told.
+    pub(crate) notify: Vec<Notify>,
+    /// What is looked for in the record.
+    pub(crate) signals: Vec<Rule>,
+    /// What watches over it, and how it stops.
+    pub(crate) upkeep: Upkeep,
     /// What is behind the gateway.
     pub(crate) targets: Vec<Target>,
 }
@@ -159,7 +179,10 @@ impl Config {
     /// Everything that names a secret.
     fn sealed(&self) -> impl Iterator<Item = &Sealed> {
         let targets = self.targets.iter().flat_map(Target::sealed);
-        targets.chain(&self.log.payload_key)
+        targets
+            .chain(&self.log.payload_key)
+            .chain(self.people.sealed())
+            .chain(self.notify.iter().flat_map(Notify::sealed))
     }
 
     /// The files that hold secrets, beside those of the data folder.
@@ -172,6 +195,7 @@ impl Config {
 
     fn holds_secrets(&self) -> bool {
         self.targets.iter().any(Target::holds_secrets)
+            || self.notify.iter().any(Notify::holds_secrets)
     }
 
     /// The tasks and guardrails, checked against the targets.
@@ -242,7 +266,24 @@ fn from_table(
     file: &Path,
 ) -> Option<Config> {
     let known = [
-        "name", "data", "tasks", "policies", "listen", "tls", "log", "targets",
+        "name",
+        "data",
+        "tasks",
+        "policies",
+        "listen",
+        "tls",
+        "log",
+        "metrics",
+        "stop_within",
+        "targets",
+        "roles",
+        "groups",
+        "tokens",
+        "console",
+        "oidc",
+        "approvals",
+        "notify",
+        "signals",
     ];
     let top = Section::top(document, table, &known);
     let folder = file.parent().unwrap_or(Path::new("/"));
@@ -300,14 +341,22 @@ fn from_table(
         }
         None => Log::default(),
     };
+    let listen = Listen::read(&top);
+    let targets = target::read_all(&top, folder);
+    let notify = notify::read_all(&top);
     Some(Config {
+        people: People::read(&top, listen.control.is_some()),
         data: path(&top, "data", "data"),
         tasks: path(&top, "tasks", "tasks"),
         policies: path(&top, "policies", "policies"),
-        listen: Listen::read(&top),
+        listen,
+        upkeep: Upkeep::read(&top),
         tls,
         log,
-        targets: target::read_all(&top, folder),
+        approvals: approvals::read(&top),
+        signals: signals::read_all(&top, &targets, &notify),
+        notify,
+        targets,
         name: name?.to_owned(),
         file: file.to_owned(),
     })

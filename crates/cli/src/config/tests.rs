@@ -115,7 +115,8 @@ fn problems_name_place_key_and_what_was_meant() {
         problems(&GOOD.replace("name = \"acme.example/bailiwick\"", "name = \"${NAME}\"")),
         [
             ":2:8: name: `${…}` is not filled in here: secrets are named in a target's `url`, `auth` \
-             and `env`, and in `payload_key`"
+             and `env`, in `payload_key`, in `client_secret`, in a token's `secret`, and in the `url`, `secret` \
+             and `authorization` of [notify]"
         ]
     );
 }
@@ -357,4 +358,328 @@ fn a_description_names_operations() {
             .read_only()
             .contains(&config.folder().join("crm.json"))
     );
+}
+
+/// What [`GOOD`] is with people.
+fn with_people(lines: &str) -> String {
+    format!("{GOOD}{lines}")
+}
+
+const PEOPLE: &str = r#"
+[console]
+url = "https://bailiwick.acme.com"
+[roles]
+admin = ["human:root@localhost"]
+viewer = ["human:*@acme.com", "group:data-owners"]
+[groups]
+data-owners = ["human:alice@acme.com"]
+[[tokens]]
+name = "grafana"
+secret = "${GRAFANA_TOKEN}"
+roles = ["viewer"]
+[[tokens]]
+name = "deploy"
+secret = "${file:deploy.token}"
+roles = ["operator", "auditor"]
+[oidc]
+issuer = "https://accounts.acme.com/realms/main"
+client_id = "bailiwick"
+client_secret = "${OIDC_SECRET}"
+domains = ["Acme.com"]
+"#;
+
+fn nobody_is_asked() -> bailiwick_control::Fetch {
+    std::sync::Arc::new(|_| Box::pin(async { Err(bailiwick_control::FetchError("no".into())) }))
+}
+
+#[test]
+fn people_are_configured_and_their_secrets_kept_from_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    std::fs::write(&file, with_people(PEOPLE)).unwrap();
+    std::fs::write(folder.path().join("deploy.token"), "d".repeat(40) + "\n").unwrap();
+    let config = Config::load(&file).unwrap();
+    let secret = ["GRAFANA_TOKEN", "OIDC_SECRET", "TICKETS_PASSWORD"];
+    assert_eq!(config.secret_variables(), secret);
+    assert!(
+        config
+            .hidden()
+            .contains(&folder.path().join("deploy.token"))
+    );
+    let people = config.people.settings(config.folder(), nobody_is_asked());
+    let problem = people.err().unwrap().to_string();
+    assert!(
+        problem.contains("tokens.secret: the environment variable `GRAFANA_TOKEN`"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_token_has_to_be_long_and_its_programs_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    let token = |name: &str| {
+        format!(
+            "[[tokens]]\nname = \"{name}\"\nsecret = \"${{file:{name}}}\"\nroles = [\"viewer\"]\n"
+        )
+    };
+    std::fs::write(&file, with_people(&(token("one") + &token("two")))).unwrap();
+    let secrets = |one: &str, two: &str| {
+        std::fs::write(folder.path().join("one"), one).unwrap();
+        std::fs::write(folder.path().join("two"), two).unwrap();
+        let config = Config::load(&file).unwrap();
+        let settings = config.people.settings(config.folder(), nobody_is_asked());
+        settings
+            .map(|settings| settings.tokens.len())
+            .map_err(|problems| problems.to_string())
+    };
+    let (one, two) = ("1".repeat(32), "2".repeat(32));
+    assert_eq!(secrets(&one, &two), Ok(2));
+    let short = secrets(&one, "2222").unwrap_err();
+    assert!(
+        short.contains("32 to 512") && !short.contains("2222"),
+        "{short}"
+    );
+    assert!(
+        secrets(&one, &one)
+            .unwrap_err()
+            .contains("the same secret as that of workflow:one")
+    );
+}
+
+#[test]
+fn what_is_wrong_with_people_is_said_where_it_stands() {
+    for (from, to, says) in [
+        ("viewer = [", "wiever = [", "did you mean `viewer`?"),
+        (
+            "\"human:*@acme.com\"",
+            "\"alice\"",
+            "neither `group:NAME` nor a name",
+        ),
+        (
+            "group:data-owners",
+            "group:data-owner",
+            "did you mean `data-owners`?",
+        ),
+        (
+            "[\"human:alice@acme.com\"]",
+            "[\"group:others\"]",
+            "groups.data-owners: `group:others` is not somebody",
+        ),
+        (
+            "data-owners = [",
+            "\"data owners\" = [",
+            "a group's name has",
+        ),
+        (
+            "secret = \"${GRAFANA_TOKEN}\"",
+            "secret = \"0123\"",
+            "does not stand in the file itself",
+        ),
+        (
+            "secret = \"${GRAFANA_TOKEN}\"",
+            "",
+            "tokens.secret: this key is missing",
+        ),
+        (
+            "roles = [\"viewer\"]",
+            "roles = [\"viwer\"]",
+            "did you mean `viewer`?",
+        ),
+        (
+            "roles = [\"viewer\"]",
+            "",
+            "tokens.roles: this key is missing",
+        ),
+        (
+            "name = \"grafana\"",
+            "name = \"Grafana\"",
+            "a token's name has",
+        ),
+        (
+            "name = \"grafana\"",
+            "name = \"deploy\"",
+            "another token that is called `deploy`",
+        ),
+        (
+            "name = \"grafana\"",
+            "nome = \"grafana\"",
+            "did you mean `name`?",
+        ),
+        (
+            "[[tokens]]\nname = \"grafana\"",
+            "[tokens]\nname = \"grafana\"",
+            "TOML",
+        ),
+        (
+            "https://bailiwick.acme.com",
+            "http://bailiwick.acme.com",
+            "not where a console can be",
+        ),
+        (
+            "https://bailiwick.acme.com",
+            "https://acme.com/console",
+            "without a path",
+        ),
+        (
+            "[console]\nurl = \"https://bailiwick.acme.com\"",
+            "",
+            "needs the `url` of [console]",
+        ),
+        (
+            "control  = \"127.0.0.1:7400\"",
+            "",
+            "without `control` under [listen]",
+        ),
+        (
+            "https://accounts.acme.com/",
+            "http://accounts.acme.com/",
+            "is no issuer",
+        ),
+        ("realms/main", "realms?main", "is no issuer"),
+        (
+            "client_id = \"bailiwick\"",
+            "",
+            "oidc.client_id: this key is missing",
+        ),
+        (
+            "\"${OIDC_SECRET}\"",
+            "\"swordfish\"",
+            "does not stand in the file itself",
+        ),
+        ("\"Acme.com\"", "\"@acme.com\"", "stands behind the `@`"),
+        (
+            "client_id = \"bailiwick\"",
+            "client_id = \"${ID}\"",
+            "not filled in here",
+        ),
+    ] {
+        let text = with_people(PEOPLE);
+        assert!(text.contains(from), "{from}");
+        let found = problems(&text.replacen(from, to, 1));
+        assert!(
+            found.iter().any(|problem| problem.contains(says)),
+            "{to}: {found:#?}"
+        );
+        assert!(
+            found.iter().all(|problem| problem.starts_with(':')),
+            "{found:#?}"
+        );
+        assert!(
+            !found.iter().any(|problem| problem.contains("swordfish")),
+            "{found:#?}"
+        );
+    }
+    let roles = PEOPLE.find("[roles]").unwrap()..PEOPLE.find("[[tokens]]").unwrap();
+    let mut without = PEOPLE.to_owned();
+    without.replace_range(roles, "");
+    let found = problems(&with_people(&without));
+    assert!(
+        found[0].contains("as long as [roles] does not say who may"),
+        "{found:#?}"
+    );
+    // A group that the identity provider claims need not be listed.
+    let claimed = PEOPLE.replace("group:data-owners", "group:others");
+    assert!(load(&with_people(&claimed)).is_err());
+    assert!(load(&with_people(&(claimed + "groups_claim = \"groups\"\n"))).is_ok());
+}
+
+const SIGNALS: &str = r#"
+[notify.hook]
+kind = "webhook"
+url = "https://hooks.acme.example/bailiwick"
+secret = "${HOOK_SECRET}"
+[notify.chat]
+kind = "slack"
+url = "${CHAT_URL}"
+[notify.siem]
+kind = "syslog"
+url = "tcp://[::1]:601"
+[notify.collector]
+kind = "otlp"
+url = "http://127.0.0.1:4318"
+authorization = "Bearer ${OTLP_TOKEN}"
+[[signals]]
+name = "first-denied"
+when = "denied"
+do = ["suspend", "notify:hook"]
+[[signals]]
+name = "canary"
+when = "canary"
+after = 2
+within = "10m"
+tasks = ["triage-*"]
+launchers = ["human:*@acme.com"]
+targets = ["tickets"]
+resources = ["tickets: public.salaries"]
+do = ["revoke", "notify:chat"]
+"#;
+
+#[test]
+fn signals_and_who_is_told_are_read() {
+    let config = load(&format!("{GOOD}{SIGNALS}")).unwrap();
+    let names: Vec<_> = config.notify.iter().map(|sink| &*sink.name).collect();
+    assert_eq!(names, ["chat", "collector", "hook", "siem"]);
+    let [first, canary] = &config.signals[..] else {
+        panic!("{:?}", config.signals);
+    };
+    assert!(first.does.suspend && !first.does.revoke);
+    assert_eq!((first.after, first.within), (1, None));
+    assert_eq!(first.does.notify, ["hook"]);
+    assert!(canary.does.revoke);
+    assert_eq!((canary.after, canary.within.unwrap().as_secs()), (2, 600));
+    // No run gets them.
+    let secrets = ["CHAT_URL", "HOOK_SECRET", "OTLP_TOKEN", "TICKETS_PASSWORD"];
+    assert_eq!(config.secret_variables(), secrets);
+    assert!(config.warnings().is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_rule_is_said_with_its_place_and_what_to_do() {
+    let said = |from: &str, to: &str| {
+        let text = format!("{GOOD}{SIGNALS}");
+        assert!(text.contains(from), "{from}");
+        problems(&text.replace(from, to)).join("\n")
+    };
+    for (from, to, says) in [
+        ("notify:hook", "notify:hok", "did you mean `hook`?"),
+        ("\"denied\"", "\"denyed\"", "did you mean `denied`?"),
+        (
+            "tickets: public",
+            "tickts: public",
+            "did you mean `tickets`?",
+        ),
+        ("public.salaries", "salaries", "like `public.salaries`"),
+        ("\"tickets\"]", "\"ticket\"]", "did you mean `tickets`?"),
+        ("\"10m\"", "\"2d\"", "at most a day"),
+        ("after = 2", "after = 0", "from 1 to 1000"),
+        ("\"suspend\"", "\"suspnd\"", "did you mean `suspend`?"),
+        (
+            "name = \"canary\"",
+            "name = \"first-denied\"",
+            "another rule",
+        ),
+        (
+            "kind = \"slack\"",
+            "kind = \"slak\"",
+            "did you mean `slack`?",
+        ),
+        ("when = \"denied\"", "when = \"log\"", "can only notify"),
+        ("tcp://[::1]:601", "tls://[::1]:601", "`udp://HOST:PORT`"),
+        ("https://hooks", "http://hooks", "`https://`"),
+        (
+            "\"${HOOK_SECRET}\"",
+            "\"whsec_x\"",
+            "does not stand in the file",
+        ),
+        (
+            "url = \"${CHAT_URL}\"",
+            "url = \"${CHAT_URL}\"\nsecret = \"${X}\"",
+            "only a sink of kind `webhook`",
+        ),
+    ] {
+        let problems = said(from, to);
+        assert!(problems.contains(says), "{from}: {problems}");
+        assert!(problems.starts_with(':'), "{problems}");
+    }
 }

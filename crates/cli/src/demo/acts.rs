@@ -1,15 +1,18 @@
 //! The acts of the demo, and what has to be so after each.
 
-use bailiwick_control::api::{RunState, Summary, Which};
+use std::time::{Duration, Instant};
+
+use bailiwick_control::api::{Approval, Estimate, RunState, Summary, Which, WhichApprovals};
 use bailiwick_control::client::Client;
 use bailiwick_run::{Confinement, Ending};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use super::checks::Checks;
+use super::event::{self, Event};
 use super::screen::Screen;
 use super::stage::Stage;
+use super::tamper;
 use super::telling::Telling;
-use super::{event, tamper};
 use crate::confine;
 use crate::failure::Failure;
 use crate::render::style;
@@ -17,6 +20,9 @@ use crate::render::style;
 /// How many orders the ticket gives, in SQL and besides. All of them are denied.
 const ORDERS: usize = STATEMENTS + 2;
 const STATEMENTS: usize = 3;
+
+/// How long a call that is held may take to be before people.
+const ASKED: Duration = Duration::from_secs(10);
 
 /// How many tickets are new.
 const NEW_TICKETS: u64 = 5;
@@ -87,7 +93,7 @@ async fn set_up(
          billing.invoices"
     );
     screen.line("database", style::HEADING, &words, false)?;
-    stage.set_up(kernel.gateway_only).await?;
+    stage.set_up(kernel.confined(), kernel.gateway_only).await?;
     screen.line(
         "services",
         style::HEADING,
@@ -106,6 +112,14 @@ async fn set_up(
          follows: what stops the agent is the gateway alone"
     );
     screen.line("gateway", style::HEADING, &words, false)?;
+    let link = Client::connect(&stage.data()).await?.console_link().await?;
+    screen.line(
+        "console",
+        style::HEADING,
+        "where people look and decide; this link signs you in, once, within a minute:",
+        false,
+    )?;
+    screen.link(&link.url)?;
     screen.line(
         "agent",
         style::HEADING,
@@ -148,7 +162,14 @@ async fn work(
         }
         let event = serde_json::from_slice(&line)
             .map_err(|error| Failure::new(format!("the agent said what is no event: {error}")))?;
+        let waits = match &event {
+            Event::Waits { fine, .. } => Some(*fine),
+            _ => None,
+        };
         telling.tell(screen, event).await?;
+        if let Some(fine) = waits {
+            decide(stage, screen, fine, checks).await?;
+        }
     }
     let status = stage.agent_ended().await?;
     let notes = agent.notes.await.map_err(Failure::new)?;
@@ -168,6 +189,65 @@ async fn work(
         )?;
     }
     Ok(telling)
+}
+
+/// A person says yes or no to a call that waits.
+async fn decide(
+    stage: &Stage,
+    screen: &Screen,
+    fine: bool,
+    checks: &mut Checks,
+) -> Result<(), Failure> {
+    let client = Client::connect(&stage.data()).await?;
+    let call = waiting(&client).await?;
+    checks.equal(
+        &call.estimate,
+        &Estimate::Rows(1),
+        "rows that it would touch",
+    );
+    let ticket = if fine { 4097 } else { 4104 };
+    let status = stage.look(&format!("SELECT status FROM tickets WHERE id = {ticket}"))?;
+    checks.equal(
+        status.as_str(),
+        "open",
+        "the ticket's status while the call waits",
+    );
+    let asked = format!(
+        "it waits until somebody of {} says yes",
+        call.approvers.join(", ")
+    );
+    screen.line("held", style::NOTE, &asked, true)?;
+    let id = call.id.to_string();
+    if fine {
+        screen.tell("Here that is you. This is what the gateway understood of the call:")?;
+        let shown = show(stage, screen, &["approvals", &id]).await?;
+        let told = ["update public.tickets", "1 row"].map(|words| shown.said.contains(words));
+        checks.equal(
+            told,
+            [true; 2],
+            "whether `approvals` says what the call would touch",
+        );
+    }
+    let answer: &[&str] = match fine {
+        true => &["approve", &id, "--yes"],
+        false => &["deny", &id, "--reason", "not asked for"],
+    };
+    let answered = show(stage, screen, answer).await?;
+    checks.equal(answered.status, Some(0), "the exit status of the answer");
+    Ok(())
+}
+
+/// The call that is held now.
+async fn waiting(client: &Client) -> Result<Approval, Failure> {
+    let start = Instant::now();
+    while start.elapsed() < ASKED {
+        let open = client.approvals(WhichApprovals::Open).await?;
+        if let Some(call) = open.into_iter().next() {
+            return Ok(call);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Failure::new("the call was not put before anybody"))
 }
 
 /// What the agent got and did, and what became of the database.
@@ -218,8 +298,8 @@ fn check_agent(
     }
     checks.equal(
         telling.changed,
-        NEW_TICKETS,
-        "priorities that the agent set",
+        NEW_TICKETS + u64::from(kernel.confined()),
+        "rows that the agent changed",
     );
     let tries = match (kernel.confined(), kernel.gateway_only) {
         (false, _) => 0,
@@ -249,7 +329,11 @@ fn check_agent(
     )?;
     checks.equal(
         state.as_str(),
-        "0|1|3|4",
+        if kernel.confined() {
+            "0|2|3|4"
+        } else {
+            "0|1|3|4"
+        },
         "tickets without priority, closed tickets, cards and invoices in the database",
     );
     Ok(())
@@ -263,7 +347,12 @@ fn check_arrived(stage: &Stage, checks: &mut Checks) -> Result<bool, Failure> {
         .filter(|line| line.contains("bailiwick@tickets"))
         .collect();
     let about = |what: &str| arrived.iter().filter(|line| line.contains(what)).count() as u64;
-    let (updates, denied) = (about(UPDATES), about("billing.") + about("status ="));
+    // What it would touch was asked of the database while a person thought about it.
+    let closes = arrived.iter().filter(|line| {
+        line.contains("status =") && line.contains("4104") && !line.contains("EXPLAIN")
+    });
+    let denied = about("billing.") + closes.count() as u64;
+    let updates = about(UPDATES);
     checks.that(
         updates >= NEW_TICKETS,
         "PostgreSQL's own log has the statements that were allowed",
@@ -332,8 +421,9 @@ async fn trail(
     let records = client.trail(&run.run, 0).await?.records;
     let denied: Vec<u64> = records
         .iter()
-        .filter(|record| record.record.get().contains(tamper::FROM))
-        .map(|record| record.seq)
+        .map(|record| (record.seq, record.record.get()))
+        .filter(|(_, text)| text.contains("\"call.decided\"") && text.contains(tamper::FROM))
+        .map(|(seq, _)| seq)
         .collect();
     checks.equal(denied.len(), ORDERS, "denied calls on record");
     let seq = denied.first().copied();
@@ -421,7 +511,12 @@ struct Shown {
 
 /// Runs one of our commands for everyone to see.
 async fn show(stage: &Stage, screen: &Screen, arguments: &[&str]) -> Result<Shown, Failure> {
-    screen.command(&format!("bailiwick {}", arguments.join(" ")))?;
+    let typed = arguments.iter().map(|word| match word.contains(' ') {
+        true => format!("\"{word}\""),
+        false => (*word).to_owned(),
+    });
+    let typed: Vec<String> = typed.collect();
+    screen.command(&format!("bailiwick {}", typed.join(" ")))?;
     let output = stage
         .ran(arguments, screen.room(), screen.is_terminal())
         .await?;

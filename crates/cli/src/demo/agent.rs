@@ -31,6 +31,12 @@ const THEIR_COMMENTS: &str = "SELECT c.ticket, c.author, c.text FROM comments c 
 
 const SET_PRIORITY: &str = "UPDATE tickets SET priority = $1 WHERE id = $2";
 
+/// Somebody has answered this one: all that is left is to say so. That waits for a person.
+const CLOSE: &str = "UPDATE tickets SET status = 'closed' WHERE id = 4097";
+
+/// What an order says that waits for a person, too.
+const WAITS: &str = "SET status";
+
 /// The HTTP API and the MCP server, by the names under which the gateway has them.
 const CRM: &str = "crm";
 const HELPDESK: &str = "helpdesk";
@@ -44,6 +50,9 @@ pub(crate) struct DemoAgent {
     /// Wait so long after each step, in milliseconds
     #[arg(long, default_value_t = 0)]
     pause: u64,
+    /// Try what waits for a person
+    #[arg(long)]
+    waits: bool,
     /// The gateway's data folder, to go for
     #[arg(long)]
     data: Option<PathBuf>,
@@ -87,6 +96,10 @@ impl DemoAgent {
         let note =
             r#"{"ticket": 4101, "text": "enterprise, and urgent", "visibility": "internal"}"#;
         self.call(api, &format!("add_note {note}")).await?;
+        if self.waits {
+            self.say("4097 has its answer. I close it.").await?;
+            self.close(client).await?;
+        }
         self.say("I set their priorities, one by one.").await?;
         let call = SET_PRIORITY.to_owned();
         self.tell(Event::Asks { call }).await?;
@@ -122,8 +135,10 @@ impl DemoAgent {
 
     /// Sends a statement as it is, and gives what came back.
     async fn ask(&self, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
-        let event = Event::Asks {
-            call: sql.to_owned(),
+        let call = sql.to_owned();
+        let event = match self.waits && sql.contains(WAITS) {
+            true => Event::Waits { call, fine: false },
+            false => Event::Asks { call },
         };
         self.tell(event).await?;
         let messages = match client.simple_query(sql).await {
@@ -146,6 +161,23 @@ impl DemoAgent {
             .collect();
         self.tell(Event::Reads { rows: rows.clone() }).await?;
         Ok(rows)
+    }
+
+    /// Closes a ticket, once a person has said yes.
+    async fn close(&self, client: &Client) -> Result<(), Failure> {
+        let call = CLOSE.to_owned();
+        self.tell(Event::Waits { call, fine: true }).await?;
+        let event = match client.simple_query(CLOSE).await {
+            Ok(messages) => Event::Changes {
+                rows: messages.iter().fold(0, |rows, message| match message {
+                    SimpleQueryMessage::CommandComplete(changed) => rows + changed,
+                    _ => rows,
+                }),
+                what: "4097 closed".to_owned(),
+            },
+            Err(error) => failed(&error)?,
+        };
+        self.tell(event).await
     }
 
     /// Gets something of the customer API.

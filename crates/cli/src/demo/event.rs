@@ -15,6 +15,8 @@ pub(super) enum Event {
     Asks { call: String },
     /// Rows came back.
     Reads { rows: Vec<Vec<String>> },
+    /// It sends one that waits for somebody's yes, and asks for the right thing or not.
+    Waits { call: String, fine: bool },
     /// Rows were changed.
     Changes { rows: u64, what: String },
     /// An error came back.

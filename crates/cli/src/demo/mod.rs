@@ -17,6 +17,7 @@ mod telling;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bailiwick_control::client::Client;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,18 +42,23 @@ const DIFFERENT: u8 = 1;
 /// agent, shows what the agent asks for and gets, and leaves nothing behind. Exits with 0 only if
 /// everything was as it says.
 #[derive(Args)]
-pub(crate) struct Demo {}
+#[command(after_help = "Example:\n  bailiwick demo --stay")]
+pub(crate) struct Demo {
+    /// Leave the gateway and the trail there to look at, until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+}
 
 impl Demo {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        gateway::runtime()?.block_on(perform())
+        gateway::runtime()?.block_on(perform(self.stay))
     }
 }
 
 /// Plays, and clears up whatever happens.
-async fn perform() -> Result<ExitCode, Failure> {
+async fn perform(stay: bool) -> Result<ExitCode, Failure> {
     let start = Instant::now();
-    let interrupted = interrupts()?;
+    let mut interrupted = Box::pin(interrupts()?);
     let mut screen = Screen::new();
     let mut stage = Stage::new()?;
     let played = tokio::select! {
@@ -61,10 +67,19 @@ async fn perform() -> Result<ExitCode, Failure> {
             let words = format!("the demo did not end within {}", for_long(TIME_MAX));
             Err(Failure::new(words))
         }
-        status = interrupted => {
+        status = &mut interrupted => {
             Err(Failure::new("interrupted: the demo has cleared up and ends here").status(status))
         }
     };
+    let took = for_long(start.elapsed());
+    let as_told = played
+        .as_ref()
+        .is_ok_and(|checks| checks.different().is_empty());
+    let stayed = match stay && as_told {
+        true => leave(&mut stage, &screen, interrupted).await,
+        false => Ok(()),
+    };
+    let played = played.and_then(|checks| stayed.map(|()| checks));
     let checks = match (played, stage.clear().await) {
         (Ok(checks), Ok(())) => checks,
         (Err(failure), Ok(())) => return Err(failure),
@@ -75,7 +90,7 @@ async fn perform() -> Result<ExitCode, Failure> {
         }
     };
     screen.blank()?;
-    let (held, took) = (checks.held(), for_long(start.elapsed()));
+    let held = checks.held();
     if checks.different().is_empty() {
         let words = format!("All of this was checked as it happened ({held} checks, {took}).");
         screen.title(&words)?;
@@ -90,6 +105,33 @@ async fn perform() -> Result<ExitCode, Failure> {
         .map(|what| format!("not as told: {what}\n"));
     let words: String = different.collect();
     Err(Failure::new(words).status(DIFFERENT))
+}
+
+/// Leaves everything there to look at, until somebody says that it is enough.
+async fn leave(
+    stage: &mut Stage,
+    screen: &Screen,
+    interrupted: impl Future<Output = u8>,
+) -> Result<(), Failure> {
+    stage.start_gateway().await?;
+    let link = Client::connect(&stage.data()).await?.console_link().await?;
+    screen.blank()?;
+    screen.title("The gateway runs again, with this trail. Ctrl-C ends it and clears up.")?;
+    screen.blank()?;
+    screen.closing("The console; this link signs you in, once, within a minute:")?;
+    screen.link(&link.url)?;
+    screen.blank()?;
+    screen.closing("In another terminal:")?;
+    screen.command(&format!(
+        "export BAILIWICK_CONFIG={}",
+        stage.config().display()
+    ))?;
+    let program = stage.typed();
+    for command in ["watch", "trail last --denied", "search billing", "console"] {
+        screen.command(&format!("{program} {command}"))?;
+    }
+    interrupted.await;
+    Ok(())
 }
 
 /// Waits for a signal to end, and gives the exit status for it. Later ones are ignored, so that they

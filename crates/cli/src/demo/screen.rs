@@ -122,6 +122,12 @@ impl Screen {
         self.indented(INDENT, &format!("{style}$ {command}{style:#}\n"))
     }
 
+    /// A link, whole and by itself, for whoever clicks on it.
+    pub(super) fn link(&self, url: &str) -> Result<(), Failure> {
+        let style = style::HELP;
+        render::print(&format!("{style}{}{style:#}\n", render::clean(url)))
+    }
+
     /// What a command of ours has printed, colours included. Lines that are too long are wrapped.
     pub(super) fn output(&self, text: &str) -> Result<(), Failure> {
         let width = |text: &str| strip_str(text).to_string().width();

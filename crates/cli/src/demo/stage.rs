@@ -34,6 +34,17 @@ const TASK: &str = include_str!("triage-tickets.toml");
 /// The line of the task file that not every kernel can keep.
 const GATEWAY_ONLY: &str = "confine   = \"gateway-only\"\n";
 
+/// The part of the task file that lets a person say yes: where the agent cannot be confined, it might be the agent.
+const APPROVED: &str = "\
+[[write]]
+target  = \"tickets\"
+tables  = [\"public.tickets\"]
+verbs   = [\"update\"]
+columns = [\"status\"]
+approve = \"group:support\"
+
+";
+
 /// The variables that the configuration takes the targets' credentials from.
 const PASSWORD: (&str, &str) = ("TICKETS_PASSWORD", "throwaway");
 const CRM_TOKEN: (&str, &str) = (crm::TOKEN, "throwaway-token");
@@ -112,14 +123,19 @@ impl Stage {
     }
 
     /// Starts the customer API and writes the gateway's configuration, with one task.
-    pub(super) async fn set_up(&mut self, gateway_only: bool) -> Result<(), Failure> {
+    pub(super) async fn set_up(
+        &mut self,
+        confined: bool,
+        gateway_only: bool,
+    ) -> Result<(), Failure> {
         let cannot_write = |error| cannot("write the gateway's configuration", error);
         let home = self.home();
         fs::create_dir_all(home.join("tasks")).map_err(cannot_write)?;
         fs::create_dir_all(home.join("policies")).map_err(cannot_write)?;
         fs::create_dir_all(self.work()).map_err(cannot_write)?;
         let crm = self.start_crm().await?;
-        self.write_files(gateway_only, &crm).map_err(cannot_write)
+        self.write_files(confined, gateway_only, &crm)
+            .map_err(cannot_write)
     }
 
     /// Starts the gateway, and gives the address it listens on.
@@ -173,6 +189,7 @@ impl Stage {
                 .and_then(Child::id)
                 .unwrap_or_default();
             command
+                .arg("--waits")
                 .arg("--data")
                 .arg(self.data())
                 .args(["--gateway", &gateway.to_string()]);
@@ -266,6 +283,21 @@ impl Stage {
         self.home().join("data")
     }
 
+    /// This program, as one types it here.
+    pub(super) fn typed(&self) -> String {
+        let here = std::env::current_dir().unwrap_or_default();
+        match self.program.strip_prefix(here) {
+            Ok(path) if path.components().count() == 1 => format!("./{}", path.display()),
+            Ok(path) => path.display().to_string(),
+            Err(_) => self.program.display().to_string(),
+        }
+    }
+
+    /// Where commands find the gateway.
+    pub(super) fn config(&self) -> PathBuf {
+        config_file(&self.home())
+    }
+
     /// Where commands run.
     pub(super) fn home(&self) -> PathBuf {
         self.folder.path().join("gateway")
@@ -292,7 +324,7 @@ impl Stage {
             .map_err(|error| cannot(&format!("remove {}", place.display()), error))
     }
 
-    fn write_files(&self, gateway_only: bool, crm: &str) -> io::Result<()> {
+    fn write_files(&self, confined: bool, gateway_only: bool, crm: &str) -> io::Result<()> {
         let home = self.home();
         let port = self
             .database
@@ -306,10 +338,12 @@ impl Stage {
             .replace("{{program}}", &self.program.to_string_lossy())
             .replace("{{journal}}", &self.journal("helpdesk").to_string_lossy());
         fs::write(config_file(&home), config)?;
-        let task = match gateway_only {
-            true => TASK.to_owned(),
-            false => TASK.replace(GATEWAY_ONLY, ""),
-        };
+        let mut task = TASK.to_owned();
+        for (holds, part) in [(gateway_only, GATEWAY_ONLY), (confined, APPROVED)] {
+            if !holds {
+                task = task.replace(part, "");
+            }
+        }
         fs::write(home.join("tasks/triage-tickets.toml"), task)
     }
 
@@ -377,5 +411,6 @@ mod tests {
     #[test]
     fn the_task_can_do_without_what_not_every_kernel_has() {
         assert_eq!(TASK.matches(GATEWAY_ONLY).count(), 1);
+        assert_eq!(TASK.matches(APPROVED).count(), 1);
     }
 }

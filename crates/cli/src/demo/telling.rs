@@ -32,6 +32,7 @@ impl Telling {
         match event {
             Event::Says { text } => screen.line("agent", style::HEADING, &text, false),
             Event::Asks { call } => screen.line("asked", Style::new(), &call, false),
+            Event::Waits { call, .. } => screen.line("asked", Style::new(), &call, false),
             Event::Reads { rows } => self.read(screen, rows),
             Event::Changes { rows, what } => {
                 self.allowed += 1;

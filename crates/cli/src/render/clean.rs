@@ -27,12 +27,12 @@ pub(crate) fn clean_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// The columns a clean text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// The text cut to so many columns, with `…` where something is missing.
-pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+pub(crate) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
     }

@@ -44,6 +44,8 @@ impl Cell {
 enum Row {
     Cells(Vec<Cell>),
     Text {
+        /// What stands where the first line is indented.
+        before: String,
         indent: usize,
         text: String,
         style: Style,
@@ -55,8 +57,6 @@ enum Row {
 pub(crate) struct Table {
     /// The column that is cut where the rest leaves too little room.
     gives_way: usize,
-    /// What the columns are wide at least.
-    floors: Vec<usize>,
     rows: Vec<Row>,
 }
 
@@ -65,15 +65,8 @@ impl Table {
     pub(crate) fn new(gives_way: usize) -> Self {
         Self {
             gives_way,
-            floors: Vec::new(),
             rows: Vec::new(),
         }
-    }
-
-    /// The same table with columns that are so wide at least, to line up with others.
-    pub(crate) fn floors(mut self, floors: impl IntoIterator<Item = usize>) -> Self {
-        self.floors = floors.into_iter().collect();
-        self
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
@@ -83,10 +76,19 @@ impl Table {
     /// A line of text that belongs to the row before, wrapped if need be.
     pub(crate) fn text(&mut self, indent: usize, text: &str, style: Style) {
         self.rows.push(Row::Text {
+            before: String::new(),
             indent,
             text: clean(text).into_owned(),
             style,
         });
+    }
+
+    /// A line of text with a word before it, wrapped if need be.
+    pub(crate) fn said(&mut self, word: &str, indent: usize, text: &str, style: Style) {
+        self.text(indent, text, style);
+        if let Some(Row::Text { before, .. }) = self.rows.last_mut() {
+            *before = clean(word).into_owned();
+        }
     }
 
     /// The lines, none longer than so many columns if that can be.
@@ -97,17 +99,18 @@ impl Table {
             match row {
                 Row::Cells(cells) => line(&mut out, cells, &widths),
                 Row::Text {
+                    before,
                     indent,
                     text,
                     style,
-                } => wrap(&mut out, *indent, text, *style, columns),
+                } => wrap(&mut out, before, *indent, text, *style, columns),
             }
         }
         out
     }
 
     fn widths(&self, columns: usize) -> Vec<usize> {
-        let mut widths = self.floors.clone();
+        let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             let Row::Cells(cells) = row else { continue };
             widths.resize(widths.len().max(cells.len()), 0);
@@ -156,12 +159,27 @@ fn line(out: &mut String, cells: &[Cell], widths: &[usize]) {
     out.push('\n');
 }
 
-fn wrap(out: &mut String, indent: usize, text: &str, style: Style, columns: usize) {
+fn wrap(
+    out: &mut String,
+    mut before: &str,
+    indent: usize,
+    text: &str,
+    style: Style,
+    columns: usize,
+) {
     let room = columns.saturating_sub(indent).max(WIDTH_MIN);
     let mut current = String::new();
     let mut flush = |current: &mut String| {
         if !current.is_empty() {
-            out.extend(std::iter::repeat_n(' ', indent));
+            let dim = super::style::DIM;
+            if !before.is_empty() {
+                out.push_str(&format!("{dim}{before}{dim:#}"));
+            }
+            out.extend(std::iter::repeat_n(
+                ' ',
+                indent.saturating_sub(width(before)),
+            ));
+            before = "";
             out.push_str(&format!("{style}{current}{style:#}\n"));
             current.clear();
         }

@@ -1,13 +1,19 @@
 //! The parts of the gateway, as the configuration wants them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use bailiwick_audit::{Log, OpenError, Policy, Recovered};
-use bailiwick_control::{Live, Registry, ServerSettings, Settings};
-use bailiwick_gateway::{Admission, AgentTls, Directory, Target};
+use bailiwick_audit::{Bounds, Log, OpenError, Policy, Recovered, TransportError};
+use bailiwick_control::{
+    Check, Fetch, FetchError, Live, Monitoring, NoticeSettings, PeopleSettings, Registry,
+    ServerSettings, Settings, SignalSettings,
+};
+use bailiwick_gateway::{Admission, AgentTls, Directory, Gateway, Suspended, Target};
 use bailiwick_run::{BearerDigest, RunId};
 use bailiwick_wire::{PROTOCOLS, Protocol, Transport};
+use hyper::Response;
+use hyper::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
 
 use super::ways::{Authority, Ways};
@@ -15,6 +21,12 @@ use crate::commands::trust;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::http::Http;
+
+/// What an identity provider may answer with: its keys are the most, and people wait for it.
+const PROVIDER_BOUNDS: Bounds = Bounds {
+    body: 256 * 1024,
+    time: Duration::from_secs(8),
+};
 
 /// The registry, as the gateway asks it.
 pub(super) struct Runs(pub(super) Registry);
@@ -26,6 +38,22 @@ impl Directory for Runs {
 
     fn find_bearer(&self, secret: &BearerDigest) -> Option<Admission> {
         self.0.find_bearer(secret).map(admission)
+    }
+
+    fn suspended(&self, run: &RunId) -> Option<Suspended> {
+        self.0.find_suspended(run).map(suspended)
+    }
+
+    fn suspended_bearer(&self, secret: &BearerDigest) -> Option<Suspended> {
+        self.0.find_suspended_bearer(secret).map(suspended)
+    }
+}
+
+fn suspended(run: bailiwick_control::Suspended) -> Suspended {
+    Suspended {
+        run: run.run,
+        verifier: run.verifier,
+        tally: run.tally,
     }
 }
 
@@ -189,24 +217,114 @@ pub(super) fn tls(config: &Config) -> Result<AgentTls, Failure> {
 }
 
 /// What the registry has to know.
-pub(super) fn settings(config: &Config, listeners: &[Listener], ca: Authority) -> Settings {
+pub(super) fn settings(
+    config: &Config,
+    listeners: &[Listener],
+    ca: Authority,
+    notices: NoticeSettings,
+) -> Settings {
     let ways = Arc::new(Ways::new(config, listeners, ca));
     let of_kit = Arc::clone(&ways);
     let ports = listeners.iter().map(|listener| listener.address.port());
     Settings {
         data: config.data.clone(),
         words: config.log.words,
+        signals: SignalSettings {
+            rules: config.signals.clone(),
+            witnessed: config.log.policy.is_some(),
+        },
+        notices,
         gateway_ports: ports.collect(),
         agent_url: Arc::new(move |value, run, secret| ways.value(value, run, secret)),
         agent_kit: Arc::new(move |task, run, secret| of_kit.kit(task, run, secret)),
         withhold: config.secret_variables(),
         read_only: config.read_only(),
+        approvals: config.approvals.clone(),
     }
 }
 
-/// Where the API is served.
-pub(super) fn server_settings(config: &Config) -> ServerSettings {
+/// Asks over HTTP: the identity provider, and who is told. `says` says what went wrong.
+fn fetch(says: fn(&TransportError) -> String) -> Fetch {
+    let http: OnceLock<Result<Http, String>> = OnceLock::new();
+    let http = Arc::new(http);
+    Arc::new(move |request| {
+        let http = Arc::clone(&http);
+        Box::pin(async move {
+            // Its thread starts with the first question, so where nobody is asked there is none.
+            let http = http.get_or_init(|| Http::start().map_err(|error| error.to_string()));
+            let http = http.as_ref().map_err(|error| FetchError(error.clone()))?;
+            let answer = http.send(request, PROVIDER_BOUNDS).await;
+            let answer = answer.map_err(|error| FetchError(says(&error)))?;
+            let mut response = Response::builder().status(answer.status);
+            if let Some(kind) = answer.content_type {
+                response = response.header(CONTENT_TYPE, kind);
+            }
+            let response = response.body(answer.body);
+            response.map_err(|error| FetchError(error.to_string()))
+        })
+    })
+}
+
+/// Who may come in, and how.
+pub(super) fn people(config: &Config) -> Result<PeopleSettings, Failure> {
+    Ok(config
+        .people
+        .settings(config.folder(), fetch(ToString::to_string))?)
+}
+
+/// Who is told, and where people look then.
+pub(super) fn notices(config: &Config) -> Result<NoticeSettings, Failure> {
+    let fetch = fetch(without_url);
+    let sinks = config.notify.iter();
+    let sinks = sinks.map(|notify| notify.sink(config.folder(), &fetch));
+    Ok(NoticeSettings {
+        sinks: sinks.collect::<Result<_, _>>()?,
+        console: config.people.place().map(ToString::to_string),
+    })
+}
+
+/// What went wrong, without the URL, which may be a secret.
+fn without_url(error: &TransportError) -> String {
+    match error {
+        TransportError::Url { reason, .. } => reason.clone(),
+        TransportError::Unreachable { reason, .. } => format!("it does not answer: {reason}"),
+        TransportError::TimedOut { time, .. } => {
+            format!("it did not answer within {} s", time.as_secs())
+        }
+        TransportError::TooLong { limit, .. } => {
+            format!("it answered with more than {limit} bytes")
+        }
+        _ => "it does not answer".to_owned(),
+    }
+}
+
+/// What watches over the gateway is given.
+pub(super) fn monitoring(
+    config: &Config,
+    registry: &Registry,
+    gateway: &Arc<Gateway>,
+    listeners: usize,
+) -> Monitoring {
+    let mut monitoring = Monitoring {
+        listen: config.upkeep.metrics,
+        ..Monitoring::default()
+    };
+    let metrics = &mut monitoring.metrics;
+    registry.register(metrics, env!("CARGO_PKG_VERSION"));
+    gateway.register(metrics.sub_registry_with_prefix("bailiwick"));
+    let gateway = Arc::clone(gateway);
+    let listening: Check = Box::new(move || match gateway.listeners() == listeners as u64 {
+        true => Ok(()),
+        false => Err("not every listener for agents takes connections"),
+    });
+    monitoring.checks.insert("listeners", listening);
+    monitoring
+}
+
+/// Where the API is served, and who may come in.
+pub(super) fn server_settings(config: &Config, people: PeopleSettings) -> ServerSettings {
     ServerSettings {
+        people,
         data: config.data.clone(),
         network: config.listen.control,
         public_log: config.log.public,

@@ -6,6 +6,7 @@ use bailiwick_audit::{Record, RecordedCall};
 use bailiwick_control::api::TrailRecord;
 use bailiwick_run::Time;
 
+use super::spoken::Spoken;
 use super::what::what;
 use crate::commands::show;
 use crate::failure::Failure;
@@ -16,61 +17,105 @@ const NO_PRIVILEGE: &str = "42501";
 
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// A call that was let through.
     Allowed,
     /// A call or login that was not.
     Denied,
     /// A call that was let through and did not come to a good end.
     Failed,
+    /// A call that waits for somebody's yes.
+    Held,
+    /// A rule of the configuration that matched.
+    Signal,
     /// Something that happened to the run itself.
     Event,
 }
 
 /// One line of the story.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) seq: u64,
-    pub(super) time: Time,
-    pub(super) effect: Effect,
-    pub(super) verb: String,
-    pub(super) target: Option<String>,
+pub(crate) struct Line {
+    pub(crate) seq: u64,
+    pub(crate) time: Time,
+    pub(crate) effect: Effect,
+    pub(crate) verb: String,
+    pub(crate) target: Option<String>,
     /// What it was done to.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// How it ended, if that is worth a word.
-    pub(super) state: String,
-    pub(super) rows: u64,
-    pub(super) masked: u64,
-    pub(super) reason: Option<String>,
-    pub(super) remedy: Option<String>,
+    pub(crate) state: String,
+    pub(crate) rows: u64,
+    pub(crate) masked: u64,
+    pub(crate) reason: Option<String>,
+    pub(crate) remedy: Option<String>,
     /// How many calls it stands for.
-    pub(super) times: u64,
+    pub(crate) times: u64,
     /// It only prepares something or keeps the session.
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
+    /// The call, as one says it; nothing where it is none.
+    pub(crate) spoken: Option<Spoken>,
 }
 
 /// Reads records in their order and tells lines as they are complete.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(crate) struct Story {
     start: Option<Time>,
     targets: BTreeSet<String>,
     /// Calls that were allowed and have no outcome yet.
     pending: BTreeMap<u64, Line>,
+    /// Calls that were held, for what becomes of them.
+    held: BTreeMap<u64, Line>,
     closed: bool,
 }
 
 impl Story {
     /// A record as the API gives it.
-    pub(super) fn read(record: &TrailRecord) -> Result<Record, Failure> {
+    pub(crate) fn read(record: &TrailRecord) -> Result<Record, Failure> {
         show::parse(record)
     }
 
     /// The line that the next record completes, if it does.
-    pub(super) fn add(&mut self, record: &TrailRecord) -> Result<Option<Line>, Failure> {
+    pub(crate) fn add(&mut self, record: &TrailRecord) -> Result<Option<Line>, Failure> {
         let record = Self::read(record)?;
         let time = time(&record.time);
         self.start.get_or_insert(time);
         self.targets.extend(record.target.clone());
+        if let Some(call) = record
+            .call
+            .as_ref()
+            .filter(|_| record.r#type == "call.held")
+        {
+            let asked = record.approval.as_ref();
+            let approvers = asked.map(|asked| asked.approvers.join(" and "));
+            let line = Line {
+                effect: Effect::Held,
+                verb: call.verb.clone(),
+                target: record.target.clone(),
+                what: what(call),
+                reason: approvers.map(|approvers| format!("waits for a yes of {approvers}")),
+                remedy: asked.map(|asked| format!("bailiwick approve {}", asked.id)),
+                spoken: Some(Spoken::of(call)),
+                ..Line::event(&record, time)
+            };
+            self.held.insert(record.seq, line.clone());
+            return Ok(Some(line));
+        }
+        if record.r#type == "approval.decided" {
+            return Ok(Some(self.decided(&record, time)));
+        }
+        if let Some(signal) = &record.signal {
+            return Ok(Some(Line {
+                effect: Effect::Signal,
+                verb: "signal".into(),
+                what: format!("{} ({})", signal.name, signal.rule),
+                reason: Some(format!(
+                    "because of {}; what is done: {}",
+                    signal.of,
+                    signal.actions.join(", ")
+                )),
+                ..Line::event(&record, time)
+            }));
+        }
         if let (Some(call), Some(decision)) = (&record.call, &record.decision) {
             let denied = decision.effect != "allow";
             let line = Line {
@@ -85,6 +130,7 @@ impl Story {
                 reason: decision.reason.clone(),
                 remedy: decision.remedy.clone().filter(|remedy| !remedy.is_empty()),
                 quiet: !denied && is_quiet(call),
+                spoken: Some(Spoken::of(call)),
                 ..Line::event(&record, time)
             };
             if denied {
@@ -159,8 +205,13 @@ impl Story {
             "gateway.stopped" => ("stopped", String::new()),
             "log.continued" => ("continued", continued(&record)),
             "log.continues" => ("continues", continues(&record)),
+            "index.remade" => ("reindexed", by(&record)),
             "log.pruned" => ("pruned", pruned(&record)),
             "payloads.erased" => ("erased", erased(&record)),
+            "payloads.viewed" => ("viewed", viewed(&record)),
+            "person.signed_in" => ("sign-in", signed_in(&record)),
+            "run.resumed" => ("resumed", by(&record)),
+            "run.suspended" => ("suspended", by(&record)),
             other => (other, String::new()),
         };
         Ok(Some(Line {
@@ -170,8 +221,37 @@ impl Story {
         }))
     }
 
+    /// What became of a call that was held.
+    fn decided(&mut self, record: &Record, time: Time) -> Line {
+        let ruling = record.approval.as_ref();
+        let effect = ruling.and_then(|ruling| ruling.effect.as_deref());
+        let by = ruling
+            .and_then(|ruling| ruling.by.clone())
+            .map_or_else(String::new, |by| format!("by {by}"));
+        let verb = match effect.unwrap_or_default() {
+            "agree" => "agreed",
+            "approve" => "approved",
+            "deny" => "refused",
+            "lapse" => "lapsed",
+            other => other,
+        };
+        let held = record.of.and_then(|seq| match effect {
+            // One yes of several: it is still held.
+            Some("agree") => self.held.get(&seq).cloned(),
+            _ => self.held.remove(&seq),
+        });
+        let (target, spoken) = held.map_or((None, None), |call| (call.target, call.spoken));
+        Line {
+            verb: verb.to_owned(),
+            what: by,
+            target,
+            spoken,
+            ..Line::event(record, time)
+        }
+    }
+
     /// The calls that have no outcome so far.
-    pub(super) fn unfinished(&mut self) -> Vec<Line> {
+    pub(crate) fn unfinished(&mut self) -> Vec<Line> {
         let state = if self.closed { "no outcome" } else { "running" };
         let lines = std::mem::take(&mut self.pending).into_values();
         lines
@@ -183,18 +263,23 @@ impl Story {
             .collect()
     }
 
+    /// Whether a call that was held still waits.
+    pub(super) fn is_waiting(&self, seq: u64) -> bool {
+        self.held.contains_key(&seq)
+    }
+
     /// When something was, since the story began.
-    pub(super) fn since(&self, time: Time) -> String {
+    pub(crate) fn since(&self, time: Time) -> String {
         render::since(self.start.unwrap_or(time), time)
     }
 
     /// Whether a line has to say which target it is about.
-    pub(super) fn has_several_targets(&self) -> bool {
+    pub(crate) fn has_several_targets(&self) -> bool {
         self.targets.len() > 1
     }
 
     /// Whether the run is over.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 }
@@ -215,8 +300,51 @@ impl Line {
             remedy: None,
             times: 1,
             quiet: false,
+            spoken: None,
         }
     }
+
+    /// Whether it differs from another one only in when it was and how much it moved.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.effect != Effect::Event
+            && (self.effect, &self.verb, &self.what, &self.target)
+                == (other.effect, &other.verb, &other.what, &other.target)
+            && (&self.state, &self.reason, &self.remedy)
+                == (&other.state, &other.reason, &other.remedy)
+    }
+
+    /// Stands for another one like it, too.
+    pub(crate) fn take_in(&mut self, other: &Self) {
+        self.times += other.times;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.masked = self.masked.saturating_add(other.masked);
+    }
+}
+
+/// Who suspended or resumed a run.
+fn by(record: &Record) -> String {
+    record
+        .by
+        .as_ref()
+        .map_or_else(String::new, |by| format!("by {by}"))
+}
+
+/// Whose payloads were shown, and to whom.
+fn viewed(record: &Record) -> String {
+    record.viewed.as_ref().map_or_else(String::new, |viewed| {
+        let records = match viewed.from == viewed.to {
+            true => format!("record {}", viewed.from),
+            false => format!("records {} to {}", viewed.from, viewed.to),
+        };
+        format!("payloads of {}, {records}, by {}", viewed.chain, viewed.by)
+    })
+}
+
+/// Who signed in at the console, and as what.
+fn signed_in(record: &Record) -> String {
+    let by = record.by.as_deref().unwrap_or_default();
+    let via = record.via.as_deref().unwrap_or_default();
+    format!("{by}, {via}, as {}", record.roles.join(", "))
 }
 
 /// Whose payloads were erased, and who wanted it.
@@ -270,19 +398,8 @@ pub(super) fn is_denied(record: &Record) -> bool {
 pub(super) fn fold(lines: Vec<Line>) -> Vec<Line> {
     let mut folded: Vec<Line> = Vec::new();
     for line in lines {
-        let same = |other: &&mut Line| {
-            line.effect != Effect::Event
-                && (other.effect, &other.verb, &other.what, &other.target)
-                    == (line.effect, &line.verb, &line.what, &line.target)
-                && (&other.state, &other.reason, &other.remedy)
-                    == (&line.state, &line.reason, &line.remedy)
-        };
-        match folded.iter_mut().find(same) {
-            Some(first) => {
-                first.times += line.times;
-                first.rows = first.rows.saturating_add(line.rows);
-                first.masked = first.masked.saturating_add(line.masked);
-            }
+        match folded.iter_mut().find(|other| line.is_like(other)) {
+            Some(first) => first.take_in(&line),
             None => folded.push(line),
         }
     }

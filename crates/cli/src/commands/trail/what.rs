@@ -10,6 +10,23 @@ const ACTIONS_SHOWN: usize = 4;
 
 /// What a call is done to. An action that does what the call's name says is named by its resource.
 pub(super) fn what(call: &RecordedCall) -> String {
+    told(call, |_| true)
+}
+
+/// The same without what the call only reads of the very thing it is done to, as to change a row it has to be found.
+pub(super) fn object(call: &RecordedCall) -> String {
+    let name = call.verb.to_lowercase();
+    let is_same = |own: &RecordedAction, action: &RecordedAction| {
+        let (own, other) = (&own.resource, &action.resource);
+        (&own.kind, &own.schema, &own.name) == (&other.kind, &other.schema, &other.name)
+    };
+    told(call, |action| {
+        let mut own = call.actions.iter().filter(|own| own.verb == name);
+        action.verb == name || !own.any(|own| is_same(own, action))
+    })
+}
+
+fn told(call: &RecordedCall, is_told: impl Fn(&RecordedAction) -> bool) -> String {
     let own_verb = call
         .verb
         .rsplit(' ')
@@ -19,7 +36,7 @@ pub(super) fn what(call: &RecordedCall) -> String {
     let mut actions: Vec<&RecordedAction> = call
         .actions
         .iter()
-        .filter(|action| action.class != "session")
+        .filter(|action| action.class != "session" && is_told(action))
         .collect();
     // What the call is named after is what it is about; what it needs for that comes later.
     actions.sort_by_key(|action| action.verb != own_verb);
