@@ -5,7 +5,9 @@
 //! The gateway is used only as its users use it: by the program, its files and its ports.
 
 mod agent;
+mod browser;
 mod certificate;
+mod chromium;
 mod disk;
 mod lasting;
 mod load;
@@ -17,19 +19,21 @@ mod store;
 mod world;
 
 pub use agent::{Agent, Answer, Message, Report, frontend};
+pub use browser::{Browser, Page, free_port};
 pub use certificate::{Certified, certificate};
+pub use chromium::Chromium;
 pub use disk::Disk;
 pub use lasting::Lasting;
 pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use peers::{CREDENTIAL, Journal, McpClient, McpServer, Peer, StdioPeer, lines, mcp_client};
 pub use programs::{
-    Finished, bailiwick, command, confinement, finish, java, node, node_web, programs_18, psql,
-    python, python_web,
+    Finished, bailiwick, command, confinement, finish, java, node, node_oidc, node_web,
+    programs_18, psql, python, python_api, python_web, schemathesis,
 };
 pub use random::Random;
 pub use small_disk::SmallDisk;
 pub use store::{SERVICE, SERVICE_PASSWORD, Store, Version, mark};
-pub use world::{Builder, Run, TRIAGE, World, actions, http_task, signal, task};
+pub use world::{Builder, Run, TRIAGE, World, actions, http_task, me, signal, task};
 
 use std::time::{Duration, Instant};
 

@@ -80,12 +80,49 @@ pub fn python_web(program: &str) -> Command {
     python
 }
 
+/// Schemathesis, which makes requests out of an API's description, with its settings.
+pub fn schemathesis() -> Command {
+    let mut schemathesis = command(client("python-api/bin/schemathesis"));
+    schemathesis
+        .arg("--config-file")
+        .arg(source("schemathesis.toml"));
+    schemathesis
+}
+
+/// Python with the Prometheus client, running one of `tests/clients`.
+pub fn python_api(program: &str) -> Command {
+    let mut python = command(client("python-api/bin/python"));
+    python.arg("-B").arg(source(program));
+    python
+}
+
 /// A newer Node than the machine's own, with the MCP SDKs and ws, running one of `tests/clients`.
 pub fn node_web(program: &str) -> Command {
     let mut node = command(client("node-web/bin/node"));
     node.env("NODE_PATH", client("node-web/node_modules"));
     node.arg(source(program));
     node
+}
+
+/// The same Node with the identity provider, running one of `tests/clients`.
+pub fn node_oidc(program: &str) -> Command {
+    let mut node = command(client("node-web/bin/node"));
+    node.env("NODE_PATH", client("oidc/node_modules"));
+    node.arg(source(program));
+    node
+}
+
+/// The same Node with puppeteer-core, running one of `tests/clients`.
+pub(crate) fn node_browser(program: &str) -> Command {
+    let mut node = command(client("node-web/bin/node"));
+    node.env("NODE_PATH", client("browser/node_modules"));
+    node.arg(source(program));
+    node
+}
+
+/// The script that looks at a page as WCAG does.
+pub(crate) fn axe_core() -> PathBuf {
+    client("browser/node_modules/axe-core/axe.min.js")
 }
 
 /// Java with pgjdbc, running one of `tests/clients` from its source.

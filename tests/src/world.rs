@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -48,6 +49,12 @@ pub fn task(name: &str, grants: &str) -> (String, String) {
     (name.to_owned(), format!("{head}{grants}"))
 }
 
+/// Who these tests are to the gateway: `human:NAME@localhost`.
+pub fn me() -> String {
+    let name = finish(command("id").arg("-un"));
+    format!("human:{}@localhost", name.ok().trim())
+}
+
 /// A task file whose process gets no URL of a database.
 pub fn http_task(name: &str, grants: &str) -> (String, String) {
     let head = format!(
@@ -79,8 +86,14 @@ impl Builder {
 
     /// Sets something about the log, as lines below `[log]` do.
     pub fn log(mut self, lines: &str) -> Self {
-        self.log = format!("[log]\n{lines}\n");
+        self.log = format!("{}[log]\n{lines}\n", self.log);
         self
+    }
+
+    /// Sets something about approvals, as lines below `[approvals]` do.
+    pub fn approvals(self, lines: &str) -> Self {
+        let log = format!("{}[approvals]\n{lines}\n", self.log);
+        Self { log, ..self }
     }
 
     /// Sets something about every target, as a line of the configuration does.
@@ -200,10 +213,12 @@ impl Builder {
             data,
             database,
             port: 0,
+            control: 0,
             has_database: !without,
             http: (!self.sections.is_empty()).then_some(0),
             environment: self.environment,
             level: self.level,
+            confined: Mutex::default(),
         }
     }
 }
@@ -215,11 +230,15 @@ pub struct World {
     data: PathBuf,
     database: String,
     port: u16,
+    /// The port for people.
+    control: u16,
     has_database: bool,
     /// The port for HTTP, once it is known; nothing where there is none.
     http: Option<u16>,
     environment: Vec<(String, PathBuf)>,
     level: &'static str,
+    /// What waits in confined runs until this is dropped.
+    confined: Mutex<Vec<Child>>,
 }
 
 /// A run, opened by hand.
@@ -348,6 +367,7 @@ impl World {
         let stdout = BufReader::new(gateway.stdout.take().expect("its output"));
         self.gateway = Some(gateway);
         let wanted: Vec<&str> = [
+            Some("control"),
             self.has_database.then_some("postgres"),
             self.http.is_some().then_some("http"),
         ]
@@ -379,6 +399,7 @@ impl World {
         if wanted.iter().all(|name| all.contains_key(*name)) {
             self.port = all.get("postgres").copied().unwrap_or_default();
             self.http = all.get("http").copied();
+            self.control = all.get("control").copied().unwrap_or_default();
             return Ok(());
         }
         self.kill();
@@ -396,6 +417,11 @@ impl World {
     pub fn http(&self, target: &str) -> String {
         let port = self.http.expect("a listener for HTTP");
         format!("http://127.0.0.1:{port}/{target}")
+    }
+
+    /// The port of the API and the console.
+    pub fn control(&self) -> u16 {
+        self.control
     }
 
     /// The gateway's process.
@@ -447,8 +473,14 @@ impl World {
     /// Asks the gateway to stop, and waits until it has.
     #[track_caller]
     pub fn stop(&mut self) {
+        signal(self.pid(), "TERM");
+        self.ended();
+    }
+
+    /// Waits until the gateway, which was told to stop, has done so in order.
+    #[track_caller]
+    pub fn ended(&mut self) {
         let mut gateway = self.gateway.take().expect("a gateway that runs");
-        signal(gateway.id(), "TERM");
         let status = crate::eventually("the gateway stops", READY_WITHIN, || {
             gateway.try_wait().expect("a child of ours")
         });
@@ -505,6 +537,40 @@ impl World {
         }
     }
 
+    /// Opens a run whose process is confined, so that whoever launched it may say yes to what it asks for. It
+    /// lasts as long as this world.
+    #[track_caller]
+    pub fn open_confined(&self, task: &str) -> Run {
+        let opened = Instant::now();
+        let script = "env; echo READY; exec cat";
+        let mut child = self
+            .command(&["run", "--task", task, "--", "sh", "-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("bailiwick run");
+        let stdout = BufReader::new(child.stdout.take().expect("its output"));
+        let lines = stdout.lines().map_while(Result::ok);
+        let env: BTreeMap<String, String> = lines
+            .take_while(|line| line != "READY")
+            .filter_map(|line| line.split_once('=').map(|(k, v)| (k.into(), v.into())))
+            .collect();
+        self.confined.lock().expect("no panic").push(child);
+        let runs = self.bailiwick(&["runs", "--json"]);
+        let id = |line: &str| {
+            let run: Value = serde_json::from_str(line).expect("JSON");
+            run["run"].as_str().expect("the run's id").to_owned()
+        };
+        Run {
+            // Ids are in the order of time.
+            id: runs.ok().lines().map(id).max().expect("a run"),
+            env,
+            opened,
+            returned: Instant::now(),
+        }
+    }
+
     /// The records of a run, each with its payload beside it: what `trail --json` prints.
     #[track_caller]
     pub fn trail(&self, run: &str) -> Vec<Value> {
@@ -513,6 +579,47 @@ impl World {
         lines
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect()
+    }
+
+    /// What people were asked about, as `approvals --all --json` says it.
+    #[track_caller]
+    pub fn approvals(&self) -> Vec<Value> {
+        let finished = self.bailiwick(&["approvals", "--all", "--json"]);
+        let lines = finished.ok().lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    /// Waits until a call of the run waits for people, and gives it.
+    #[track_caller]
+    pub fn asked(&self, run: &Run) -> Value {
+        crate::eventually("people are asked", Duration::from_secs(10), || {
+            let mut all = self.approvals().into_iter();
+            all.find(|approval| approval["run"] == *run.id && approval["state"] == "open")
+        })
+    }
+
+    /// The link that signs in whoever runs the tests, once.
+    #[track_caller]
+    pub fn console_link(&self) -> String {
+        let finished = self.bailiwick(&["console", "--json"]);
+        let link: Value = serde_json::from_str(finished.ok()).expect("JSON");
+        link["url"].as_str().expect("a link").to_owned()
+    }
+
+    /// Says yes.
+    #[track_caller]
+    pub fn approve(&self, approval: &Value) {
+        let id = approval["id"].as_str().expect("its id");
+        self.bailiwick(&["approve", id, "--yes"]).ok();
+    }
+
+    /// Says no, for this reason.
+    #[track_caller]
+    pub fn deny(&self, approval: &Value, reason: &str) {
+        let id = approval["id"].as_str().expect("its id");
+        self.bailiwick(&["deny", id, "--reason", reason]).ok();
     }
 
     /// What the trail says of the call whose statement holds this text: its decision.
@@ -560,6 +667,15 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        for child in self
+            .confined
+            .lock()
+            .iter_mut()
+            .flat_map(|all| all.iter_mut())
+        {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         self.kill();
         if std::thread::panicking() {
             eprintln!("the gateway said:\n{}", self.said());

@@ -14,6 +14,7 @@ try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name can"; else ech
 change() { echo '# tampered' >> "$1"; }
 try 'list runs' "$BAILIWICK" runs
 try 'open a run' "$BAILIWICK" open --task triage
+try 'sign in at the console' "$BAILIWICK" console
 try 'signal the gateway' kill -CONT "$GATEWAY"
 try 'read the environment of the gateway' cat "/proc/$GATEWAY/environ"
 try 'read the memory of the gateway' dd "if=/proc/$GATEWAY/mem" bs=1 count=0

@@ -7,6 +7,7 @@ use crate::on_each_version;
 
 on_each_version!(
     the_end_of_a_run_takes_its_login,
+    a_suspended_run_has_no_login_until_it_is_resumed,
     sessions_past_the_gateway_are_cut_too,
     a_login_expires_though_no_gateway_is_there,
     what_a_run_leaves_does_not_keep_its_login,
@@ -57,6 +58,25 @@ fn the_end_of_a_run_takes_its_login(version: Version) {
     assert_eq!(fenced.logins(), [login(&stays)]);
     // It may be wanted again soon.
     assert_eq!(fenced.templates().len(), 1);
+}
+
+fn a_suspended_run_has_no_login_until_it_is_resumed(version: Version) {
+    let fenced = Fenced::new(version, TRIAGE);
+    let world = &fenced.world;
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent.query("SELECT 1").ok();
+    world.bailiwick(&["suspend", &run.id]).ok();
+    let last: Report = agent.last_words().expect("last words");
+    assert!(last.message.contains("suspended"), "{last:#?}");
+    eventually("the login of a suspended run is gone", SOON, || {
+        fenced.logins().is_empty().then_some(())
+    });
+    world.bailiwick(&["resume", &run.id]).ok();
+    Agent::connect(&run)
+        .query("SELECT subject FROM tickets")
+        .ok();
+    assert_eq!(fenced.logins(), [login(&run)]);
 }
 
 fn sessions_past_the_gateway_are_cut_too(version: Version) {

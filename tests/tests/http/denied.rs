@@ -169,7 +169,10 @@ fn what_takes_an_approval_is_denied() {
         [[write]]\ntarget = \"crm\"\nrequests = [\"POST /echo/**\"]\n\
         [[write]]\ntarget = \"crm\"\nrequests = [\"POST /echo/pay\"]\nbody = { amount = { min = 100 } }\n\
         approve = \"group:owners\"\n";
-    let world = before_crm(grants).start();
+    // Nobody is there to decide.
+    let world = before_crm(grants)
+        .approvals("decide_within = \"1s\"")
+        .start();
     let run = world.open("triage");
     let mark1 = mark();
     let answer = curl(
@@ -178,7 +181,10 @@ fn what_takes_an_approval_is_denied() {
         &[],
         &format!("/customers/ada/secrets?q={mark1}"),
     );
-    assert!(answer.problem(403).contains("approv"), "{answer:#?}");
+    assert!(
+        answer.problem(403).contains("nobody decided in time"),
+        "{answer:#?}"
+    );
     denied(&world, &run, &mark1);
     assert_eq!(curl(&world, &run, &[], "/customers/ada").status, 200);
     for (amount, status) in [("99", 200), ("100", 403), ("1e2", 403), ("1000000", 403)] {

@@ -3,6 +3,7 @@
 //! the run's trail says.
 
 mod allowed;
+mod approvals;
 mod attacks;
 mod conditions;
 mod credentials;
