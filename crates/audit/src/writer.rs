@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::iter::Peekable;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Instant;
 use std::vec::IntoIter;
 
@@ -111,8 +111,10 @@ fn next(shared: &Shared) -> Next {
 pub(crate) fn write_here(place: &Mutex<Option<Writer>>, shared: &Shared) {
     loop {
         // Whoever has it looks into the queue again when it is done.
-        let Ok(mut place) = place.try_lock() else {
-            return;
+        let mut place = match place.try_lock() {
+            Ok(place) => place,
+            Err(TryLockError::Poisoned(place)) => place.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
         };
         let Some(writer) = place.as_mut() else { return };
         let mut queue = lock(&shared.queue);

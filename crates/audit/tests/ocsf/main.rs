@@ -168,6 +168,7 @@ fn every_kind() -> Vec<Entry> {
     };
     entries.push(in_run(held));
     for (ruling, by) in [
+        (Ruling::Agree, Some("human:eve@acme.com")),
         (Ruling::Approve, Some("human:eve@acme.com")),
         (Ruling::Deny, Some("human:eve@acme.com")),
         (Ruling::Lapse, None),

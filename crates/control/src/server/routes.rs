@@ -5,7 +5,9 @@
 //! `pub(super) fn routes() -> OpenApiRouter<Arc<App>>` and one `merge` there. What every answer may be
 //! besides, [`openapi`](super::openapi) adds. Pages are no part of it: they are merged in [`router`].
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -502,6 +504,11 @@ async fn not_allowed(method: Method, uri: Uri) -> Refusal {
 }
 
 fn run_id(text: &str) -> Result<RunId, Refusal> {
+    id_of(text)
+}
+
+/// Reads an id of a path.
+fn id_of<I: FromStr<Err: Display>>(text: &str) -> Result<I, Refusal> {
     text.parse()
         .map_err(|error| Refusal::bad_request(format!("`{text}` is {error}")))
 }

@@ -9,13 +9,12 @@ use bailiwick_run::ApprovalId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Api, App, bad_body, bad_query};
+use super::{Answer, Api, App, bad_body, bad_query, id_of};
 use crate::api::{
     AgentWords, Approval, ApprovalQuery, Approvals, ApproveRequest, DenyRequest, schema,
 };
 use crate::approvals::RuleError;
 use crate::people::{Person, Role};
-use crate::server::problem::Refusal;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
@@ -57,7 +56,7 @@ async fn list(
 )]
 async fn show(State(app): Api, who: Person, Path(id): Path<String>) -> Answer<Approval> {
     who.must(Role::Viewer)?;
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     let approval = app.registry.approval(&id).ok_or(RuleError::NoSuch(id))?;
     Ok(Json(approval))
 }
@@ -75,7 +74,7 @@ async fn words(State(app): Api, who: Person, Path(id): Path<String>) -> Answer<A
     if !who.may(Role::Auditor) {
         who.must(Role::Approver)?;
     }
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     Ok(Json(app.registry.agent_words(&id, &who).await?))
 }
 
@@ -99,7 +98,7 @@ async fn approve(
     request: Result<Json<ApproveRequest>, JsonRejection>,
 ) -> Answer<Approval> {
     who.must(Role::Approver)?;
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     let Json(request) = request.map_err(bad_body)?;
     Ok(Json(app.registry.approve(&id, &who, request.note).await?))
 }
@@ -124,12 +123,7 @@ async fn deny(
     request: Result<Json<DenyRequest>, JsonRejection>,
 ) -> Answer<Approval> {
     who.must(Role::Approver)?;
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     let Json(request) = request.map_err(bad_body)?;
     Ok(Json(app.registry.deny(&id, &who, &request.reason).await?))
-}
-
-fn approval_id(text: &str) -> Result<ApprovalId, Refusal> {
-    text.parse()
-        .map_err(|error| Refusal::bad_request(format!("`{text}` is {error}")))
 }

@@ -16,6 +16,7 @@ use crate::console::record::{Payload, PayloadFragment, PayloadPage};
 use crate::people::Role;
 use crate::registry::EndError;
 use crate::server::problem::Refusal;
+use crate::server::routes::id_of;
 use crate::server::routes::run_id;
 
 type Page = Result<Response, Refusal>;
@@ -60,7 +61,7 @@ pub(super) async fn run(view: View, Path((run, act)): Path<(String, String)>) ->
 
 pub(super) async fn approve(view: View, Path(id): Path<String>) -> Page {
     view.who.must(Role::Approver)?;
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     view.app.registry.approve(&id, &view.who, None).await?;
     Ok(Redirect::to("/approvals?did=approve").into_response())
 }
@@ -77,7 +78,7 @@ pub(super) async fn deny(
     form: Result<Form<Denial>, FormRejection>,
 ) -> Page {
     view.who.must(Role::Approver)?;
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     let Form(denial) = form.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let reason = filled(denial.reason).unwrap_or_default();
     view.app.registry.deny(&id, &view.who, &reason).await?;
@@ -89,7 +90,7 @@ pub(super) async fn agent_words(view: View, headers: HeaderMap, Path(id): Path<S
     if !view.who.may(Role::Auditor) {
         view.who.must(Role::Approver)?;
     }
-    let id = approval_id(&id)?;
+    let id: ApprovalId = id_of(&id)?;
     let words = view.app.registry.agent_words(&id, &view.who).await?;
     let missing = words.payload_missing.as_deref();
     let payload = Payload::of(words.record, words.payload.as_ref(), missing);
@@ -127,9 +128,4 @@ fn shown(view: &View, headers: &HeaderMap, payload: Payload) -> Response {
         true => page(StatusCode::OK, &PayloadFragment::from(payload)),
         false => page(StatusCode::OK, &PayloadPage::new(view.layout(), payload)),
     }
-}
-
-fn approval_id(text: &str) -> Result<ApprovalId, Refusal> {
-    text.parse()
-        .map_err(|error| Refusal::bad_request(format!("`{text}` is {error}")))
 }
