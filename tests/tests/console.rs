@@ -109,6 +109,7 @@ fn pages(world: &World, run: &Run) -> Vec<(&'static str, String)> {
         ("incidents", "/".to_owned()),
         ("runs", "/runs".to_owned()),
         ("run", format!("/runs/{id}")),
+        ("suspend", format!("/runs/{id}/suspend")),
         ("revoke", format!("/runs/{id}/revoke")),
         ("approvals", "/approvals".to_owned()),
         ("tasks", "/tasks".to_owned()),
@@ -340,6 +341,9 @@ fn people_suspend_resume_and_revoke_a_run() {
     browser.sign_in(&world);
     browser.until("!!document.querySelector('.incident [data-act=suspend]')");
     browser.follow(".incident [data-act=suspend]");
+    agent.query("SELECT 1").ok();
+    // One press stops nothing: whoever suspends it is asked once more.
+    browser.follow("#confirm");
     assert!(agent.last_words().is_some(), "it was not cut");
     let words = browser.shown();
     assert!(words.to_lowercase().contains("suspended"), "{words}");
@@ -391,6 +395,8 @@ fn everything_works_without_scripts() {
     );
     browser.go(&format!("/runs/{run}"));
     browser.follow("[data-act=suspend]");
+    drop(Agent::connect(&story.run));
+    browser.follow("#confirm");
     assert!(Agent::try_connect(&story.run).is_err());
     browser.follow(".top form button");
     browser.go("/runs");

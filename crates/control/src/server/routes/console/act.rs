@@ -32,13 +32,18 @@ fn act_of(text: &str) -> Result<Act, Refusal> {
     })
 }
 
-/// Asks once more.
+/// Asks once more, unless there is nothing to be done.
 pub(super) async fn confirm(view: View, Path((run, act)): Path<(String, String)>) -> Page {
     let (run, act) = (run_id(&run)?, act_of(&act)?);
     view.who.must(Role::Operator)?;
     let summary = view.app.registry.summary(&run).await?;
     let summary = summary.ok_or(EndError::NoRun(run))?;
-    if matches!(summary.state, RunState::Ended | RunState::Ending) {
+    let is_done = match act {
+        Act::Suspend => summary.state != RunState::Open,
+        Act::Resume => summary.state != RunState::Suspended,
+        Act::Revoke => matches!(summary.state, RunState::Ended | RunState::Ending),
+    };
+    if is_done {
         return Ok(Redirect::to(&format!("/runs/{run}")).into_response());
     }
     Ok(page(

@@ -52,7 +52,7 @@ async fn the_first_page_says_what_was_outside_who_launched_it_and_stops_it() {
         "is outside the scope of task triage-tickets",
         "tables = [&#34;billing.cards&#34;]",
         "human:carol@acme.com",
-        &format!("action=\"/runs/{}/suspend\"", stray.id),
+        &format!("href=\"/runs/{}/suspend\"", stray.id),
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
