@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use bailiwick_tests::{
-    Browser, Lasting, Page, World, eventually, finish, free_port, http_task, node_oidc,
+    Browser, Lasting, Page, World, eventually, finish, free_port, http_task, me, node_oidc,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -130,7 +130,8 @@ impl Place {
 /// A gateway whose console is at this port.
 fn gateway(port: u16, issuer: &str, more: &str) -> World {
     let target = "[targets.crm]\nkind = \"http\"\nurl = \"http://127.0.0.1:9\"\n";
-    let grants = "[[read]]\ntarget = \"crm\"\nrequests = [\"GET /customers/*\"]\n";
+    let grants = "[[read]]\ntarget = \"crm\"\nrequests = [\"GET /customers/*\"]\n\
+                  [[destroy]]\ntarget = \"crm\"\nrequests = [\"DELETE /customers/*\"]\napprove = \"group:data-owners\"\n";
     let world = World::builder()
         .task(http_task("look", grants))
         .section(target)
@@ -151,6 +152,7 @@ url = "http://127.0.0.1:{port}"
 viewer = ["human:bob@acme.com"]
 operator = ["human:*@evil.example", "human:*@localhost"]
 auditor = ["group:data-owners"]
+approver = ["group:data-owners"]
 [groups]
 on-call = ["human:bob@acme.com"]
 [[tokens]]
@@ -182,7 +184,7 @@ fn a_person_signs_in_by_the_identity_provider() {
     let me = place.me(&mut browser).expect("alice");
     assert_eq!(me["name"], "human:alice@acme.com");
     assert_eq!(me["via"], "oidc");
-    assert_eq!(me["roles"], serde_json::json!(["auditor"]));
+    assert_eq!(me["roles"], serde_json::json!(["approver", "auditor"]));
     assert_eq!(me["groups"], serde_json::json!(["data-owners"]));
     let signed_in = place.records("person.signed_in");
     assert_eq!(signed_in.len(), 1);
@@ -346,4 +348,45 @@ fn a_link_is_for_the_local_user() {
     let json = finish(&mut place.world.command(&["console", "--json"]));
     let json: Value = serde_json::from_str(json.ok()).expect("JSON");
     assert!(json["expires"].is_string(), "{json}");
+}
+
+#[test]
+fn whoever_launched_a_run_approves_nothing_of_it_by_another_name() {
+    let same = format!(
+        "{DOMAINS}\n[people]\nalice = [{:?}, \"human:alice@acme.com\"]",
+        me()
+    );
+    for (people, approves) in [(DOMAINS, true), (&same, false)] {
+        let place = Place::new(people);
+        let run = place.world.open("look");
+        let deletes = place.world.http("crm") + "/customers/1";
+        let authorization = format!("Bearer {}", run.token());
+        // It waits until it is decided, and then there is nobody at the target.
+        let agent = std::thread::spawn(move || {
+            let headers = [("Authorization", authorization.as_str())];
+            Browser::default()
+                .send("DELETE", &deletes, &headers, "")
+                .status
+        });
+        let asked = place.world.asked(&run);
+        let id = asked["id"].as_str().expect("an id");
+        let (mut browser, _) = place.sign_in("alice");
+        let alice = place.me(&mut browser).expect("alice");
+        let form = format!("csrf={}&reason=no", alice["csrf"].as_str().expect("a mark"));
+        let shown = browser.get(&place.console("/approvals"));
+        let button = format!("action=\"/approvals/{id}/approve\"");
+        assert_eq!(shown.body.contains(&button), approves, "{shown:#?}");
+        let page = browser.post(&place.console(&format!("/approvals/{id}/approve")), &form);
+        if approves {
+            assert_eq!(page.status, 303, "{page:#?}");
+        } else {
+            assert_eq!(page.status, 403, "{page:#?}");
+            let why = format!("human:alice@acme.com, who is also {} ([people]", me());
+            assert!(page.body.contains(&why), "{page:#?}");
+            let page = browser.post(&place.console(&format!("/approvals/{id}/deny")), &form);
+            assert_eq!(page.status, 303, "{page:#?}");
+        }
+        let status = agent.join().expect("an answer");
+        assert_eq!(status == 403, !approves, "{status}");
+    }
 }

@@ -173,3 +173,34 @@ fn verifying_nothing_is_a_failure_of_its_own() {
     );
     assert!(verified.stderr.contains("help: "));
 }
+
+#[test]
+fn a_grant_that_nobody_can_approve_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = ran(bailiwick().arg("init").arg("gw").current_dir(folder.path()));
+    assert_eq!(written.status, Some(0), "{}", written.stderr);
+    let gateway = folder.path().join("gw");
+    let task = "task = \"sweep\"\npurpose = \"Removes drafts\"\nlaunchers = [\"human:*\"]\nttl = \"5m\"\n\
+                [[destroy]]\ntarget = \"tickets\"\ntables = [\"public.drafts\"]\napprove = \"group:sweepers\"\n";
+    std::fs::write(gateway.join("tasks/sweep.toml"), task).unwrap();
+    let check = |more: &[&str]| {
+        let command = ["task", "check", "sweep", "--offline"];
+        ran(bailiwick().args(command).args(more).current_dir(&gateway))
+    };
+    let says = "nobody is in `group:sweepers`";
+    let checked = check(&[]);
+    assert_eq!(checked.status, Some(0), "{}", checked.stderr);
+    assert!(checked.stderr.contains(says), "{}", checked.stderr);
+    let json: serde_json::Value = serde_json::from_str(&check(&["--json"]).stdout).unwrap();
+    let warning = json["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("tasks/sweep.toml:5:1: ") && warning.contains(says),
+        "{warning}"
+    );
+    let file = gateway.join("bailiwick.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let members = "\n[groups]\nsweepers = [\"human:bob@acme.com\"]\n";
+    std::fs::write(&file, config + members).unwrap();
+    let checked = check(&[]);
+    assert!(!checked.stderr.contains("sweepers"), "{}", checked.stderr);
+}

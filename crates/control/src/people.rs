@@ -123,6 +123,8 @@ impl Via {
 pub struct Person {
     /// Their name, as it stands in records.
     pub name: Launcher,
+    /// Their other names. They give them nothing: they are for seeing that somebody is the same.
+    pub also: BTreeSet<Launcher>,
     /// What they may do.
     pub roles: BTreeSet<Role>,
     /// The groups they are in, without `group:`.
@@ -135,6 +137,11 @@ impl Person {
     /// Whether they may do what wants this role.
     pub fn may(&self, wanted: Role) -> bool {
         self.roles.iter().any(|role| role.covers(wanted))
+    }
+
+    /// Whether this is a name of theirs.
+    pub fn is(&self, name: &Launcher) -> bool {
+        self.name == *name || self.also.contains(name)
     }
 }
 

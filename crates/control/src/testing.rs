@@ -286,6 +286,7 @@ pub(crate) fn question(run: &Run) -> Question {
 pub(crate) fn person(name: &str) -> Person {
     Person {
         name: name.parse().unwrap(),
+        also: [].into(),
         roles: [Role::Approver].into(),
         groups: ["data-owners".to_owned()].into(),
         via: Via::Local,

@@ -95,6 +95,9 @@ impl House {
         let people = wiring::people(config)?;
         let notices = wiring::notices(config)?;
         check_tasks(&config.signals, &engine)?;
+        for (_, warning) in config.people.empty_groups(engine.tasks()) {
+            note(warning);
+        }
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
         // Nobody else has the log open, so no run is.

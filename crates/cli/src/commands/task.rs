@@ -86,7 +86,11 @@ impl Check {
             None => engine.tasks().collect(),
         };
         let runtime = gateway::runtime()?;
-        let mut warnings = Vec::new();
+        let unanswered = config.people.empty_groups(tasks.iter().copied());
+        let mut warnings: Vec<(String, String)> = unanswered
+            .into_iter()
+            .map(|(task, warning)| (task.name.clone(), warning))
+            .collect();
         let targets = if self.offline {
             None
         } else {
@@ -103,7 +107,7 @@ impl Check {
             }
         };
         if let Some(targets) = &targets {
-            warnings = ask_targets(targets, &runtime, &tasks);
+            warnings.extend(ask_targets(targets, &runtime, &tasks));
         }
         let asked = targets.as_deref().map(|targets| (targets, &runtime));
         let fences = |task: &TaskFile| Fences::of(&config, &engine, task, asked);

@@ -278,6 +278,7 @@ fn from_table(
         "targets",
         "roles",
         "groups",
+        "people",
         "tokens",
         "console",
         "oidc",

@@ -1,4 +1,4 @@
-//! `[roles]`, `[groups]`, `[[tokens]]` and `[console]`: who may do what, and where people find it.
+//! `[roles]`, `[groups]`, `[people]`, `[[tokens]]` and `[console]`: who may do what, and where people find it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::path::Path;
 use bailiwick_control::{
     Fetch, Named, Pattern, PeopleSettings, Place, ProgramToken, Role, Roles, UnfitToken,
 };
+use bailiwick_policy::Task;
+use bailiwick_run::Launcher;
 
 use super::document::Section;
 use super::oidc::Oidc;
@@ -51,7 +53,7 @@ impl People {
             );
         }
         Self {
-            roles: Roles::new(given, groups),
+            roles: Roles::new(given, groups).with_people(same(top)),
             tokens: tokens(top),
             place,
             oidc,
@@ -66,6 +68,32 @@ impl People {
     /// By which identity provider they sign in.
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.oidc.as_ref().map(Oidc::issuer)
+    }
+
+    /// The places in these tasks that want the yes of a group in which nobody is: what they hold can only lapse. An
+    /// identity provider may know more groups.
+    pub(crate) fn empty_groups<'t>(
+        &self,
+        tasks: impl IntoIterator<Item = &'t Task>,
+    ) -> Vec<(&'t Task, String)> {
+        if self.oidc.as_ref().is_some_and(Oidc::claims_groups) {
+            return Vec::new();
+        }
+        let grants = tasks
+            .into_iter()
+            .flat_map(|task| task.grants.iter().map(move |grant| (task, grant)));
+        let empty = grants.filter_map(|(task, grant)| {
+            let group = grant.approve.as_deref()?.strip_prefix("group:")?;
+            (!self.roles.has_group(group)).then(|| {
+                let warning = format!(
+                    "{}: nobody is in `group:{group}`, so nobody can approve what this grant holds; name its \
+                     members under [groups] in bailiwick.toml",
+                    grant.place
+                );
+                (task, warning)
+            })
+        });
+        empty.collect()
     }
 
     /// What names a secret.
@@ -152,6 +180,37 @@ fn groups(top: &Section<'_, '_>) -> BTreeMap<String, Vec<Pattern>> {
         groups.insert(name.to_owned(), patterns);
     }
     groups
+}
+
+/// The names of each person who has several.
+fn same(top: &Section<'_, '_>) -> Vec<BTreeSet<Launcher>> {
+    let Some(section) = top.open_section("people") else {
+        return Vec::new();
+    };
+    let mut people: Vec<BTreeSet<Launcher>> = Vec::new();
+    for person in section.names() {
+        let mut names = BTreeSet::new();
+        let given = section.list(person, MAX_NAMES).unwrap_or_default();
+        if given.len() == 1 {
+            section.report(person, "one name is no other: it has to have at least two");
+        }
+        for name in given {
+            match name.parse::<Launcher>() {
+                Ok(_) if name.contains('*') => section.report(
+                    person,
+                    format!("`{name}` fits many, and here stand the names of one person"),
+                ),
+                Ok(known) if people.iter().any(|others| others.contains(&known)) => section.report(
+                    person,
+                    format!("`{name}` is somebody else's: a name is one person's"),
+                ),
+                Ok(known) => drop(names.insert(known)),
+                Err(error) => section.report(person, format!("`{name}` is {error}")),
+            }
+        }
+        people.push(names);
+    }
+    people
 }
 
 fn roles(

@@ -373,6 +373,9 @@ admin = ["human:root@localhost"]
 viewer = ["human:*@acme.com", "group:data-owners"]
 [groups]
 data-owners = ["human:alice@acme.com"]
+[people]
+alice = ["human:alice@acme.com", "human:alice@localhost"]
+bob = ["human:bob@localhost", "human:bob@acme.com"]
 [[tokens]]
 name = "grafana"
 secret = "${GRAFANA_TOKEN}"
@@ -470,6 +473,26 @@ fn what_is_wrong_with_people_is_said_where_it_stands() {
             "data-owners = [",
             "\"data owners\" = [",
             "a group's name has",
+        ),
+        (
+            ", \"human:alice@localhost\"]",
+            "]",
+            "people.alice: one name is no other",
+        ),
+        (
+            "\"human:alice@localhost\"]",
+            "\"human:*@localhost\"]",
+            "fits many",
+        ),
+        (
+            "\"human:bob@acme.com\"]",
+            "\"human:alice@acme.com\"]",
+            "people.bob: `human:alice@acme.com` is somebody else's",
+        ),
+        (
+            "\"human:bob@acme.com\"]",
+            "\"bob\"]",
+            "people.bob: `bob` is not a launcher",
         ),
         (
             "secret = \"${GRAFANA_TOKEN}\"",

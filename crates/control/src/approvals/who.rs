@@ -37,13 +37,15 @@ pub enum NotTheirs {
     },
     /// They have launched the run, and it destroys or administers.
     #[error(
-        "{who} launched this run, and a call of the class {class} is approved by somebody else: another of {} decides. \
+        "{} launched this run, and a call of the class {class} is approved by somebody else: another of {} decides. \
          Where there is nobody else on this machine, name a second person in that group under [groups] in \
-         bailiwick.toml, who signs in to the console or uses a local user of their own", asked.join(" and ")
+         bailiwick.toml, who signs in to the console or uses a local user of their own", both(who, launcher), asked.join(" and ")
     )]
     OwnRun {
         /// Who they are.
         who: Launcher,
+        /// The name of theirs that launched it.
+        launcher: Launcher,
         /// The heaviest class of the call.
         class: Class,
         /// Who is asked.
@@ -51,14 +53,25 @@ pub enum NotTheirs {
     },
     /// They have launched the run, and nothing keeps its process from acting as them.
     #[error(
-        "{who} launched this run as a local user, and its process is not confined by the gateway: what says yes here \
+        "{} launched this run as a local user, and its process is not confined by the gateway: what says yes here \
          may be the agent itself. Somebody else approves, or the run is started with `bailiwick run`, without \
-         `--unconfined`"
+         `--unconfined`",
+        both(who, launcher)
     )]
     CouldBeTheAgent {
         /// Who they are.
         who: Launcher,
+        /// The name of theirs that launched it.
+        launcher: Launcher,
     },
+}
+
+/// Somebody who is the launcher, by whichever name.
+fn both(who: &Launcher, launcher: &Launcher) -> String {
+    match who == launcher {
+        true => who.to_string(),
+        false => format!("{who}, who is also {launcher} ([people] in bailiwick.toml),"),
+    }
 }
 
 /// For whom of those who are asked somebody speaks; at least one. For a no that is all it takes.
@@ -95,13 +108,14 @@ pub(super) fn may_say_yes<'a>(
 ) -> Result<BTreeSet<&'a str>, NotTheirs> {
     let speaks_for = speaks_for(who, question)?;
     let run = &question.run;
-    if who.name != run.launcher {
+    if !who.is(&run.launcher) {
         return Ok(speaks_for);
     }
     let class = heaviest(question);
     if matches!(class, Class::Destroy | Class::Admin) {
         return Err(NotTheirs::OwnRun {
             who: who.name.clone(),
+            launcher: run.launcher.clone(),
             class,
             asked: question.approvers.iter().cloned().collect(),
         });
@@ -114,6 +128,7 @@ pub(super) fn may_say_yes<'a>(
     if who.via == Via::Local && !confined {
         return Err(NotTheirs::CouldBeTheAgent {
             who: who.name.clone(),
+            launcher: run.launcher.clone(),
         });
     }
     Ok(speaks_for)
@@ -171,6 +186,10 @@ mod tests {
             who.via = via;
             who
         };
+        let also = |mut who: Person| {
+            who.also = [LAUNCHER.parse().unwrap()].into();
+            who
+        };
         let outside = |mut who: Person| {
             who.groups = ["cooks".to_owned()].into();
             who
@@ -218,6 +237,13 @@ mod tests {
             (launcher(), Read, Elsewhere, "CouldBeTheAgent"),
             (via(launcher(), Via::Oidc), Write, Elsewhere, "yes"),
             (other(), Write, Elsewhere, "yes"),
+            // Another name makes nobody somebody else.
+            (also(other()), Destroy, Landlock, "OwnRun"),
+            (also(other()), Admin, Elsewhere, "OwnRun"),
+            (via(also(other()), Via::Oidc), Destroy, Landlock, "OwnRun"),
+            (also(other()), Write, Unconfined, "CouldBeTheAgent"),
+            (also(other()), Write, Landlock, "yes"),
+            (via(also(other()), Via::Oidc), Write, Unconfined, "yes"),
         ];
         for (who, class, confinement, expected) in table {
             let question = of_class(class, confinement);
@@ -271,5 +297,10 @@ mod tests {
         for part in ["group:data-owners", "[groups]", "somebody else"] {
             assert!(text.contains(part), "{text}");
         }
+        let mut other = person("human:other@acme.com");
+        other.also = [LAUNCHER.parse().unwrap()].into();
+        let text = may_say_yes(&other, &question).unwrap_err().to_string();
+        let says = "human:other@acme.com, who is also human:launcher@localhost ([people]";
+        assert!(text.starts_with(says), "{text}");
     }
 }

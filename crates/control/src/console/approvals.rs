@@ -185,7 +185,7 @@ fn may(approval: &Approval, person: &Person) -> Result<(), String> {
             approval.approvers.join(" and ")
         ));
     }
-    if not_launcher(approval) && approval.launcher == person.name {
+    if not_launcher(approval) && person.is(&approval.launcher) {
         let why =
             "You launched this run: what destroys or administers is for somebody else to approve.";
         return Err(why.to_owned());

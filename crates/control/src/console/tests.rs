@@ -60,6 +60,7 @@ fn layout() -> Layout {
 fn person() -> Person {
     Person {
         name: "human:a@localhost".parse().unwrap(),
+        also: [].into(),
         roles: Role::ALL.into(),
         groups: ["owners".to_owned()].into(),
         via: Via::Local,

@@ -90,6 +90,7 @@ mod tests {
     fn person() -> Person {
         Person {
             name: "human:alice@localhost".parse().unwrap(),
+            also: BTreeSet::new(),
             roles: BTreeSet::new(),
             groups: BTreeSet::new(),
             via: Via::Local,

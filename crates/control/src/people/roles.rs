@@ -1,4 +1,5 @@
-//! Who has which role, and who is in which group: `[roles]` and `[groups]` of the configuration.
+//! Who has which role, who is in which group, and who goes by several names: `[roles]`, `[groups]` and `[people]` of the
+//! configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -71,6 +72,8 @@ pub enum Named {
 pub struct Roles {
     given: Option<BTreeMap<Role, Vec<Named>>>,
     groups: BTreeMap<String, Vec<Pattern>>,
+    /// The names of each person who has several.
+    people: Vec<BTreeSet<Launcher>>,
 }
 
 impl Roles {
@@ -80,7 +83,32 @@ impl Roles {
         given: Option<BTreeMap<Role, Vec<Named>>>,
         groups: BTreeMap<String, Vec<Pattern>>,
     ) -> Self {
-        Self { given, groups }
+        Self {
+            given,
+            groups,
+            people: Vec::new(),
+        }
+    }
+
+    /// The same, where each of these sets is the names of one person. It takes away and never gives: each name has
+    /// the roles and groups that it has by itself.
+    #[must_use]
+    pub fn with_people(self, people: Vec<BTreeSet<Launcher>>) -> Self {
+        Self { people, ..self }
+    }
+
+    /// Whether anybody is in this group by the configuration.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.groups
+            .get(group)
+            .is_some_and(|members| !members.is_empty())
+    }
+
+    /// What else somebody is called.
+    pub(crate) fn other_names(&self, name: &Launcher) -> BTreeSet<Launcher> {
+        let same = self.people.iter().filter(|names| names.contains(name));
+        let others = same.flatten().filter(|other| *other != name);
+        others.cloned().collect()
     }
 
     /// Whether it is said who has which.
@@ -107,6 +135,7 @@ impl Roles {
                 .collect(),
         };
         Person {
+            also: self.other_names(&name),
             name,
             roles,
             groups,
@@ -162,6 +191,29 @@ mod tests {
         for wrong in ["*", "alice", "human:", "robot:*", "human:a b", ""] {
             assert_eq!(wrong.parse::<Pattern>(), Err(NotNamed), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_person_is_all_of_their_names_and_has_what_the_one_they_come_by_has() {
+        let (here, there) = (name("human:alice@localhost"), name("human:alice@acme.com"));
+        let roles = Roles::new(
+            Some(
+                [(
+                    Role::Admin,
+                    vec![Named::People("human:*@acme.com".parse().unwrap())],
+                )]
+                .into(),
+            ),
+            BTreeMap::new(),
+        )
+        .with_people(vec![[here.clone(), there.clone()].into()]);
+        let local = roles.person(here.clone(), Via::Local, BTreeSet::new());
+        assert!(local.is(&here) && local.is(&there));
+        assert!(local.roles.is_empty(), "{local:?}");
+        let remote = roles.person(there.clone(), Via::Oidc, BTreeSet::new());
+        assert!(remote.is(&here) && remote.is(&there) && remote.may(Role::Admin));
+        let other = roles.person(name("human:bob@acme.com"), Via::Oidc, BTreeSet::new());
+        assert!(!other.is(&here) && !other.is(&there) && !remote.is(&other.name));
     }
 
     #[test]

@@ -118,6 +118,7 @@ mod tests {
     fn person(name: &str) -> Person {
         Person {
             name: format!("human:{name}@localhost").parse().unwrap(),
+            also: BTreeSet::new(),
             roles: BTreeSet::new(),
             groups: BTreeSet::new(),
             via: Via::Local,

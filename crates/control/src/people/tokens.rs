@@ -82,6 +82,7 @@ pub(crate) fn find(tokens: &[ProgramToken], secret: &str, roles: &Roles) -> Opti
     let token = found?;
     Some(Person {
         name: token.name.clone(),
+        also: roles.other_names(&token.name),
         roles: token.roles.clone(),
         groups: roles.groups_of(&token.name),
         via: Via::Token,

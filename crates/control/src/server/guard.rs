@@ -333,6 +333,7 @@ fn is_ours(host: &str, listens: IpAddr) -> bool {
 fn reader(name: Launcher) -> Person {
     Person {
         name,
+        also: BTreeSet::new(),
         roles: [Role::Auditor].into(),
         groups: BTreeSet::new(),
         via: Via::Token,

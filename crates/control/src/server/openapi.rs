@@ -347,6 +347,7 @@ mod tests {
     ) -> (StatusCode, String) {
         let asker = Asker(Ok(Person {
             name: "human:a@localhost".parse().unwrap(),
+            also: BTreeSet::new(),
             roles: [role].into(),
             groups: BTreeSet::new(),
             via: Via::Oidc,

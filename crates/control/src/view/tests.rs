@@ -18,6 +18,7 @@ use crate::testing::{House, Running, opening};
 fn person(name: &str, roles: &[Role], groups: &[&str]) -> Person {
     Person {
         name: name.parse().unwrap(),
+        also: [].into(),
         roles: roles.iter().copied().collect(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         via: Via::Local,
