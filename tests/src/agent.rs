@@ -13,7 +13,7 @@ pub use postgres_protocol::message::frontend;
 use crate::Run;
 
 /// No answer that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection to the gateway.
 pub struct Agent {

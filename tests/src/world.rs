@@ -12,11 +12,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::disk::Disk;
+use crate::eventually;
 use crate::programs::{Finished, bailiwick, command, finish};
 use crate::store::{SERVICE, SERVICE_PASSWORD, Store};
 
 /// How long a gateway may take to start.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The environment variable that holds the gateway's own password for the target.
 const PASSWORD_VARIABLE: &str = "TARGET_PASSWORD";
@@ -646,6 +647,23 @@ impl World {
         runs.find(|summary| summary["run"] == run).expect("the run")
     }
 
+    /// The value of a series among the metrics.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> f64 {
+        let token = fs::read_to_string(self.data().join("control.token")).expect("the token");
+        let mut curl = command("curl");
+        curl.args(["--silent", "--fail", "--unix-socket"])
+            .arg(self.data().join("control.sock"))
+            .args(["--oauth2-bearer", token.trim(), "http://localhost/metrics"]);
+        let finished = finish(&mut curl);
+        let line = finished
+            .ok()
+            .lines()
+            .find_map(|line| line.strip_prefix(series));
+        let value = line.unwrap_or_else(|| panic!("no {series} in {}", finished.stdout));
+        value.trim().parse().expect("a number")
+    }
+
     /// Checks the log, whole as it should be.
     #[track_caller]
     pub fn verify(&self) -> Value {
@@ -657,6 +675,19 @@ impl World {
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         Store::shared().sql(&self.database, sql)
+    }
+
+    /// Waits until there is a lock like this on a table of the target's.
+    #[track_caller]
+    pub fn locked(&self, table: &str, how: &str) {
+        // Databases are copies of one another: a table has the same number in each.
+        let locks = format!(
+            "SELECT count(*) FROM pg_locks WHERE {how} AND relation = '{table}'::regclass AND \
+             database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        );
+        eventually("there is the lock", Duration::from_secs(5), || {
+            (self.sql(&locks) != "0").then_some(())
+        });
     }
 
     /// The database behind the target.

@@ -203,11 +203,7 @@ fn what_waits_for_the_target_waits_in_the_socket() {
     // Somebody else has the table.
     let blocker = "BEGIN; LOCK TABLE comments; SELECT pg_sleep(4); COMMIT";
     let blocked = std::thread::spawn(move || Store::shared().sql(&database, blocker));
-    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'comments'::regclass \
-                  AND mode = 'AccessExclusiveLock' AND granted";
-    eventually("the lock is there", PATIENCE, || {
-        (world.sql(locked) == "1").then_some(())
-    });
+    world.locked("comments", "granted AND mode = 'AccessExclusiveLock'");
     let line = format!("1\tbulk\t{}\n", "x".repeat(64 * 1024));
     let rows = 1_600;
     within(&world, 16 * MIB, || {

@@ -295,13 +295,13 @@ pub(crate) fn person(name: &str) -> Person {
 
 /// Asks again and again until it is so.
 pub(crate) async fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if is_so() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not within five seconds: {what}");
+    panic!("not within half a minute: {what}");
 }
 
 pub(crate) fn mode(path: &Path) -> u32 {

@@ -207,7 +207,7 @@ async fn a_session_that_does_not_end_leaves_an_indeterminate_outcome() {
     running.decide(&opened.run).await;
     let begun = Instant::now();
     running.registry.end(&run, Ending::Closed).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     let types = running.types(run);
     assert_eq!(
         types,

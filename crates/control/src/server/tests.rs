@@ -398,7 +398,7 @@ async fn a_run_ends_when_its_launcher_goes_away() {
         served.running.registry.open_runs() == 0
     })
     .await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(served.running.types(run), ["run.opened", "run.closed"]);
     assert_eq!(
         client.run(&run).await.unwrap().summary.ending,
@@ -486,7 +486,7 @@ async fn a_stop_clears_the_socket_away_and_hangs_on_nobody() {
     let begun = Instant::now();
     served.stop.send_replace(true);
     served.task.await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(!socket::path(&served.house.data()).exists());
 }
 

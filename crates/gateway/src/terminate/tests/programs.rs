@@ -96,7 +96,7 @@ async fn a_program_answers_like_a_server_and_is_gone_with_its_run() {
     let since = Instant::now();
     house.ended.send_replace(Some(Cut::Ended(Ending::Revoked)));
     while lives() {
-        assert!(since.elapsed() < Duration::from_secs(1), "it still runs");
+        assert!(since.elapsed() < Duration::from_secs(10), "it still runs");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

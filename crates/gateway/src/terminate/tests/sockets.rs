@@ -240,7 +240,7 @@ async fn either_side_and_the_run_can_end_it() {
     let since = Instant::now();
     house.ended.send_replace(Some(Cut::Ended(Ending::Revoked)));
     while let Some(Ok(_)) = next(&mut socket).await {}
-    assert!(since.elapsed() < Duration::from_secs(1));
+    assert!(since.elapsed() < Duration::from_secs(10));
     for _ in 0..100 {
         if house.tally.sessions() == 0 {
             return;

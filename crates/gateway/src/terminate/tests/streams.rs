@@ -90,7 +90,7 @@ async fn a_run_that_is_suspended_is_cut_and_only_its_own_secret_is_told_why() {
         "a cut stream looks whole: {more:?}"
     );
     let (_, _) = rest(&mut target).await;
-    assert!(before.elapsed() < Duration::from_secs(1));
+    assert!(before.elapsed() < Duration::from_secs(10));
     let mut again = ask(&house, "GET /crm/open/events").await;
     let said = until(&mut again, "this run is suspended").await;
     assert!(said.starts_with("HTTP/1.1 403"), "{said}");
@@ -136,7 +136,7 @@ async fn a_run_that_ends_takes_its_streams_with_it() {
     for target in [&mut target, &mut asked] {
         let (_, _) = rest(target).await;
     }
-    assert!(before.elapsed() < Duration::from_secs(1));
+    assert!(before.elapsed() < Duration::from_secs(10));
     let records = house.recorded(5).await;
     assert_eq!(records.matches("\"cut\"").count(), 2, "{records}");
     assert_eq!(house.tally.sessions(), 0);
