@@ -16,6 +16,12 @@ const NOT_FILLED_IN: &str = "`${…}` is not filled in here: secrets are named i
      `payload_key`, in `client_secret`, in a token's `secret`, and in the `url`, `secret` and `authorization` of \
      [notify]";
 
+#[cfg(test)]
+thread_local! {
+    /// The keys that tables may have which were read, for the test that holds the documentation to them.
+    pub(super) static KNOWN: RefCell<std::collections::BTreeSet<String>> = RefCell::default();
+}
+
 /// A document that is being read, and what was found wrong with it.
 pub(super) struct Document<'a> {
     file: &'a Path,
@@ -92,6 +98,10 @@ impl<'d, 'a> Section<'d, 'a> {
             path,
             header,
         };
+        #[cfg(test)]
+        KNOWN.with_borrow_mut(|all| {
+            all.extend(known.into_iter().flatten().map(|&key| key.to_owned()))
+        });
         for key in table.keys() {
             let name = key.get_ref().as_ref();
             if let Some(known) = known

@@ -26,6 +26,44 @@ url  = "postgres://svc:${TICKETS_PASSWORD}@db:5432/tickets?sslmode=verify-full"
 "#;
 
 #[test]
+fn the_documentation_shows_and_names_every_key() {
+    let text = include_str!("../../../../docs/configuration.md");
+    let blocks = text.split("```toml\n").skip(1);
+    let example: String = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let config = load(&example).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.targets.len(), 3);
+    let known = document::KNOWN.take();
+    let tables = [
+        "listen",
+        "tls",
+        "log",
+        "metrics",
+        "roles",
+        "groups",
+        "people",
+        "console",
+        "oidc",
+        "approvals",
+    ];
+    for key in &known {
+        let named = match &**key {
+            "targets" | "notify" => text.contains(&format!("`[{key}.NAME]`")),
+            "tokens" | "signals" => text.contains(&format!("`[[{key}]]`")),
+            key if tables.contains(&key) => text.contains(&format!("`[{key}]`")),
+            key => {
+                text.contains(&format!("`{key}`"))
+                    || text.contains(&format!(" {key},"))
+                    || text.contains(&format!(" {key} }}"))
+            }
+        };
+        assert!(named, "{key} is not in docs/configuration.md");
+    }
+    assert!(known.len() > 50, "{known:?}");
+}
+
+#[test]
 fn the_documented_example_loads() {
     let config = load(GOOD).unwrap();
     assert_eq!(config.name, "acme.example/bailiwick");
