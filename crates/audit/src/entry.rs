@@ -67,6 +67,10 @@ pub struct Record {
     pub decision: Option<RecordedDecision>,
     /// How the call ended.
     pub outcome: Option<RecordedOutcome>,
+    /// The protocol of the call that ended. Older records do not say.
+    pub protocol: Option<String>,
+    /// What its protocol calls the command that ended.
+    pub verb: Option<String>,
     /// The `seq` of the decision that this is the outcome of.
     pub of: Option<u64>,
     /// The payload that goes with it.

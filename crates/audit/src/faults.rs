@@ -276,6 +276,8 @@ fn finished(run: &Run) -> Draft {
     let event = Event::CallFinished {
         of: 2,
         target: "t".to_owned(),
+        protocol: "postgres".into(),
+        verb: "SELECT".into(),
         outcome,
     };
     draft(run, event)

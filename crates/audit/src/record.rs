@@ -74,6 +74,10 @@ pub enum Event {
         of: u64,
         /// The target's name.
         target: String,
+        /// The protocol's name.
+        protocol: Cow<'static, str>,
+        /// What the protocol calls the command.
+        verb: String,
         /// How it ended.
         outcome: Outcome,
     },
@@ -420,6 +424,8 @@ struct Record<'a> {
     payload: Option<&'a PayloadReference>,
     prev: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<PrunedPart<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     roles: Vec<&'static str>,
@@ -436,6 +442,8 @@ struct Record<'a> {
     time: String,
     r#type: &'static str,
     v: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verb: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -625,11 +633,15 @@ fn record<'a>(
         Event::CallFinished {
             of,
             target,
+            protocol,
+            verb,
             outcome,
         } => Record {
             r#type: "call.finished",
             of: Some(*of),
             target: Some(room.text(target)),
+            protocol: Some(protocol),
+            verb: Some(room.text(verb)),
             outcome: Some(OutcomePart {
                 bytes: outcome.bytes.min(limits::INTEGER),
                 digest: outcome.digest,

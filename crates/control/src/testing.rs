@@ -211,6 +211,8 @@ impl Running {
             Event::CallFinished {
                 of,
                 target,
+                protocol: "postgres".into(),
+                verb: "SELECT".into(),
                 outcome,
             },
         )

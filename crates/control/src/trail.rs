@@ -153,8 +153,17 @@ pub(crate) fn counts(entries: &[Entry]) -> Counts {
     counts
 }
 
-/// The calls that were allowed and have no outcome: their numbers and targets.
-pub(crate) fn unfinished(entries: &[Entry]) -> Vec<(u64, String)> {
+/// A call that was allowed and has no outcome.
+pub(crate) struct Unfinished {
+    /// The `seq` of its decision.
+    pub(crate) of: u64,
+    pub(crate) target: String,
+    pub(crate) protocol: String,
+    pub(crate) verb: String,
+}
+
+/// The calls that were allowed and have no outcome.
+pub(crate) fn unfinished(entries: &[Entry]) -> Vec<Unfinished> {
     let finished: BTreeSet<u64> = entries.iter().filter_map(|entry| entry.record.of).collect();
     entries
         .iter()
@@ -166,7 +175,16 @@ pub(crate) fn unfinished(entries: &[Entry]) -> Vec<(u64, String)> {
                 .is_some_and(|d| d.effect == "allow")
         })
         .filter(|record| !finished.contains(&record.seq))
-        .map(|record| (record.seq, record.target.clone().unwrap_or_default()))
+        .map(|record| {
+            let call = record.call.as_ref();
+            let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+            Unfinished {
+                of: record.seq,
+                target: text(record.target.as_ref()),
+                protocol: text(call.map(|call| &call.protocol)),
+                verb: text(call.map(|call| &call.verb)),
+            }
+        })
         .collect()
 }
 

@@ -162,6 +162,7 @@ impl<'g, W> Calls<'g, W> {
                 Step::Resumed(ticket, same) => self.resumed(ticket, same)?,
                 Step::Finished(ticket, end) => self.finished(ticket, &end),
                 Step::Learned(_) => self.gateway.targets.outdated(&self.target.name),
+                Step::Cancel(key) => self.gateway.cancel(key),
                 Step::Done => return Ok(true),
                 Step::AgentTls(_)
                 | Step::Identify(_)
@@ -169,8 +170,7 @@ impl<'g, W> Calls<'g, W> {
                 | Step::Connect { .. }
                 | Step::TargetTls
                 | Step::Did(_)
-                | Step::Ready
-                | Step::Cancel(_) => {
+                | Step::Ready => {
                     return Err(Fault::Bug("a step that does not belong to a live session"));
                 }
             }
@@ -269,14 +269,14 @@ impl<'g, W> Calls<'g, W> {
             Ok(submitted) => submitted,
             Err(error) => return self.not_recorded(ticket, &error),
         };
-        let terms = terms(&allow);
+        let (terms, verb) = (terms(&allow), held.call.verb.clone());
         let read = Permit::for_read(allow, submitted, held, &self.gateway.key)
             .map_err(|_| Fault::Bug("a read was to run ahead of another call's record"))?;
         let permit = self.back.hold(read);
         self.way.send(permit);
         self.records.ahead.push_back(ahead);
         self.admission.tally.allow();
-        self.runs(ticket, seq);
+        self.runs(ticket, seq, &verb);
         self.session.answer(ticket, Answer::Allow(terms))
     }
 
@@ -321,12 +321,12 @@ impl<'g, W> Calls<'g, W> {
             }
             (Ok(receipt), Ok(allow)) => {
                 let seq = receipt.seq();
-                let terms = terms(&allow);
+                let (terms, verb) = (terms(&allow), held.call.verb.clone());
                 let permit = Permit::new(allow, receipt, held, &self.gateway.key)
                     .map_err(|_| Fault::Bug("a receipt for another call"))?;
                 self.way.send(permit);
                 self.admission.tally.allow();
-                self.runs(ticket, seq);
+                self.runs(ticket, seq, &verb);
                 Answer::Allow(terms)
             }
         };
@@ -334,8 +334,8 @@ impl<'g, W> Calls<'g, W> {
     }
 
     /// A call was let through.
-    fn runs(&mut self, ticket: Ticket, seq: u64) {
-        let running = Running::new(seq).counted(self.meter.begun());
+    fn runs(&mut self, ticket: Ticket, seq: u64, verb: &str) {
+        let running = Running::new(seq, verb).counted(self.meter.begun());
         self.running.insert(ticket, running);
     }
 
@@ -370,9 +370,15 @@ impl<'g, W> Calls<'g, W> {
     /// Submits the outcome of a call. Nobody waits for it to be durable: should it be lost in a
     /// crash, the call is on record, and its outcome as indeterminate.
     fn record_end(&self, running: Running, state: State, end: &End) {
-        let readable = self.target.protocol.readable;
-        let (event, payload) =
-            running.ended(state, end, &self.target.name, &self.gateway.key, readable);
+        let (target, protocol) = (self.target, self.target.protocol);
+        let (event, payload) = running.ended(
+            state,
+            end,
+            &target.name,
+            protocol.name,
+            &self.gateway.key,
+            protocol.readable,
+        );
         if let Event::CallFinished { outcome, .. } = &event {
             self.meter.ended(outcome);
         }
@@ -436,7 +442,7 @@ impl<'g, W> Calls<'g, W> {
         {
             // Allowed, and never sent: the session ended while its record was on its way. The
             // outcome follows it there; nobody has to wait for the disk.
-            let unsent = Running::new(asking.pending.seq());
+            let unsent = Running::new(asking.pending.seq(), &asking.held.call.verb);
             self.record_end(unsent, State::Skipped, &End::default());
         }
     }

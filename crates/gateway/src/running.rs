@@ -13,6 +13,8 @@ use crate::meters::Level;
 pub(crate) struct Running {
     /// The `seq` of its decision.
     seq: u64,
+    /// What its protocol calls the command.
+    verb: String,
     since: Instant,
     result: Option<ResultBytes>,
     /// Counts it as running; not if it was never sent.
@@ -32,9 +34,10 @@ pub(crate) type Readable = fn(&[u8]) -> Vec<Vec<Option<String>>>;
 
 impl Running {
     /// From now on.
-    pub(crate) fn new(seq: u64) -> Self {
+    pub(crate) fn new(seq: u64, verb: &str) -> Self {
         Self {
             seq,
+            verb: verb.to_owned(),
             since: Instant::now(),
             result: None,
             counted: None,
@@ -70,6 +73,7 @@ impl Running {
         state: State,
         end: &End,
         target: &str,
+        protocol: &'static str,
         key: &FingerprintKey,
         readable: Readable,
     ) -> (Event, Option<Vec<u8>>) {
@@ -92,6 +96,8 @@ impl Running {
         let event = Event::CallFinished {
             of: self.seq,
             target: target.to_owned(),
+            protocol: protocol.into(),
+            verb: self.verb,
             outcome: Outcome {
                 state,
                 rows: end.rows,
@@ -116,7 +122,7 @@ mod tests {
     }
 
     fn ended(parts: &[&str], keep: usize) -> (Option<Fingerprint>, Option<String>) {
-        let mut running = Running::new(7);
+        let mut running = Running::new(7, "GET");
         for part in parts {
             running.result(part.as_bytes(), keep);
         }
@@ -125,7 +131,7 @@ mod tests {
             ..End::default()
         };
         let key = FingerprintKey::new([1; 32]);
-        let (event, payload) = running.ended(State::Ok, &end, "t", &key, lines);
+        let (event, payload) = running.ended(State::Ok, &end, "t", "http", &key, lines);
         let Event::CallFinished { outcome, .. } = event else {
             panic!("{event:?}");
         };

@@ -8,6 +8,10 @@ use super::objects::{
 use super::{Mapped, Source};
 use crate::entry::{RecordedAction, RecordedCall, RecordedDecision};
 
+const POSTGRES: &str = "postgres";
+const HTTP: &str = "http";
+const MCP: &str = "mcp";
+
 /// Datastore Activity, or API Activity for what is spoken in HTTP, with the profile `security_control`. A
 /// call of a protocol that is not known here stays a Base Event.
 pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
@@ -72,7 +76,7 @@ fn of_call<'e>(
     target: &'e str,
 ) -> Option<(Activity<'e>, Body<'e>)> {
     Some(match call.protocol.as_str() {
-        "postgres" => (
+        POSTGRES => (
             activity(call),
             Body::Datastore(Box::new(Datastore {
                 query_info: Some(QueryInfo {
@@ -83,21 +87,11 @@ fn of_call<'e>(
                 ..datastore(source, target, Database::relational(target))?
             })),
         ),
-        "http" | "mcp" => (
+        HTTP | MCP => (
             api_activity(call),
             Body::Api(Box::new(ApiActivity {
-                actor: source.actor()?,
-                ai_agent: source.agent()?,
-                api: Api {
-                    operation: &call.verb,
-                    request: ApiRequest {
-                        uid: &call.fingerprint,
-                    },
-                    service: ApiService { name: target },
-                },
-                dst_endpoint: Endpoint::Name(target),
                 resources: resources(call),
-                src_endpoint: Endpoint::Uid(&source.record.run),
+                ..api(source, target, &call.verb, Some(&call.fingerprint))?
             })),
         ),
         _ => (Activity::other(&call.verb), Body::Base {}),
@@ -130,8 +124,8 @@ fn placed(body: &Body<'_>) -> &'static [&'static str] {
     }
 }
 
-/// Datastore Activity, whatever the target is: an outcome's record does not say. What was done is the
-/// decision's to say.
+/// The class of its decision. What was done is the decision's to say. Older records do not say of which protocol
+/// they are: they stay Datastore Activity.
 pub(super) fn finished(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let outcome = record.outcome.as_ref()?;
@@ -153,14 +147,53 @@ pub(super) fn finished(source: Source<'_>) -> Option<Mapped<'_>> {
         _ => (Severity::UNKNOWN, Status::other(state)),
     };
     let decision = format!("{}/{}", record.run, record.of?);
-    let body = datastore(source, target, Database::of_unknown_type(target))?;
+    let body = match (record.protocol.as_deref(), &record.verb) {
+        (Some(HTTP | MCP), Some(verb)) => Body::Api(Box::new(api(source, target, verb, None)?)),
+        (Some(POSTGRES), _) => datastore_body(source, target, Database::relational(target))?,
+        (None, _) => datastore_body(source, target, Database::of_unknown_type(target))?,
+        _ => Body::Base {},
+    };
+    let placed: &[&str] = match &body {
+        Body::Api(_) => &["launcher", "of", "outcome.error", "target", "task", "verb"],
+        Body::Datastore(_) => &["launcher", "of", "outcome.error", "target", "task"],
+        _ => &["of", "outcome.error"],
+    };
     Some(Mapped {
         message: format!("the call {decision} on {target} ended: {state}"),
         correlation: Some(decision),
-        placed: &["launcher", "of", "outcome.error", "target", "task"],
+        placed,
         severity,
         status: status.code(outcome.error.as_deref()),
-        ..Mapped::new(Activity::other("Finish"), Body::Datastore(Box::new(body)))
+        ..Mapped::new(Activity::other("Finish"), body)
+    })
+}
+
+fn datastore_body<'e>(
+    source: Source<'e>,
+    target: &'e str,
+    database: Database<'e>,
+) -> Option<Body<'e>> {
+    let body = datastore(source, target, database)?;
+    Some(Body::Datastore(Box::new(body)))
+}
+
+fn api<'e>(
+    source: Source<'e>,
+    target: &'e str,
+    operation: &'e str,
+    fingerprint: Option<&'e str>,
+) -> Option<ApiActivity<'e>> {
+    Some(ApiActivity {
+        actor: source.actor()?,
+        ai_agent: source.agent()?,
+        api: Api {
+            operation,
+            request: fingerprint.map(|uid| ApiRequest { uid }),
+            service: ApiService { name: target },
+        },
+        dst_endpoint: Endpoint::Name(target),
+        resources: Vec::new(),
+        src_endpoint: Endpoint::Uid(&source.record.run),
     })
 }
 

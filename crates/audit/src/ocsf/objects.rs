@@ -202,7 +202,8 @@ pub(super) enum Endpoint<'e> {
 pub(super) struct Api<'e> {
     /// What the protocol calls the call: `GET`, `tools/call`.
     pub(super) operation: &'e str,
-    pub(super) request: ApiRequest<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<ApiRequest<'e>>,
     pub(super) service: ApiService<'e>,
 }
 

@@ -92,6 +92,8 @@ fn events() -> Vec<Event> {
         Event::CallFinished {
             of: 3,
             target: "tickets".into(),
+            protocol: "postgres".into(),
+            verb: "SELECT".into(),
             outcome,
         },
         Event::GatewayStarted {

@@ -117,6 +117,8 @@ pub(crate) fn finished(run: &Run, of: u64) -> Draft {
         Event::CallFinished {
             of,
             target: "tickets".to_owned(),
+            protocol: "postgres".into(),
+            verb: "SELECT".into(),
             outcome: Outcome {
                 state: State::Ok,
                 rows: 3,

@@ -89,9 +89,15 @@ fn denied(actions: Vec<Action>) -> Event {
 }
 
 fn outcome(state: State, error: Option<&str>) -> Event {
+    outcome_of("postgres", "SELECT", state, error)
+}
+
+fn outcome_of(protocol: &'static str, verb: &str, state: State, error: Option<&str>) -> Event {
     Event::CallFinished {
         of: 2,
         target: "tickets".to_owned(),
+        protocol: protocol.into(),
+        verb: verb.to_owned(),
         outcome: Outcome {
             state,
             rows: 3,
@@ -198,6 +204,9 @@ fn every_kind() -> Vec<Entry> {
         entries.push(in_run(event));
     }
     entries.extend(states.map(|state| in_run(outcome(state, Some("40001")))));
+    for (protocol, verb) in [("http", "GET"), ("mcp", "tools/call"), ("gopher", "1")] {
+        entries.push(in_run(outcome_of(protocol, verb, State::Ok, None)));
+    }
     let of_gateway = |kind: &str, mut fields: Value| {
         let common = json!({
             "prev": "0".repeat(64), "run": "gateway", "seq": 1,
@@ -447,6 +456,32 @@ fn an_outcome_is_found_by_its_decision() {
         assert_eq!(outcome["severity"], severity);
         assert_eq!(outcome["status_code"].as_str(), code);
         assert_eq!(outcome["unmapped"]["outcome"]["rows"], 3);
+    }
+}
+
+#[test]
+fn an_outcome_is_of_the_class_of_its_decision() {
+    for (protocol, verb, class) in [
+        ("postgres", "SELECT", 6005),
+        ("http", "GET", 6003),
+        ("mcp", "tools/call", 6003),
+        ("gopher", "1", 0),
+    ] {
+        let entry = in_run(outcome_of(protocol, verb, State::Ok, None));
+        let outcome = event(&entry);
+        assert_eq!(outcome["class_uid"], class, "{protocol}");
+        assert_eq!(outcome["activity_name"], "Finish");
+        if class == 6003 {
+            assert_eq!(outcome["api"]["operation"], verb);
+            assert_eq!(outcome["api"]["service"]["name"], "tickets");
+        }
+        // As records were before they said so.
+        let mut record: Value = serde_json::from_slice(&entry.bytes).unwrap();
+        remove(&mut record, "protocol");
+        remove(&mut record, "verb");
+        let old = event(&self::entry(&record));
+        assert_eq!(old["class_uid"], 6005);
+        assert_eq!(old["database"]["type_id"], 0);
     }
 }
 

@@ -90,6 +90,8 @@ fn finished(of: u64) -> Event {
     Event::CallFinished {
         of,
         target: "tickets".into(),
+        protocol: "postgres".into(),
+        verb: "SELECT".into(),
         outcome: Outcome {
             state: State::Error,
             rows: 3,

@@ -11,7 +11,7 @@ use crate::approvals::Moment;
 use crate::clock;
 use crate::limits::{CLOSE_RETRY_AFTER, END_TIME_MAX, SESSIONS_END_TIME_MAX};
 use crate::live::{Slot, lock};
-use crate::trail;
+use crate::trail::{self, Unfinished};
 
 /// How often the sessions of a run that was cut are counted.
 const SESSIONS_LOOK: Duration = Duration::from_millis(5);
@@ -173,9 +173,9 @@ impl Registry {
                 return;
             }
         };
-        for (of, target) in unfinished {
+        for call in unfinished {
             // Fails where the session got there first, which is as good.
-            if let Err(error) = self.0.log.append(indeterminate(run, of, target)).await {
+            if let Err(error) = self.0.log.append(indeterminate(run, call)).await {
                 tracing::debug!(run = %run.id, %error, "no outcome was recorded");
             }
         }
@@ -183,11 +183,13 @@ impl Registry {
 }
 
 /// Nobody knows how this call ended.
-pub(super) fn indeterminate(run: &Run, of: u64, target: String) -> Draft {
+pub(super) fn indeterminate(run: &Run, call: Unfinished) -> Draft {
     Draft {
         event: Event::CallFinished {
-            of,
-            target,
+            of: call.of,
+            target: call.target,
+            protocol: call.protocol.into(),
+            verb: call.verb,
             outcome: Outcome {
                 state: State::Indeterminate,
                 rows: 0,

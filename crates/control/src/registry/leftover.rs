@@ -91,8 +91,8 @@ async fn close_one(
         Some(stored) => stored.run.clone(),
         None => from_record(id, &entries).ok_or(StartError::NotARun(id))?,
     };
-    for (of, target) in trail::unfinished(&entries) {
-        log.append(indeterminate(&run, of, target)).await?;
+    for call in trail::unfinished(&entries) {
+        log.append(indeterminate(&run, call)).await?;
     }
     for (approval, of) in trail::unanswered(&entries) {
         log.append(lapsed(&run, approval, of)).await?;

@@ -122,6 +122,8 @@ impl Of<'_> {
             Event::CallFinished {
                 of,
                 target,
+                protocol: "postgres".into(),
+                verb: "SELECT".into(),
                 outcome,
             },
             None,

@@ -286,6 +286,8 @@ impl Stage {
         let event = Event::CallFinished {
             of: seq,
             target: "tickets".into(),
+            protocol: "postgres".into(),
+            verb: "SELECT".into(),
             outcome,
         };
         self.append(
