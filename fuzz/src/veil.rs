@@ -2,17 +2,22 @@
 
 use std::sync::LazyLock;
 
-use bailiwick_action::FieldPath;
+use bailiwick_action::{FieldPath, Input, Pin, Resource};
 use bailiwick_mask::{Detectors, WHOLE};
 use bailiwick_wire::{Masked, Veil};
 
-/// Masks `public.tickets.email`, and `email` in JSON.
+/// Masks `public.tickets.email`, and `email` in JSON. Everything is granted.
 pub(crate) struct TestVeil(pub(crate) &'static Detectors);
 
 /// The detectors, made once.
 pub(crate) fn detectors() -> &'static Detectors {
     static DETECTORS: std::sync::OnceLock<Detectors> = std::sync::OnceLock::new();
     DETECTORS.get_or_init(Detectors::new)
+}
+
+/// Where a condition looks.
+pub(crate) fn visibility() -> Input {
+    Input::Field(FieldPath::parse("$.visibility").expect("a path"))
 }
 
 impl Veil for TestVeil {
@@ -29,6 +34,19 @@ impl Veil for TestVeil {
         static FIELDS: LazyLock<Vec<FieldPath>> =
             LazyLock::new(|| vec![FieldPath::parse("$..email").expect("a path")]);
         &FIELDS
+    }
+
+    fn inputs(&self) -> &[Input] {
+        static INPUTS: LazyLock<Vec<Input>> = LazyLock::new(|| vec![visibility()]);
+        &INPUTS
+    }
+
+    fn covers(&self, _: &Resource) -> bool {
+        true
+    }
+
+    fn pin(&self, _: &str) -> Pin {
+        Pin::Unpinned
     }
 
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
