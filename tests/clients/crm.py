@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import base64
 import gzip
+import hashlib
 import json
 import os
 import secrets
@@ -94,6 +95,18 @@ def get_ticket(id: int):
 def create_comment(id: int, comment: Comment):
     get_ticket(id)["comments"].append(comment.model_dump())
     return comment
+
+
+@app.api_route("/tagged", methods=["GET", "PATCH"], include_in_schema=False)
+def tagged(request: Request):
+    """A customer under an entity tag that is made of the whole, as many servers make it."""
+    body = json.dumps(CUSTOMERS["ada"])
+    tag = f'"{hashlib.sha1(body.encode()).hexdigest()}"'
+    if request.method == "GET" and request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    if request.method == "PATCH" and request.headers.get("if-match") != tag:
+        return Response(status_code=412)
+    return Response(body, media_type="application/json", headers={"etag": tag, "x-checksum-sha1": tag})
 
 
 @app.post("/search", operation_id="search")

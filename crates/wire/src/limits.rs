@@ -132,11 +132,26 @@ pub(crate) const MCP_INPUTS_MAX: usize = 64;
 /// Calls of tools for which one look at their definitions is good, whatever the time.
 pub(crate) const MCP_CALLS_PER_LOOK: u32 = 64;
 
+/// Events of one session that its client may go on from, the latest.
+pub(crate) const MCP_EVENTS_MAX: usize = 1_024;
+
+/// The longest id of an event that a client may go on from, in bytes.
+pub(crate) const MCP_EVENT_ID_BYTES_MAX: usize = 256;
+
+/// Values of masked fields that are looked for in the texts of the same message.
+pub(crate) const MCP_VALUES_MAX: usize = 64;
+
 /// Pages of one list of tools that the gateway reads for itself.
 pub(crate) const MCP_PAGES_MAX: usize = 64;
 
 /// Tools of one server.
 pub(crate) const MCP_TOOLS_MAX: usize = 4_096;
+
+/// Entity tags of one target that one run was given and may come back with.
+pub(crate) const HTTP_TAGS_MAX: usize = 4_096;
+
+/// The longest entity tag that is passed on, in bytes.
+pub(crate) const HTTP_TAG_BYTES_MAX: usize = 512;
 
 /// The longest path of an HTTP request, in bytes.
 pub(crate) const HTTP_PATH_BYTES_MAX: usize = 8 * 1024;

@@ -97,6 +97,69 @@ fn the_query_and_the_body_have_to_be_as_the_grant_says() {
     world.verify();
 }
 
+/// What need not be there is there all the same in a list, which some services take for several of the same.
+#[test]
+fn what_is_optional_is_there_as_it_should_be_or_not_at_all() {
+    let world = before_crm(
+        "[[write]]\ntarget = \"crm\"\nrequests = [\"POST /echo/*\", \"PATCH /echo/*\"]\n\
+         body = { visibility = { in = [\"internal\"], optional = true }, \"$.to.name\" = { in = [\"ada\"], optional = true } }\n",
+    )
+    .start();
+    let run = world.open("triage");
+    for (kind, body, fits) in [
+        ("application/json", "{}", true),
+        (
+            "application/json",
+            r#"{"visibility": "internal", "to": {"name": "ada"}}"#,
+            true,
+        ),
+        ("application/json", r#"{"to": null}"#, true),
+        ("application/json", r#"{"visibility": "public"}"#, false),
+        ("application/json", r#"{"visibility": null}"#, false),
+        ("application/json", r#"[{"visibility": "public"}]"#, false),
+        ("application/json", r#"[{"visibility": "internal"}]"#, false),
+        ("application/json", r#"{"to": [{"name": "eve"}]}"#, false),
+        ("application/json", r#"{"to": "name=eve"}"#, false),
+        (
+            "application/json",
+            r#""{\"visibility\": \"public\"}""#,
+            false,
+        ),
+        (
+            "application/json-patch+json",
+            r#"[{"op": "replace", "path": "/visibility", "value": "public"}]"#,
+            false,
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            "visibility=public",
+            false,
+        ),
+        ("text/plain", "\u{feff}{\"visibility\": \"public\"}", false),
+        (
+            "application/octet-stream",
+            r#"{"visibility": "public"}"#,
+            false,
+        ),
+        (
+            "application/json; charset=utf-16",
+            r#"{"visibility": "internal"}"#,
+            false,
+        ),
+    ] {
+        let mark = mark();
+        let field = format!("Content-Type: {kind}");
+        let arguments = ["--header", &field, "--data-binary", body];
+        let answer = curl(&world, &run, &arguments, &format!("/echo/x?q={mark}"));
+        match fits {
+            true => assert_eq!(answer.status, 200, "{body}: {answer:#?}"),
+            false => drop(denied(&world, &run, &mark)),
+        }
+        assert_eq!(arrived(&mark).len(), usize::from(fits), "{body}");
+    }
+    world.verify();
+}
+
 #[test]
 fn operations_go_by_the_services_own_description() {
     let folder = tempfile::tempdir().expect("a folder");

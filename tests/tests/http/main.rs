@@ -8,6 +8,7 @@ mod attacks;
 mod conditions;
 mod credentials;
 mod denied;
+mod heads;
 mod kit;
 mod liars;
 mod proxy;

@@ -119,15 +119,18 @@ impl Guess {
     /// More white space than this no JSON begins with.
     const START_BYTES_MAX: usize = 4 * 1024;
 
-    /// Whether it begins as an object or an array of objects; nothing while that cannot be told.
+    /// Whether it begins as an object or an array of objects, or of arrays of them; nothing while that cannot be told.
     fn is_json(&self) -> Option<bool> {
         let start = self.start.trim_ascii_start();
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-        match (start.first(), start.get(1..).map(<[u8]>::trim_ascii_start)) {
-            (Some(b'{'), _) => Some(true),
-            (Some(b'['), Some([b'{', ..])) => Some(true),
-            (Some(b'['), Some([])) | (None, _) if self.start.len() < Self::START_BYTES_MAX => None,
-            (Some(0xef), _) if start.len() < 3 => None,
+        let mut inner = start;
+        while let Some(rest) = inner.strip_prefix(b"[") {
+            inner = rest.trim_ascii_start();
+        }
+        match inner.first() {
+            Some(b'{') => Some(true),
+            None if self.start.len() < Self::START_BYTES_MAX => None,
+            Some(0xef) if start.len() < 3 => None,
             _ => Some(false),
         }
     }

@@ -156,6 +156,7 @@ pub(super) fn check_parameters(parameters: &[Parameter]) -> Result<(), Refusal> 
 /// JSON under a type that says it is something else is not looked into here, and is read by servers that
 /// do not look at the type.
 fn no_json(content: &[u8]) -> Result<(), Refusal> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     match content.trim_ascii_start().first() {
         Some(b'{' | b'[') => Err(Refusal::new(
             Sort::MediaType,

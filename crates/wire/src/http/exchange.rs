@@ -15,12 +15,14 @@ use super::place::Place;
 use super::problem::{Problem, Refusal, Sort};
 use super::request::Request;
 use super::response::{Answering, Next};
+use super::tags::Tags;
 use super::websocket::{self, WebSocket};
 use super::{Outbox, Tickets};
 use crate::{Answer, Endpoint, Fault, Plumbing, Refused, Result, Step, Ticket, Veil};
 
 pub(super) struct Exchange {
     veil: Arc<dyn Veil>,
+    tags: Arc<Tags>,
     place: Place,
     tickets: Tickets,
     state: State,
@@ -76,12 +78,14 @@ impl Exchange {
         route: &Route,
         endpoint: &Endpoint,
         veil: Arc<dyn Veil>,
+        tags: Arc<Tags>,
         out: &mut Outbox,
     ) -> Self {
         let place = Place::new(endpoint, route);
-        let read = Request::read(head, route, &place, &*veil);
+        let read = Request::read(head, route, &place, &*veil, &tags);
         let mut exchange = Self {
             veil,
+            tags,
             place,
             tickets: Tickets::default(),
             state: State::Over,
@@ -325,7 +329,7 @@ impl Exchange {
                         if let Upload::Follows(_) = upload {
                             *upload = Upload::Over;
                         }
-                        answering.head(&head, &self.place, &self.veil, out)?
+                        answering.head(&head, &self.place, &self.veil, &self.tags, out)?
                     }
                     Part::Content(piece) => answering.content(&piece, out)?,
                     Part::End(_) => answering.end(out)?,

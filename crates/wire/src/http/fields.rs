@@ -12,6 +12,7 @@
 
 use super::bhttp::Fields;
 use super::problem::{Refusal, Sort};
+use super::tags::Tags;
 use crate::Veil;
 use crate::limits::HTTP_FIELDS_BYTES_MAX;
 
@@ -167,13 +168,21 @@ const KEPT_BACK: [&str; 38] = [
 ];
 
 /// The same, by what their names begin with.
-const KEPT_BACK_PREFIXES: [&str; 3] = ["x-accel-", "x-amz-checksum-", "x-forwarded-"];
+const KEPT_BACK_PREFIXES: [&str; 6] = [
+    "x-accel-",
+    "x-amz-checksum-",
+    "x-checksum-",
+    "x-cos-hash-",
+    "x-forwarded-",
+    "x-oss-hash-",
+];
 
-/// The fields of a response as they pass: each value rewritten by `place` (for the addresses in it), then
-/// by the detectors. What is no text is left out. Adds to `masked` what was masked.
+/// The fields of a response as they pass: entity tags by the gateway's own, each other value rewritten by `place`
+/// (for the addresses in it), then by the detectors. What is no text is left out. Adds to `masked` what was masked.
 pub(crate) fn of_response(
     sent: &Fields,
     veil: &dyn Veil,
+    tags: &Tags,
     place: impl Fn(&str, &str) -> Option<String>,
     masked: &mut u64,
 ) -> Fields {
@@ -187,6 +196,11 @@ pub(crate) fn of_response(
             continue;
         };
         if kept_back || !is_plain(value) {
+            continue;
+        }
+        if name == "etag" {
+            let tag = tags.for_agent(text);
+            passed.extend(tag.map(|tag| (name.clone(), tag.into())));
             continue;
         }
         let placed = place(name, text);
@@ -395,12 +409,13 @@ mod tests {
             ("content-md5", b"x"),
             ("x-accel-redirect", b"/secret"),
             ("x-odd", b"\xff"),
+            ("x-checksum-sha1", b"x"),
             ("x-lines", b"a\r\nb: c"),
             ("location", b"/x"),
         ]);
         let mut masked = 0;
         let place = |name: &str, _: &str| (name == "location").then(|| "/crm/@".to_owned());
-        let passed = of_response(&sent, &TestVeil, place, &mut masked);
+        let passed = of_response(&sent, &TestVeil, &Tags::default(), place, &mut masked);
         let expected = fields(&[
             ("content-type", b"text/plain"),
             ("x-owner", b"a[masked]b"),

@@ -16,6 +16,7 @@ mod place;
 pub(crate) mod problem;
 mod request;
 mod response;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod websocket;
@@ -30,9 +31,10 @@ use self::bhttp::{Part, Reader, WEBSOCKET};
 use self::exchange::Exchange;
 use self::login::{Face, Login, NoLogin, Route};
 use self::problem::Problem;
+use self::tags::Tags;
 use crate::{
-    Answer, Endpoint, Fault, Form, Knowledge, Protocol, Refused, Result, Session, Step, Ticket,
-    Transport, Veil, Why,
+    Answer, Endpoint, Fault, Form, Knowledge, Protocol, Refused, Result, Seed, Session, Step,
+    Ticket, Transport, Veil, Why,
 };
 
 /// This protocol's entry in the table.
@@ -41,12 +43,12 @@ pub const PROTOCOL: Protocol = Protocol {
     endpoint: place::parse,
     forms: &FORMS,
     transport: Transport::Http,
-    session: |_| Box::new(Http::new(Phase::Head)),
-    survey: |_| Box::new(Http::new(Phase::Survey)),
+    session: |seed| Box::new(Http::new(Phase::Head, seed)),
+    survey: |seed| Box::new(Http::new(Phase::Survey, seed)),
     readable,
     lacks: |_, _| Vec::new(),
     per_run: None,
-    shared: None,
+    shared: Some(|| Arc::new(Tags::default())),
 };
 
 /// What an agent can be handed to reach a target by HTTP.
@@ -121,6 +123,7 @@ struct Http {
     to_head: bool,
     /// Whether it is for a WebSocket.
     is_socket: bool,
+    seed: Seed,
 }
 
 /// Where the exchange is. Each phase holds what that phase has, and no more.
@@ -155,7 +158,7 @@ enum Out {
 }
 
 impl Http {
-    fn new(phase: Phase) -> Self {
+    fn new(phase: Phase, seed: Seed) -> Self {
         Self {
             phase,
             from_agent: Reader::default(),
@@ -164,6 +167,7 @@ impl Http {
             face: Face::Target,
             to_head: false,
             is_socket: false,
+            seed,
         }
     }
 
@@ -277,7 +281,7 @@ impl Session for Http {
         endpoint: &Endpoint,
         _label: &str,
         veil: Arc<dyn Veil>,
-        _knowledge: Option<Knowledge>,
+        knowledge: Option<Knowledge>,
     ) -> Result<()> {
         let result = match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Survey => {
@@ -289,7 +293,11 @@ impl Session for Http {
             Phase::Connecting(arrived) => {
                 self.out.step(Step::Ready);
                 let Arrived { head, route } = *arrived;
-                let exchange = Exchange::begin(&head, &route, endpoint, veil, &mut self.out);
+                let tags = knowledge.and_then(|knowledge| knowledge.downcast::<Tags>().ok());
+                let tags = tags.unwrap_or_default();
+                tags.seed(&self.seed);
+                let out = &mut self.out;
+                let exchange = Exchange::begin(&head, &route, endpoint, veil, tags, out);
                 self.phase = Phase::Active(Box::new(exchange));
                 self.active()
             }

@@ -14,6 +14,7 @@ use super::method::Method;
 use super::path::{self, Parameter};
 use super::place::Place;
 use super::problem::{Refusal, Sort};
+use super::tags::Tags;
 use crate::Veil;
 use crate::limits::CONTENT_HELD_BYTES_MAX;
 use crate::near::may_be_taken_for;
@@ -69,6 +70,7 @@ impl Request {
         route: &Route,
         place: &Place,
         veil: &dyn Veil,
+        tags: &Tags,
     ) -> Result<Self, Box<(Line, Refusal)>> {
         let method = Method::of(&head.method);
         let path = place.behind_base(route);
@@ -95,7 +97,9 @@ impl Request {
                 Method::WebSocket => &["sec-websocket-protocol"],
                 _ => &[],
             };
-            let fields = fields::of_request(&head.fields, also)?;
+            let mut fields = fields::of_request(&head.fields, also)?;
+            tags.for_target(&mut fields)
+                .map_err(Refusal::not_understood)?;
             let reading = match bhttp::field(&fields, "content-type") {
                 Some(value) => Some(
                     MediaType::read(value)

@@ -9,6 +9,7 @@ use super::method::Method;
 use super::place::Place;
 use super::problem::{Problem, Sort};
 use super::request::Request;
+use super::tags::Tags;
 use super::{Outbox, fields};
 use crate::content::{Broken, Masker};
 use crate::{End, Fault, Result, Step, Terms, Ticket, Veil};
@@ -82,6 +83,7 @@ impl Answering {
         head: &Response,
         place: &Place,
         veil: &Arc<dyn Veil>,
+        tags: &Tags,
         out: &mut Outbox,
     ) -> Result<Next> {
         if self.has_begun() {
@@ -97,7 +99,7 @@ impl Answering {
         }
         let path = &self.request.path;
         let place = |name: &str, value: &str| place.for_agent(name, value, path);
-        let fields = fields::of_response(&head.fields, &**veil, place, &mut self.masked);
+        let fields = fields::of_response(&head.fields, &**veil, tags, place, &mut self.masked);
         let mut bytes = BytesMut::new();
         let status = head.status;
         put_response(&mut bytes, &Response { status, fields });

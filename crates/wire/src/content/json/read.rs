@@ -191,7 +191,8 @@ impl<'a> Value<'a> {
 
     /// For each [`Input::Field`], seen from this value, all values that it leads to, in order. An input
     /// that leads nowhere gets an empty entry: it was looked at. A member whose name is a step's but for its
-    /// case counts as a value that no condition is about.
+    /// case counts as a value that no condition is about, and so does a list where a path has a member, or anything but a
+    /// list where it has elements.
     pub fn facts(&self, inputs: &[Input], out: &mut Facts) {
         let fields = inputs.iter().filter_map(|input| match input {
             Input::Field(path) => Some(path.clone()),
@@ -532,6 +533,7 @@ impl Search<'_, '_> {
     fn value(&mut self, of: Range<usize>) {
         let here = self.places.get(of.clone()).unwrap_or_default();
         let arrived: Vec<usize> = arrived(self.paths, here).collect();
+        self.misshapen(of.clone());
         let is_container = matches!(self.cursor.peek(), Some(b'{' | b'['));
         if is_container && !of.is_empty() {
             self.found(&arrived, || Fact::Other);
@@ -546,6 +548,26 @@ impl Search<'_, '_> {
         for path in arrived.iter().filter_map(|path| self.paths.get(*path)) {
             let facts = self.out.entry(Input::Field(path.clone())).or_default();
             facts.push(fact());
+        }
+    }
+
+    /// Where a path goes on into an object and a list stands, or the other way round, some targets take the one for
+    /// the other (one order, or several). What the path is about is not just missing then.
+    fn misshapen(&mut self, of: Range<usize>) {
+        let first = self.cursor.peek();
+        for place in self.places.get(of).unwrap_or_default() {
+            let Some(path) = self.paths.get(place.path) else {
+                continue;
+            };
+            let fits = match path.steps().get(place.step) {
+                Some(FieldStep::Member(_)) => matches!(first, Some(b'{' | b'n')),
+                Some(FieldStep::Elements) => matches!(first, Some(b'[' | b'n')),
+                Some(FieldStep::Descendant(_)) | None => true,
+            };
+            if !fits {
+                let facts = self.out.entry(Input::Field(path.clone())).or_default();
+                facts.push(Fact::Other);
+            }
         }
     }
 

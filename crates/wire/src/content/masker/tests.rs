@@ -70,7 +70,12 @@ fn masked(content_type: &str, fields: &[&str], content: &[u8]) -> Result<String,
 
 #[test]
 fn json_that_is_called_text_is_masked_by_field() {
-    for text in ["{\"a\":1}", " \n[ {\"a\":1}]", "\u{feff}{\"a\":1}"] {
+    for text in [
+        "{\"a\":1}",
+        " \n[ {\"a\":1}]",
+        "[[ {\"a\":1}]]",
+        "\u{feff}{\"a\":1}",
+    ] {
         let out = masked("text/plain", &["$..a"], text.as_bytes()).unwrap();
         assert_eq!(out, text.replace('1', "\"[masked]\""));
     }

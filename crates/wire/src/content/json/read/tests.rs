@@ -125,7 +125,7 @@ fn facts_are_all_the_values_that_a_path_leads_to() {
     assert_eq!(facts(json, "$.a"), [Fact::Other]);
     assert_eq!(
         facts(json, "$.l[*].b"),
-        [number("1"), Fact::Null, Fact::Other]
+        [number("1"), Fact::Null, Fact::Other, Fact::Other]
     );
     assert_eq!(
         facts(json, "$..b"),
@@ -138,22 +138,47 @@ fn facts_are_all_the_values_that_a_path_leads_to() {
         ]
     );
     assert_eq!(facts(json, "$..b..b"), [number("2")]);
-    assert_eq!(facts(json, "$.l[*].c[*]"), [Fact::Bool(true)]);
+    assert_eq!(facts(json, "$.l[*].c[*]"), [Fact::Bool(true), Fact::Other]);
     assert_eq!(
         facts(json, "$.big"),
         [number("123456789012345678901234567890")]
     );
     assert_eq!(facts(json, "$.e"), [number("1e400")]);
     assert_eq!(facts(json, "$.nothing"), []);
-    assert_eq!(facts(json, "$[*]"), []);
     assert_eq!(facts(r#"{"\u0061":1}"#, "$.a"), [number("1")]);
     // A target may ignore case.
     assert_eq!(facts(r#"{"a":1,"A":2}"#, "$.a"), [number("1"), Fact::Other]);
     assert_eq!(facts(r#"{"A":{"b":1}}"#, "$.a.b"), [Fact::Other]);
     assert_eq!(facts(r#"{"x":{"B":1}}"#, "$..b"), [Fact::Other]);
     assert_eq!(facts(r#"{"x":{"B":1}}"#, "$.b"), []);
-    assert_eq!(facts("[1,[2]]", "$[*][*]"), [number("2")]);
-    assert_eq!(facts("1", "$.a"), []);
+    assert_eq!(facts("[[1],[2]]", "$[*][*]"), [number("1"), number("2")]);
+}
+
+#[test]
+fn a_list_of_what_is_looked_for_is_not_nothing() {
+    for (json, path) in [
+        (r#"[{"a":1}]"#, "$.a"),
+        ("[]", "$.a"),
+        ("1", "$.a"),
+        (r#""{\"a\":1}""#, "$.a"),
+        (r#"{"o":[{"a":1}]}"#, "$.o.a"),
+        (r#"{"o":"a=1"}"#, "$.o.a"),
+        (r#"{"l":{"a":1}}"#, "$.l[*].a"),
+        (r#"{"l":[[{"a":1}]]}"#, "$.l[*].a"),
+        (r#"{"a":1}"#, "$[*]"),
+    ] {
+        assert_eq!(facts(json, path), [Fact::Other], "{json} {path}");
+    }
+    for (json, path) in [
+        ("null", "$.a"),
+        ("{}", "$.o.a"),
+        (r#"{"o":null}"#, "$.o.a"),
+        (r#"{"o":{}}"#, "$.o.a"),
+        (r#"{"l":[]}"#, "$.l[*].a"),
+        (r#"[{"b":1}]"#, "$..a"),
+    ] {
+        assert_eq!(facts(json, path), [], "{json} {path}");
+    }
 }
 
 #[test]
