@@ -1,8 +1,10 @@
 """A ticket store as an MCP server, by the official SDK for Python; helpdesk_mcp.mjs is the same by the one for TypeScript.
 
 helpdesk_mcp.py                  on stdin and stdout
-helpdesk_mcp.py --http [--json]  as streamable HTTP at /mcp; prints `port PORT` when it listens. With --json an
-                                 answer is a JSON document rather than a stream, and drops what would come before it.
+helpdesk_mcp.py --http [--json] [--stateless]
+                                 as streamable HTTP at /mcp; prints `port PORT` when it listens. With --json an
+                                 answer is a JSON document rather than a stream, and drops what would come before it;
+                                 with --stateless there are no sessions, whatever the revision.
 
 Both speak the revisions with a handshake (over HTTP with sessions) and 2026-07-28.
 
@@ -193,8 +195,8 @@ async def serve_stdio():
         await server._lowlevel_server.run(read, write, options)
 
 
-async def serve_http(json_response):
-    app = server.streamable_http_app(json_response=json_response)
+async def serve_http(json_response, stateless):
+    app = server.streamable_http_app(json_response=json_response, stateless_http=stateless)
     token = os.environ.get("HELPDESK_TOKEN")
 
     async def guarded(scope, receive, send):
@@ -213,11 +215,12 @@ async def main():
     options = argparse.ArgumentParser()
     options.add_argument("--http", action="store_true")
     options.add_argument("--json", action="store_true")
+    options.add_argument("--stateless", action="store_true")
     options = options.parse_args()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
         if options.http:
-            await serve_http(options.json)
+            await serve_http(options.json, options.stateless)
         else:
             await serve_stdio()
         tasks.cancel_scope.cancel()

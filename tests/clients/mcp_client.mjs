@@ -2,7 +2,7 @@
 // one option besides: `--sdk 1` for @modelcontextprotocol/sdk 1.x, which knows no revision later than
 // 2025-11-25 and always offers that, instead of @modelcontextprotocol/client 2.x.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 
@@ -73,7 +73,19 @@ handle("roots/list", "ListRootsRequestSchema", async () => {
 client.fallbackNotificationHandler = async ({ method }) => say({ event: "notification", method });
 
 const progressed = (progress) => say({ event: "progress", ...progress });
-const timeout = 15_000;
+const timeout = 60_000;
+
+// Says when there is such a file.
+function until(path) {
+  const giving = new AbortController();
+  const looking = setInterval(() => {
+    if (existsSync(path)) {
+      clearInterval(looking);
+      giving.abort();
+    }
+  }, 50);
+  return giving.signal;
+}
 
 // Until the first change; where there is a handshake, changes come by themselves.
 async function listen({ uris }) {
@@ -94,7 +106,11 @@ async function perform(step) {
       return client.listTools({}, { timeout, cacheMode: "bypass" });
     case "call": {
       const call = { name: step.name, arguments: step.arguments };
-      const how = { timeout, ...(step.progress && { onprogress: progressed }) };
+      const how = {
+        timeout,
+        ...(step.progress && { onprogress: progressed }),
+        ...(step.give_up && { signal: until(step.give_up) }),
+      };
       return first ? client.callTool(call, undefined, how) : client.callTool(call, how);
     }
     case "resources":

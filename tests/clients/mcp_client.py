@@ -6,6 +6,7 @@ mcp_client.py --command '["PROGRAM", "ARGUMENT"]' [--era ERA] STEPS
 STEPS is a JSON array, or `-` for standard input, of
   {"do": "tools" | "resources" | "templates" | "prompts" | "ping"}
   {"do": "call", "name": …, "arguments": {…}, "progress": false}
+      with "give_up": FILE it does not wait for the answer any more once there is such a file
   {"do": "read", "uri": …}    {"do": "prompt", "name": …, "arguments": {…}}
   {"do": "listen", "uris": […]}   waits for the first change (2026-07-28 alone); {"do": "wait", "seconds": …} just waits
 Nothing comes from a cache. For each, and before them for {"step": "connect"}, a line is printed:
@@ -81,14 +82,26 @@ async def progressed(progress, total, message):
     say(event="progress", progress=progress, total=total, message=message)
 
 
+async def until(path, calling):
+    task = asyncio.ensure_future(calling)
+    while not task.done() and not os.path.exists(path):
+        await asyncio.sleep(0.05)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task])
+        raise TimeoutError("given up")
+    return task.result()
+
+
 async def perform(client, step):
     match step["do"]:
         case "tools":
             return await client.list_tools(cache_mode="bypass")
         case "call":
-            return await client.call_tool(
+            calling = client.call_tool(
                 step["name"], step.get("arguments"), progress_callback=progressed if step.get("progress") else None
             )
+            return await until(step["give_up"], calling) if "give_up" in step else await calling
         case "resources":
             return await client.list_resources(cache_mode="bypass")
         case "templates":
@@ -142,7 +155,7 @@ async def main():
     client = Client(
         server,
         mode=mode,
-        read_timeout_seconds=15,
+        read_timeout_seconds=60,
         client_info=types.Implementation(name="test-python", version="1"),
         elicitation_callback=elicited,
         sampling_callback=sampled,

@@ -119,8 +119,17 @@ impl Peer {
     /// A helpdesk as streamable HTTP that wants [`CREDENTIAL`].
     #[track_caller]
     pub fn helpdesk(sdk: McpServer) -> Self {
+        Self::helpdesk_with(sdk, |server| server)
+    }
+
+    /// The same, by more options of its program.
+    #[track_caller]
+    pub fn helpdesk_with(
+        sdk: McpServer,
+        options: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let mut server = helpdesk(sdk);
-        server.arg("--http").env("HELPDESK_TOKEN", CREDENTIAL);
+        options(server.arg("--http").env("HELPDESK_TOKEN", CREDENTIAL));
         Self::start(server)
     }
 

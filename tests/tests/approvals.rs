@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bailiwick_tests::{
-    Agent, Answer, Builder, Report, Run, Store, World, confinement, finish, frontend, mark, me,
-    psql, python, skipped, task,
+    Agent, Answer, Builder, Report, Run, Store, World, confinement, eventually, finish, frontend,
+    mark, me, psql, python, skipped, task,
 };
 use serde_json::Value;
 
@@ -460,13 +460,22 @@ fn it_can_be_cancelled_while_it_waits() {
     let report = answer.error().expect("an error");
     assert_eq!(report.code, "57014", "{report:#?}");
     agent.query("SELECT 1").ok();
-    world.approve(&asked);
-    std::thread::sleep(A_WHILE);
+    let id = asked["id"].as_str().expect("an id");
+    eventually("it is over", Duration::from_secs(60), || {
+        (state(&world, id) == "lapsed").then_some(())
+    });
+    let late = world.bailiwick(&["approve", id, "--yes"]);
+    assert!(!late.status.success(), "{late:#?}");
     assert_eq!(priority(&world), "0");
     let trail = world.trail(&run.id);
     let decided = of(&trail, &mark, "call.decided");
     assert_eq!(decided[0]["decision"]["effect"], "deny", "{trail:#?}");
-    assert_eq!(agent.query(&sql).ok().tags(), ["UPDATE 1"]);
+    // Sent again, it is another question.
+    send(&mut agent, &sql);
+    let again = world.asked(&run);
+    assert_ne!(again["id"], asked["id"]);
+    world.approve(&again);
+    assert_eq!(agent.answer().ok().tags(), ["UPDATE 1"]);
     world.verify();
 }
 

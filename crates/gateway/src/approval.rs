@@ -4,6 +4,7 @@
 //! for.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bailiwick_action::{Decision, Denial, Fingerprint, Held, Stage};
@@ -189,7 +190,7 @@ impl<W> Calls<'_, W> {
                 let standing = asked.standing.borrow_and_update().clone();
                 let for_how_long = now().until(asked.expires) + APPROVAL_OVER_AFTER;
                 match standing {
-                    _ if withdrawn => self.take_back(call),
+                    _ if withdrawn => self.take_back(call, asked),
                     Standing::Open if call.held.stage == Stage::Waits => {
                         self.wait(call, asked, for_how_long);
                     }
@@ -258,7 +259,10 @@ impl<W> Calls<'_, W> {
                 at: At::Looking(approval),
             }) if call.ticket == ticket => {
                 match withdrawn {
-                    true => self.take_back(call),
+                    true => {
+                        self.withdraw_question(approval);
+                        self.decided(call.ticket, call.held, Err(Answer::Withdrawn));
+                    }
                     false => self.looked(call, approval, same),
                 }
                 Ok(())
@@ -346,8 +350,18 @@ impl<W> Calls<'_, W> {
         );
     }
 
-    fn take_back(&mut self, call: HeldCall) {
+    fn take_back(&mut self, call: HeldCall, asked: Asked) {
+        let approval = asked.id;
+        drop(asked);
+        self.withdraw_question(approval);
         self.decided(call.ticket, call.held, Err(Answer::Withdrawn));
+    }
+
+    /// For whoever does not hold what was asked any more.
+    fn withdraw_question(&self, approval: ApprovalId) {
+        if let Some(desk) = &self.gateway.desk {
+            desk.withdraw(approval);
+        }
     }
 
     /// The agent takes back the call that is held. Says whether there is one.
@@ -355,10 +369,10 @@ impl<W> Calls<'_, W> {
         match self.records.holding.take() {
             Some(Holding {
                 call,
-                at: At::Waiting(..),
+                at: At::Waiting(asked, _),
                 ..
             }) => {
-                self.take_back(call);
+                self.take_back(call, asked);
                 true
             }
             Some(holding) => {
@@ -381,6 +395,35 @@ impl<W> Calls<'_, W> {
                 ..
             }) => self.pending(call, &asked),
             other => self.records.holding = other,
+        }
+    }
+
+    /// The agent has closed the exchange that its call was held in, which is how a call is taken back there. Nobody
+    /// waits for the record.
+    pub(crate) fn left(&mut self) {
+        let Some(Holding { call, at, .. }) = self.records.holding.take() else {
+            return;
+        };
+        let draft = self.draft(&call.held, Decision::Deny(withdrawn()));
+        drop(self.gateway.log.append(draft));
+        match at {
+            At::Readying => {}
+            At::Asking(asking) => {
+                let gateway = Arc::clone(self.gateway);
+                tokio::spawn(async move {
+                    if let (Ok(asked), Some(desk)) = (asking.await, &gateway.desk) {
+                        let approval = asked.id;
+                        drop(asked);
+                        desk.withdraw(approval);
+                    }
+                });
+            }
+            At::Waiting(asked, _) => {
+                let approval = asked.id;
+                drop(asked);
+                self.withdraw_question(approval);
+            }
+            At::Looking(approval) => self.withdraw_question(approval),
         }
     }
 

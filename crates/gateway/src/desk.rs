@@ -21,6 +21,10 @@ pub trait Desk: Send + Sync {
 
     /// Uses an approval up, if the question has one whose time is not over: once, by whoever is first.
     fn take(&self, approval: &ApprovalId) -> Option<Approval>;
+
+    /// The agent has taken a call back, and nobody waits for the answer to it: unless others wait for the same
+    /// question it can be answered no more, and an answer it has is good for nothing. That is on record soon after.
+    fn withdraw(&self, approval: ApprovalId);
 }
 
 /// A question that people have before them, or have answered.

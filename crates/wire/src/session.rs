@@ -268,7 +268,7 @@ pub enum Step {
     Relay(Plumbing),
     /// This call ended.
     Finished(Ticket, End),
-    /// Another session is to be cancelled. This connection is over.
+    /// Another session is to be cancelled. At login: this connection is over.
     Cancel(CancelKey),
     /// The session ended in good order.
     Done,

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bailiwick_tests::{Run, World, confinement, me, skipped};
+use bailiwick_tests::{Run, World, confinement, eventually, me, skipped};
 
 use crate::kit::{
     Answer, arrived, arrived_once, before_crm, curl, curl_command, denied, finished, mark, send,
@@ -73,8 +73,9 @@ fn a_held_request_is_made_once_when_somebody_says_yes() {
     world.verify();
 }
 
+/// Closing a request is the only way there is of taking it back.
 #[test]
-fn an_agent_that_gave_up_finds_the_answer() {
+fn an_agent_that_gave_up_has_taken_it_back() {
     if confinement().map_err(skipped).is_err() {
         return;
     }
@@ -97,12 +98,31 @@ fn an_agent_that_gave_up_finds_the_answer() {
     let asked = world.asked(&run);
     child.kill().expect("a child");
     child.wait().expect("its end");
-    std::thread::sleep(A_WHILE);
-    world.approve(&asked);
-    std::thread::sleep(A_WHILE);
+    eventually("it is over", Duration::from_secs(60), || {
+        let mut all = world.approvals().into_iter();
+        all.find(|approval| approval["id"] == asked["id"] && approval["state"] == "lapsed")
+    });
+    let late = world.bailiwick(&["approve", asked["id"].as_str().expect("an id"), "--yes"]);
+    assert!(!late.status.success(), "{late:#?}");
     assert!(arrived(&mark).is_empty());
-    let answer = send(&world, &run, "POST", "/echo/pay", &body);
-    assert_eq!(answer.status, 200, "{answer:#?}");
+    let trail = world.trail(&run.id);
+    let decided = trail
+        .iter()
+        .find(|entry| entry["record"]["type"] == "call.decided");
+    let reason = decided.map(|entry| entry["record"]["decision"]["reason"].to_string());
+    assert!(
+        reason.is_some_and(|reason| reason.contains("took it back")),
+        "{trail:#?}"
+    );
+    // Sent again, it is another question.
+    let again = std::thread::scope(|scope| {
+        let answer = sending(scope, &world, &run, body);
+        let again = world.asked(&run);
+        world.approve(&again);
+        assert_eq!(answer.join().expect("curl").status, 200);
+        again
+    });
+    assert_ne!(again["id"], asked["id"]);
     arrived_once(&mark);
     world.verify();
 }

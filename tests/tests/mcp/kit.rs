@@ -45,6 +45,14 @@ impl Server {
         Server::Http(Peer::helpdesk(sdk))
     }
 
+    /// As streamable HTTP that tells no clients apart: it begins no sessions.
+    #[track_caller]
+    pub(crate) fn sessionless() -> Self {
+        Server::Http(Peer::helpdesk_with(McpServer::Python, |server| {
+            server.arg("--stateless")
+        }))
+    }
+
     /// As a command.
     pub(crate) fn command(sdk: McpServer) -> Self {
         Server::Command(StdioPeer::helpdesk(sdk))

@@ -10,3 +10,5 @@ mod odd;
 mod pins;
 mod raw;
 mod runs;
+mod taken_back;
+mod tricks;

@@ -87,7 +87,7 @@ pub(crate) fn initialized(world: &World, run: &Run, session: &str) {
 }
 
 /// A call of the revision without sessions.
-fn modern(id: u64, method: &str, mut params: Value) -> String {
+pub(crate) fn modern(id: u64, method: &str, mut params: Value) -> String {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "curl", "version": "1"},
@@ -97,7 +97,7 @@ fn modern(id: u64, method: &str, mut params: Value) -> String {
 }
 
 /// The headers that go with it.
-fn said(version: &str, method: &str, name: &str) -> Vec<String> {
+pub(crate) fn said(version: &str, method: &str, name: &str) -> Vec<String> {
     let mut headers = vec![format!("MCP-Protocol-Version: {version}")];
     if !method.is_empty() {
         headers.push(format!("Mcp-Method: {method}"));

@@ -209,6 +209,11 @@ impl Entry {
         }
     }
 
+    /// Whether a call waits for the answer.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.standing.receiver_count() > 0
+    }
+
     /// Whoever waits for an answer need not any more.
     pub(super) fn dismiss(&self) {
         self.standing.send_replace(Standing::Lapsed);

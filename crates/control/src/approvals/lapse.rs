@@ -1,5 +1,5 @@
 use bailiwick_audit::{AppendError, Draft, Event, Ruling, Subject};
-use bailiwick_run::{Launcher, RunId, Time};
+use bailiwick_run::{ApprovalId, Launcher, RunId, Time};
 
 use super::Approvals;
 use super::entry::Entry;
@@ -42,6 +42,17 @@ impl Approvals {
     pub(crate) async fn close(&self, run: RunId, now: Moment) {
         self.void(run, now).await;
         lock(&self.0.book).close(run);
+    }
+
+    /// A call was taken back. It ends its question, if that is not another's too.
+    pub(crate) async fn withdraw(&self, id: &ApprovalId, now: Moment) {
+        let Some(entry) = self.find(id) else {
+            return;
+        };
+        let _pen = entry.pen.lock().await;
+        if !entry.is_waited_for() {
+            self.lapse(&entry, now.wall).await;
+        }
     }
 
     /// For whoever has the pen.

@@ -196,9 +196,9 @@ impl fmt::Display for Became<'_> {
                 write!(f, "was approved by {}, and the call has been made", yes.by)
             }
             State::Denied { by, .. } => write!(f, "was denied by {by}"),
-            State::Open | State::Lapsed { .. } => {
-                f.write_str("has lapsed: its time is over, or the run may not act")
-            }
+            State::Open | State::Lapsed { .. } => f.write_str(
+                "has lapsed: its time is over, the run may not act, or it took the call back",
+            ),
         }
     }
 }

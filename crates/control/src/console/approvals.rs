@@ -206,7 +206,7 @@ impl Decided {
                 ApprovalState::Approved => "approved, not made yet",
                 ApprovalState::Used => "approved and made",
                 ApprovalState::Denied => "denied",
-                ApprovalState::Lapsed => "nobody answered in time",
+                ApprovalState::Lapsed => "nobody answered in time, or the call was taken back",
             },
             by: Text::line(approval.by.as_ref().map_or("", |by| by.as_str())),
             answer: Text::line(approval.answer.as_deref().unwrap_or_default()),

@@ -164,7 +164,7 @@ fn answered(record: &Record) -> (&'static str, String) {
     let word = match approval.effect.as_deref() {
         Some("approve") => "approved",
         Some("deny") => "denied by a person",
-        Some("lapse") => "nobody answered in time",
+        Some("lapse") => "nobody answered in time, or the call was taken back",
         _ => "approval decided",
     };
     (

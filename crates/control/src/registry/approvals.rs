@@ -38,6 +38,13 @@ impl Registry {
         self.0.approvals.take(id, Moment::now(), live)
     }
 
+    /// The agent has taken its call back: unless another waits for the same question, nothing can become of it any
+    /// more. That is on record soon after.
+    pub fn withdraw(&self, id: ApprovalId) {
+        let registry = self.clone();
+        tokio::spawn(async move { registry.0.approvals.withdraw(&id, Moment::now()).await });
+    }
+
     /// Approvals: those that can be decided, the one with the least time left first; then, if wanted, the others
     /// that are still remembered, the newest first.
     pub fn approvals(&self, which: WhichApprovals) -> Vec<Approval> {

@@ -126,7 +126,7 @@ impl Commands {
             },
             None if message.begins_session() => {
                 let mut programs = self.programs();
-                let Some(program) = self.start(&mut programs)? else {
+                let Some(program) = self.start(&mut programs, false)? else {
                     return Ok(too_many());
                 };
                 let session = session_id()?;
@@ -145,7 +145,7 @@ impl Commands {
                 match free {
                     Some((program, answers)) => (program, answers, None),
                     None => {
-                        let Some(program) = self.start(&mut programs)? else {
+                        let Some(program) = self.start(&mut programs, true)? else {
                             return Ok(too_many());
                         };
                         let answers = program.expect(&message, events).unwrap_or_default();
@@ -218,14 +218,14 @@ impl Commands {
     }
 
     /// A new program; nothing if there are too many.
-    fn start(&self, programs: &mut Programs) -> Result<Option<Arc<Program>>, Lost> {
+    fn start(&self, programs: &mut Programs, shared: bool) -> Result<Option<Arc<Program>>, Lost> {
         programs.of_sessions.retain(|_, program| !program.is_over());
         programs.at_hand.retain(|program| !program.is_over());
         if programs.of_sessions.len() + programs.at_hand.len() >= PROGRAMS_PER_RUN_MAX {
             return Ok(None);
         }
         let ended = self.ended.clone();
-        Program::start(&self.target, self.run, &self.command, ended)
+        Program::start(&self.target, self.run, &self.command, ended, shared)
             .map(|program| Some(Arc::new(program)))
             .map_err(|error| {
                 let word = self.command.words.first().map_or("", String::as_str);

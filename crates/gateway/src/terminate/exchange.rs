@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bailiwick_audit::State;
 use bailiwick_wire::http::bhttp;
-use bailiwick_wire::{End, Fault, Protocol, Refused, Session, Step, Wanted, Why};
+use bailiwick_wire::{CancelKey, End, Fault, Protocol, Refused, Session, Step, Wanted, Why};
 use bytes::BytesMut;
 use http::{Method, Response};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use crate::calls::{Calls, ended_because, ended_words};
 use crate::connect::may;
 use crate::directory::{Admission, SessionOpen};
 use crate::gate::Way;
-use crate::gateway::Gateway;
+use crate::gateway::{Cancellable, Gateway};
 use crate::limits::{EXCHANGES_PER_RUN_MAX, GATHERED_BYTES_MAX, HELD_BYTES_MAX, RECORD_TIME_USUAL};
 use crate::login::{admitted, identify, login_failed, not_understood};
 use crate::target::Target;
@@ -48,6 +48,7 @@ pub(crate) async fn serve(asked: Asked) {
     } = asked;
     let to_agent = ToAgent::new(answer, method);
     let Ok(seed) = Gateway::seed() else { return };
+    let key = seed.cancel;
     let mut session = (protocol.session)(seed);
     let begun = match begin(&gateway, protocol, &mut *session, &head).await {
         Ok(begun) => begun,
@@ -73,6 +74,8 @@ pub(crate) async fn serve(asked: Asked) {
         to_agent,
         towards: Towards::new(Arc::clone(&together.upstream)),
         gathered: None,
+        key,
+        cancellable: None,
     };
     exchange.serve().await;
     drop(session_open);
@@ -225,6 +228,18 @@ struct Exchange<'g> {
     towards: Towards,
     /// A short response that the session gets once it is there whole.
     gathered: Option<BytesMut>,
+    /// By this another exchange takes back the call that is held in this one.
+    key: CancelKey,
+    /// From when on one is.
+    cancellable: Option<Cancellable>,
+}
+
+/// Waits for the call that is held to be taken back. Cancel safe: one that nobody waited for is kept.
+async fn cancelled(cancellable: &Option<Cancellable>) {
+    match cancellable {
+        Some(cancellable) => cancellable.wake.notified().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Why an exchange ended.
@@ -262,6 +277,9 @@ impl Exchange<'_> {
                 calls.close(State::Skipped, &end);
             }
             Over::Done | Over::AgentGone | Over::Refused(_) => {
+                if matches!(over, Over::AgentGone) {
+                    calls.left();
+                }
                 calls.close(State::Cut, &End::default());
             }
         }
@@ -288,6 +306,9 @@ impl Exchange<'_> {
                 return Over::Done;
             }
             let held = calls.back.is_holding();
+            if calls.records.holding.is_some() && self.cancellable.is_none() {
+                self.cancellable = Some(calls.gateway.cancellable(self.key));
+            }
             let read_agent = !done
                 && calls.session.wants_agent()
                 && !self.from_agent.is_over()
@@ -299,6 +320,9 @@ impl Exchange<'_> {
             tokio::select! {
                 biased;
                 ending = &mut ending => return Over::Refused(ended_words(ending)),
+                () = cancelled(&self.cancellable) => {
+                    calls.withdraw();
+                }
                 became = calls.records.next(held) => {
                     if let Err(refused) = calls.became(became) {
                         return Over::Refused(refused);

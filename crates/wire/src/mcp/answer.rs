@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bailiwick_action::{Kind, Pin, Resource};
 
-use super::json::{Entry, Node, Value, put_kept, quoted};
+use super::json::{Edits, Entry, Node, Value, put_kept, quoted};
 use super::mask::Mask;
 use super::message::Outcome;
 use super::method::{FEATURES, Revision, What, feature};
@@ -50,7 +50,8 @@ pub(super) struct Needs {
 }
 
 impl Reading<'_> {
-    /// A response. `name` is what the agent is given instead of what the server wants to see again.
+    /// A response. `name` is what the agent is given instead of what the server wants to see again, `own` puts
+    /// its own names back.
     ///
     /// # Errors
     /// If nothing of it can be passed on.
@@ -60,8 +61,10 @@ impl Reading<'_> {
         outcome: &Outcome<'_, '_>,
         what: What,
         name: &str,
+        own: Edits,
     ) -> Result<Answer, Unfit> {
-        let mut mask = Mask::new(self.veil, self.binary);
+        let (Outcome::Error(node) | Outcome::Result(node)) = outcome;
+        let mut mask = Mask::of(self.veil, self.binary, node);
         let mut error = None;
         let mut input = None;
         let mut agreed = None;
@@ -75,10 +78,8 @@ impl Reading<'_> {
                     return Err("its error has no message");
                 }
                 error = Some(code.to_owned());
-                mask.message(node);
             }
             Outcome::Result(node) => {
-                mask.message(node);
                 if node
                     .get("isError")
                     .is_some_and(|is| matches!(is.value, Value::Bool(true)))
@@ -115,6 +116,7 @@ impl Reading<'_> {
                         self.list(&mut mask, text, node, list, name, Kind::Uri)?;
                     }
                     What::CallTool
+                    | What::Cancel
                     | What::Complete
                     | What::GetPrompt
                     | What::Listen
@@ -126,20 +128,25 @@ impl Reading<'_> {
         }
         Ok(Answer {
             masked: mask.masked,
-            bytes: mask.edits.apply(text),
+            bytes: mask.edits.and(own).apply(text),
             error,
             input,
             agreed,
         })
     }
 
-    /// A notification or a request.
-    pub(super) fn params(&self, text: &[u8], params: Option<&Node<'_>>) -> (Vec<u8>, u64) {
-        let mut mask = Mask::new(self.veil, self.binary);
-        if let Some(params) = params {
-            mask.message(params);
-        }
-        (mask.edits.apply(text), mask.masked)
+    /// A notification or a request; `own` puts the agent's own names back.
+    pub(super) fn params(
+        &self,
+        text: &[u8],
+        params: Option<&Node<'_>>,
+        own: Edits,
+    ) -> (Vec<u8>, u64) {
+        let Some(params) = params else {
+            return (own.apply(text), 0);
+        };
+        let mask = Mask::of(self.veil, self.binary, params);
+        (mask.edits.and(own).apply(text), mask.masked)
     }
 
     fn agreed(&self, result: &Node<'_>) -> Result<Revision, Unfit> {
@@ -269,7 +276,7 @@ pub(super) fn granted(veil: &dyn Veil, text: &[u8], capabilities: &Node<'_>) -> 
     let mut out = Vec::new();
     put_kept(
         &mut out,
-        &mut super::json::Edits::default(),
+        &mut Edits::default(),
         text,
         capabilities,
         |entry| matches!(entry, Entry::Member(member) if is_granted(&member.name)),

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use super::alias::is_own_session;
 use super::json::{Node, Value};
 use super::method::Revision;
 use super::reply::{EVENTS, JSON, Reply};
@@ -49,6 +50,12 @@ pub(super) fn is_json(head: &Request) -> bool {
     media_type(value).is_some_and(|(kind, plain)| kind == "application/json" && plain)
 }
 
+/// Whether the body is said to be in a coding, in which it is not read.
+pub(super) fn is_coded(head: &Request) -> bool {
+    let mut codings = { head.fields.iter() }.filter(|(name, _)| name == "content-encoding");
+    codings.any(|(_, coding)| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
 /// A media type in lower case, and whether its text is in UTF-8.
 pub(super) fn media_type(value: &[u8]) -> Option<(String, bool)> {
     let value = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
@@ -89,6 +96,14 @@ pub(super) fn agree(
         (None, _) => Ok(()),
     }
 }
+
+/// Whether a field repeats an argument, as for calls of tools alone there are some.
+pub(super) fn repeats_arguments(head: &Request) -> bool {
+    head.fields.iter().any(|(name, _)| name.starts_with(PARAM))
+}
+
+/// Where a stream is to go on.
+pub(super) const LAST_EVENT: &str = "last-event-id";
 
 /// Checks that the header fields repeat the arguments that the tool's definition has them repeat, and none
 /// else.
@@ -168,9 +183,12 @@ pub(super) fn onwards(head: &Request) -> Fields {
         matches!(name, VERSION | SESSION | METHOD | NAME)
             || name.starts_with(PARAM)
             || PASSED.contains(&name)
-            || (name == "last-event-id" && head.method == "GET")
+            || (name == LAST_EVENT && head.method == "GET")
     };
-    let sent = head.fields.iter().filter(|(name, _)| is_ours(name));
+    let sent = head
+        .fields
+        .iter()
+        .filter(|(name, value)| is_ours(name) && !(name == SESSION && is_own_session(value)));
     fields.extend(sent.cloned());
     fields
 }
@@ -188,6 +206,7 @@ pub(super) fn begun_session(fields: &[(String, Bytes)]) -> Option<String> {
     let value = bhttp::field(fields, SESSION)?;
     let is_id = !value.is_empty()
         && value.len() <= crate::limits::MCP_SESSION_BYTES_MAX
+        && !is_own_session(value)
         && value.iter().all(u8::is_ascii_graphic);
     is_id.then(|| String::from_utf8_lossy(value).into_owned())
 }

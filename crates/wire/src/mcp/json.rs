@@ -178,6 +178,14 @@ impl Edits {
         self.0.push((span, with));
     }
 
+    /// Both; where they meet, these others.
+    pub(super) fn and(mut self, others: Self) -> Self {
+        for (span, with) in others.0 {
+            self.replace(span, with);
+        }
+        self
+    }
+
     /// Appends a part of the text with the changes in it.
     pub(super) fn part(&mut self, text: &[u8], span: Range<usize>, out: &mut Vec<u8>) {
         self.0.sort_by_key(|(edit, _)| edit.start);

@@ -56,7 +56,7 @@ impl Listing {
         let node = json::read(text).map_err(|why| format!("its answer is not read: {why}"))?;
         let message =
             Message::of(&node).map_err(|no| format!("its answer is not read: {}", no.why))?;
-        let Message::Response { id, outcome } = message else {
+        let Message::Response { id, outcome, .. } = message else {
             return Ok(false);
         };
         if id.is_some_and(|id| id != self.id()) {

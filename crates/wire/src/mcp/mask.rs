@@ -1,6 +1,7 @@
 //! Masking of what a server says: every text of a message goes through the detectors, a text that is JSON is
 //! read as such, and what cannot be looked into is left out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -10,6 +11,7 @@ use super::json::{self, Edits, Member, Node, Value, quoted};
 use crate::Veil;
 use crate::content::Broken;
 use crate::content::json::Json;
+use crate::limits::MCP_VALUES_MAX;
 
 /// How many texts may be JSON within each other and still be looked into.
 const LEVELS_MAX: usize = 3;
@@ -27,6 +29,8 @@ pub(super) struct Mask<'v> {
     binary: bool,
     /// How many texts this one is in.
     level: usize,
+    /// Values of masked fields of the same message: they are masked wherever else they stand.
+    values: Values,
     /// What is to be changed.
     pub(super) edits: Edits,
     /// Values that were masked.
@@ -34,18 +38,36 @@ pub(super) struct Mask<'v> {
 }
 
 impl<'v> Mask<'v> {
-    pub(super) fn new(veil: &'v Arc<dyn Veil>, binary: bool) -> Self {
+    /// Masks a part of a message whose members the protocol knows. A server often says the same twice: as data and
+    /// as a text for people, in which no field can be found. So what a masked field has is masked in texts, too.
+    pub(super) fn of(veil: &'v Arc<dyn Veil>, binary: bool, node: &Node<'_>) -> Self {
+        let mut mask = Self::new(veil, binary);
+        mask.message(node);
+        if mask.values.0.is_empty() {
+            return mask;
+        }
+        // What stands before its field, too.
+        let mut again = Self {
+            values: mask.values,
+            ..Self::new(veil, binary)
+        };
+        again.message(node);
+        again
+    }
+
+    fn new(veil: &'v Arc<dyn Veil>, binary: bool) -> Self {
         Self {
             veil,
             binary,
             level: 0,
+            values: Values::default(),
             edits: Edits::default(),
             masked: 0,
         }
     }
 
     /// Masks a part of a message whose members the protocol knows.
-    pub(super) fn message(&mut self, node: &Node<'_>) {
+    fn message(&mut self, node: &Node<'_>) {
         let Some(members) = node.members() else {
             return self.elements(node);
         };
@@ -57,6 +79,12 @@ impl<'v> Mask<'v> {
             match &*member.name {
                 // What these have is the server's own.
                 "structuredContent" | "data" => self.data(&member.node),
+                // Words of the protocol.
+                "type" | "role" | "mimeType" | "resultType" if member.node.text().is_some() => {
+                    let values = std::mem::take(&mut self.values);
+                    self.message(&member.node);
+                    self.values = values;
+                }
                 _ => self.message(&member.node),
             }
         }
@@ -70,7 +98,7 @@ impl<'v> Mask<'v> {
     }
 
     /// Masks a value that is the server's own, in which the fields of the scope are.
-    pub(super) fn data(&mut self, node: &Node<'_>) {
+    fn data(&mut self, node: &Node<'_>) {
         let veil = self.veil;
         self.value(node, &At::root(veil.fields()));
     }
@@ -78,11 +106,15 @@ impl<'v> Mask<'v> {
     fn value(&mut self, node: &Node<'_>, at: &At<'_>) {
         if at.ends().next().is_some() {
             self.masked += 1;
+            self.values.take(node, self.veil.placeholder());
             let with = quoted(self.veil.placeholder());
             return self.edits.replace(node.span.clone(), with);
         }
         match &node.value {
             Value::Null | Value::Bool(_) => {}
+            Value::Number(written) if self.values.0.contains(*written) => {
+                self.put(node, self.veil.placeholder(), 1);
+            }
             Value::Number(written) => {
                 if let Some((rewritten, found)) = self.veil.rewrite(written.as_bytes()) {
                     self.put(node, &String::from_utf8_lossy(&rewritten), found);
@@ -120,7 +152,7 @@ impl<'v> Mask<'v> {
     }
 
     /// A text with everything in it masked; nothing where nothing was found.
-    fn text(&self, text: &str) -> Option<(String, u64)> {
+    fn text(&mut self, text: &str) -> Option<(String, u64)> {
         let is_said = begins_like_json(text);
         if is_said || may_be_json(text) {
             match self.json(text) {
@@ -131,19 +163,31 @@ impl<'v> Mask<'v> {
                 Err(_) => {}
             }
         }
-        let (rewritten, found) = self.veil.rewrite(text.as_bytes())?;
-        Some((String::from_utf8_lossy(&rewritten).into_owned(), found))
+        let without = self.values.without(text, self.veil.placeholder());
+        let (text, repeated) = match &without {
+            Some((without, repeated)) => (without.as_str(), *repeated),
+            None => (text, 0),
+        };
+        match self.veil.rewrite(text.as_bytes()) {
+            Some((rewritten, found)) => {
+                let rewritten = String::from_utf8_lossy(&rewritten).into_owned();
+                Some((rewritten, found + repeated))
+            }
+            None => without,
+        }
     }
 
     /// The same for a text that is JSON, or several one after the other.
-    fn json(&self, text: &str) -> Result<Option<(String, u64)>, Broken> {
+    fn json(&mut self, text: &str) -> Result<Option<(String, u64)>, Broken> {
         let (rewritten, masked) = match json::read(text.as_bytes()) {
             Ok(node) if self.level < LEVELS_MAX => {
                 let mut inner = Mask {
                     level: self.level + 1,
+                    values: std::mem::take(&mut self.values),
                     ..Mask::new(self.veil, self.binary)
                 };
                 inner.data(&node);
+                self.values = inner.values;
                 (inner.edits.apply(text.as_bytes()), inner.masked)
             }
             // Texts in it that are JSON again are not looked into.
@@ -196,6 +240,54 @@ impl<'v> Mask<'v> {
         out.push(b'}');
         self.edits.replace(node.span.clone(), out);
         true
+    }
+}
+
+/// Texts and numbers that masked fields have.
+#[derive(Default)]
+struct Values(BTreeSet<String>);
+
+impl Values {
+    /// What is shorter stands in too many words, in bytes.
+    const BYTES_MIN: usize = 4;
+
+    fn take(&mut self, node: &Node<'_>, placeholder: &str) {
+        match &node.value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(written) => self.put(written, placeholder),
+            Value::Text(text) => self.put(text.trim(), placeholder),
+            Value::Array(elements) => elements
+                .iter()
+                .for_each(|node| self.take(node, placeholder)),
+            Value::Object(members) => {
+                { members.iter() }.for_each(|member| self.take(&member.node, placeholder));
+            }
+        }
+    }
+
+    fn put(&mut self, value: &str, placeholder: &str) {
+        let is_one = value.len() >= Self::BYTES_MIN && !placeholder.contains(value);
+        if is_one && self.0.len() < MCP_VALUES_MAX {
+            self.0.insert(value.to_owned());
+        }
+    }
+
+    /// A text without them, and how many there were; nothing where there were none.
+    fn without(&self, text: &str, placeholder: &str) -> Option<(String, u64)> {
+        let mut without: Option<String> = None;
+        let mut found = 0;
+        // The longest first: one may be a part of another.
+        let mut values: Vec<&String> = self.0.iter().collect();
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        for value in values {
+            let text = without.as_deref().unwrap_or(text);
+            let times = text.matches(value.as_str()).count();
+            if times > 0 {
+                found += times as u64;
+                without = Some(text.replace(value.as_str(), placeholder));
+            }
+        }
+        without.map(|without| (without, found))
     }
 }
 

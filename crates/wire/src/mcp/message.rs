@@ -1,5 +1,7 @@
 //! JSON-RPC 2.0 as this protocol has it: one message, which is a request, a notification or a response.
 
+use std::ops::Range;
+
 use bailiwick_action::Call;
 
 use super::json::{Node, Value};
@@ -16,7 +18,8 @@ pub(super) enum Id {
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
 impl Id {
-    fn of(node: &Node<'_>) -> Option<Self> {
+    /// Reads one; nothing for what is none.
+    pub(super) fn of(node: &Node<'_>) -> Option<Self> {
         match &node.value {
             Value::Text(text) if text.len() <= MCP_ID_BYTES_MAX => {
                 Some(Id::Text(text.clone().into_owned()))
@@ -44,6 +47,8 @@ impl Id {
 pub(super) enum Message<'n, 'a> {
     Request {
         id: Id,
+        /// Where the id stands in the text.
+        id_at: Range<usize>,
         method: &'n str,
         params: Option<&'n Node<'a>>,
     },
@@ -53,6 +58,8 @@ pub(super) enum Message<'n, 'a> {
     },
     Response {
         id: Option<Id>,
+        /// Where the id stands in the text; nowhere if there is none.
+        id_at: Range<usize>,
         outcome: Outcome<'n, 'a>,
     },
 }
@@ -88,6 +95,7 @@ impl<'n, 'a> Message<'n, 'a> {
             }));
         };
         let id = node.get("id").map(Id::of);
+        let id_at = node.get("id").map_or(0..0, |id| id.span.clone());
         let wrong = |why| NoMessage {
             why,
             id: id.clone().flatten(),
@@ -114,7 +122,12 @@ impl<'n, 'a> Message<'n, 'a> {
             return match id {
                 None => Ok(Message::Notification { method, params }),
                 Some(None) => Err(wrong("its id is neither a text nor an integer")),
-                Some(Some(id)) => Ok(Message::Request { id, method, params }),
+                Some(Some(id)) => Ok(Message::Request {
+                    id,
+                    id_at,
+                    method,
+                    params,
+                }),
             };
         }
         let outcome = match (node.get("result"), node.get("error")) {
@@ -137,7 +150,7 @@ impl<'n, 'a> Message<'n, 'a> {
             }
             _ => return Err(wrong("it has no id that a request can have")),
         };
-        Ok(Message::Response { id, outcome })
+        Ok(Message::Response { id, id_at, outcome })
     }
 }
 

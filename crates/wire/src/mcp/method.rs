@@ -41,6 +41,8 @@ impl Revision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     CallTool,
+    /// That a request is not waited for any more.
+    Cancel,
     Complete,
     Discover,
     GetPrompt,
@@ -198,7 +200,7 @@ static REQUESTS: [Method; 15] = [
 static NOTIFICATIONS: [Method; 4] = [
     method(
         "notifications/cancelled",
-        What::Other,
+        What::Cancel,
         Era::Both,
         &["requestId", "reason"],
     ),

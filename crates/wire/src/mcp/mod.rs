@@ -11,6 +11,7 @@
 //!   does not do it, and clients are not shown as able to.
 //! * Of a server's lists the agent sees what its run may use; of its texts, what masking leaves.
 
+mod alias;
 mod answer;
 mod events;
 mod exchange;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use bailiwick_run::Verifier;
 
+use self::alias::Alias;
 use self::exchange::Exchange;
 use self::message::Id;
 use self::reply::{Place, Reply};
@@ -67,7 +69,7 @@ pub const PROTOCOL: Protocol = Protocol {
 struct Mcp {
     phase: Phase,
     from_agent: Reader,
-    token: String,
+    alias: Alias,
     /// From where the agent sees the gateway.
     place: Place,
     /// The id that the last words are for, once the exchange is over.
@@ -97,16 +99,10 @@ enum Phase {
 
 impl Mcp {
     fn new(seed: Seed) -> Self {
-        use std::fmt::Write;
-        let token = seed.token.iter().fold(String::new(), |mut token, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(token, "{byte:02x}");
-            token
-        });
         Self {
             phase: Phase::Waiting,
             from_agent: Reader::default(),
-            token,
+            alias: Alias::new(&seed),
             place: Place::default(),
             id: None,
             out: VecDeque::new(),
@@ -279,8 +275,8 @@ impl Session for Mcp {
                 });
                 self.out.push_back(Step::Ready);
                 let place = self.place.clone();
-                let token = self.token.clone();
-                let mut exchange = Exchange::new(veil, shared, head, path, place, token);
+                let alias = self.alias.clone();
+                let mut exchange = Exchange::new(veil, shared, head, path, place, alias);
                 if let Some(reply) = refusal {
                     exchange.refuse_request(reply, &mut self.out);
                 }

@@ -28,6 +28,9 @@ pub(super) const DENIED: i64 = 403;
 pub(super) const UNANSWERED: i64 = 502;
 pub(super) const UNRECORDED: i64 = 503;
 
+/// What a client is told that waits all the same.
+pub(super) const TAKEN_BACK: &str = "the call was taken back";
+
 /// An answer of the gateway's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
@@ -152,7 +155,7 @@ impl Reply {
             Answer::Allow(_) => return None,
             Answer::Deny(denial) => Self::denied(&denial, scope),
             Answer::Unapproved(denial, approval) => Self::unapproved(&denial, approval, scope),
-            Answer::Withdrawn => Self::error(403, DENIED, "the call was taken back"),
+            Answer::Withdrawn => Self::error(403, DENIED, TAKEN_BACK),
             Answer::Unrecorded(why) => Self::unrecorded(&why),
         })
     }

@@ -2,15 +2,17 @@
 //! server was let ask, and the tools that were seen. It is made for one run, so nothing in it is ever another
 //! run's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::alias::Alias;
 use super::message::Id;
 use super::method::{Revision, What};
 use super::tools::Tools;
+use crate::CancelKey;
 use crate::limits::{
-    MCP_ASKED_MAX, MCP_CALLS_PER_LOOK, MCP_ID_RANGES_MAX, MCP_IDS_MAX, MCP_IN_FLIGHT_MAX,
-    MCP_INPUTS_MAX, MCP_SESSIONS_MAX,
+    MCP_ASKED_MAX, MCP_CALLS_PER_LOOK, MCP_EVENT_ID_BYTES_MAX, MCP_EVENTS_MAX, MCP_ID_RANGES_MAX,
+    MCP_IDS_MAX, MCP_IN_FLIGHT_MAX, MCP_INPUTS_MAX, MCP_SESSIONS_MAX,
 };
 
 /// The state; one per run and target.
@@ -35,10 +37,17 @@ pub(super) struct Known {
     asked: BTreeMap<Id, Option<&'static str>>,
     tools: Option<Tools>,
     calls_since_look: u32,
+    /// The ids of the events that it was sent, the latest.
+    events: VecDeque<Vec<u8>>,
 }
 
 struct Flown {
     what: What,
+    alias: Alias,
+    /// The server may have got it.
+    sent: bool,
+    /// Its client does not wait for it any more.
+    taken_back: bool,
     /// Its stream is gone, and no response was on it.
     interrupted: bool,
 }
@@ -152,9 +161,31 @@ impl Known {
         self.calls_since_look = 0;
     }
 
+    /// The server has listed these. Unless they are what is known of them, all may be others now.
+    pub(super) fn compare_tools(&mut self, listed: &Tools) {
+        if !{ self.tools.as_ref() }.is_some_and(|known| listed.are_in(known)) {
+            self.tools = None;
+        }
+    }
+
     /// The tools may be others now.
     pub(super) fn forget_tools(&mut self) {
         self.tools = None;
+    }
+
+    /// An event with this id is sent. One that is long is not gone on from.
+    pub(super) fn sees(&mut self, event: &[u8]) {
+        if event.len() <= MCP_EVENT_ID_BYTES_MAX {
+            self.events.push_back(event.to_vec());
+        }
+        if self.events.len() > MCP_EVENTS_MAX {
+            self.events.pop_front();
+        }
+    }
+
+    /// Whether an event with this id was sent, as far as that is remembered.
+    pub(super) fn has_seen(&self, event: &str) -> bool {
+        self.events.iter().any(|seen| seen == event.as_bytes())
     }
 
     /// A request of the server was shown to the agent. Says whether there was room, and the id is not
@@ -178,30 +209,49 @@ impl Known {
         self.asked.remove(id);
     }
 
-    /// What an interrupted request was, whose response may come on another stream; it has it now.
-    pub(super) fn resumed(&mut self, id: &Id) -> Option<What> {
-        match self.in_flight.get(id) {
-            Some(flown) if flown.interrupted => self.in_flight.remove(id).map(|flown| flown.what),
-            _ => None,
-        }
+    /// What an interrupted request was, whose response may come on another stream, and its own id; it has it
+    /// now. The server knows it by `sent`.
+    pub(super) fn resumed(&mut self, sent: &Id) -> Option<(Id, What)> {
+        let mut flown = self.in_flight.iter();
+        let (id, _) = flown.find(|(_, flown)| flown.interrupted && flown.alias.id() == *sent)?;
+        let id = id.clone();
+        let flown = self.in_flight.remove(&id)?;
+        Some((id, flown.what))
     }
 
-    fn take(&mut self, id: &Id, what: What, in_session: bool) -> Result<(), Taken> {
+    /// By what the server knows a request that it has got and not answered.
+    pub(super) fn at_server(&self, id: &Id) -> Option<Id> {
+        let flown = self.in_flight.get(id)?;
+        flown.sent.then(|| flown.alias.id())
+    }
+
+    /// A request is not waited for any more. Gives the key of the exchange that it is held in, if it has not
+    /// reached the server.
+    pub(super) fn take_back(&mut self, id: &Id) -> Option<CancelKey> {
+        let flown = self.in_flight.get_mut(id)?;
+        flown.taken_back = true;
+        (!flown.sent).then_some(flown.alias.cancel)
+    }
+
+    fn take(&mut self, id: &Id, what: What, alias: &Alias) -> Result<(), Taken> {
         if self.in_flight.contains_key(id) {
             return Err(Taken::InFlight);
         }
-        if in_session && self.used.has(id) {
+        if self.used.has(id) {
             return Err(Taken::Used);
         }
         if self.in_flight.len() >= MCP_IN_FLIGHT_MAX {
             self.in_flight.retain(|_, flown| !flown.interrupted);
         }
         let full = self.in_flight.len() >= MCP_IN_FLIGHT_MAX;
-        if full || (in_session && !self.used.add(id)) {
+        if full || !self.used.add(id) {
             return Err(Taken::Full);
         }
         let flown = Flown {
             what,
+            alias: alias.clone(),
+            sent: false,
+            taken_back: false,
             interrupted: false,
         };
         self.in_flight.insert(id.clone(), flown);
@@ -209,36 +259,52 @@ impl Known {
     }
 }
 
-/// A request that is under way. Its id is free again when this goes, unless its response can still come.
+/// A request of a session that is under way. Its id is free again when this goes, unless its response can still come.
 pub(super) struct Flight {
     shared: Arc<Shared>,
-    session: Option<String>,
+    session: String,
     id: Id,
     has_response: bool,
 }
 
 impl Flight {
-    /// Takes an id. In a session an id is used once (2025-11-25, basic, "Requests").
+    /// Takes an id, which is used once in a session (2025-11-25, basic, "Requests").
     ///
     /// # Errors
     /// If it is taken.
     pub(super) fn begin(
         shared: &Arc<Shared>,
-        session: Option<&str>,
+        session: &str,
         id: &Id,
         what: What,
+        alias: &Alias,
     ) -> Result<Self, Taken> {
-        let taken = shared.with(session, |known| known.take(id, what, session.is_some()));
+        let taken = shared.with(Some(session), |known| known.take(id, what, alias));
         match taken {
             Some(Ok(())) => Ok(Self {
                 shared: Arc::clone(shared),
-                session: session.map(str::to_owned),
+                session: session.to_owned(),
                 id: id.clone(),
                 has_response: false,
             }),
             Some(Err(taken)) => Err(taken),
             None => Err(Taken::Full),
         }
+    }
+
+    /// The server gets it now.
+    pub(super) fn sent(&self) {
+        self.look(|flown| flown.sent = true);
+    }
+
+    /// Whether its client does not wait for it any more.
+    pub(super) fn is_taken_back(&self) -> bool {
+        self.look(|flown| flown.taken_back) == Some(true)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&mut Flown) -> T) -> Option<T> {
+        let flown = |known: &mut Known| known.in_flight.get_mut(&self.id).map(look);
+        self.shared.with(Some(&self.session), flown).flatten()
     }
 
     /// Its response is there.
@@ -249,10 +315,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let can_come = self.session.is_some() && !self.has_response;
-        self.shared.with(self.session.as_deref(), |known| {
+        self.shared.with(Some(&self.session), |known| {
             match known.in_flight.get_mut(&self.id) {
-                Some(flown) if can_come => flown.interrupted = true,
+                Some(flown) if flown.sent && !self.has_response => flown.interrupted = true,
                 _ => drop(known.in_flight.remove(&self.id)),
             }
         });
@@ -307,32 +372,32 @@ impl Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Seed;
 
     #[test]
-    fn an_id_is_used_once_in_a_session_and_not_twice_at_a_time_without() {
+    fn an_id_is_used_once_in_a_session() {
         let shared = Arc::new(Shared::default());
         assert!(shared.begin("s", Revision::R20251125));
+        let alias = Alias::new(&Seed {
+            nonce: [1; 18],
+            cancel: CancelKey([2; 8]),
+            token: [3; 8],
+        });
+        let begin = |session, id: &Id| Flight::begin(&shared, session, id, What::Other, &alias);
         for id in [
             Id::Number(1),
             Id::Number(3),
             Id::Number(2),
             Id::Text("1".into()),
         ] {
-            for session in [Some("s"), None] {
-                let flight = Flight::begin(&shared, session, &id, What::Other);
-                let mut flight = flight.map_err(|taken| format!("{taken:?}")).unwrap();
-                let again = Flight::begin(&shared, session, &id, What::Other);
-                assert_eq!(again.err(), Some(Taken::InFlight), "{id:?}");
-                flight.landed();
-                drop(flight);
-                let again = Flight::begin(&shared, session, &id, What::Other).err();
-                assert_eq!(again, session.map(|_| Taken::Used), "{id:?}");
-            }
+            let flight = begin("s", &id).map_err(|taken| format!("{taken:?}"));
+            let mut flight = flight.unwrap();
+            assert_eq!(begin("s", &id).err(), Some(Taken::InFlight), "{id:?}");
+            flight.landed();
+            drop(flight);
+            assert_eq!(begin("s", &id).err(), Some(Taken::Used), "{id:?}");
         }
-        assert_eq!(
-            Flight::begin(&shared, Some("other"), &Id::Number(9), What::Other).err(),
-            Some(Taken::Full)
-        );
+        assert_eq!(begin("other", &Id::Number(9)).err(), Some(Taken::Full));
     }
 
     #[test]

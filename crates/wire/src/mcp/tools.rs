@@ -201,6 +201,14 @@ impl Tools {
         }
     }
 
+    /// Whether another list has each of them, as it is defined here.
+    pub(super) fn are_in(&self, other: &Tools) -> bool {
+        let is_in = |tool: &Tool| {
+            { other.get(&tool.name) }.is_some_and(|other| other.digest == tool.digest)
+        };
+        self.twice.is_empty() && self.tools.values().all(is_in)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.tools.len()

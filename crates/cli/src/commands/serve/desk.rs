@@ -28,6 +28,10 @@ impl Desk for Runs {
     fn take(&self, approval: &ApprovalId) -> Option<Approval> {
         self.0.take(approval)
     }
+
+    fn withdraw(&self, approval: ApprovalId) {
+        self.0.withdraw(approval);
+    }
 }
 
 fn not_asked(error: AskError) -> NotAsked {

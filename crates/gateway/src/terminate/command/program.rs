@@ -39,7 +39,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts it, in a process group of its own and with nothing of the gateway's but what it needs.
+    /// Starts it, in a process group of its own and with nothing of the gateway's but what it needs. `shared` says
+    /// that it serves clients that know nothing of each other.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -48,6 +49,7 @@ impl Program {
         run: RunId,
         command: &Command,
         ended: watch::Receiver<Option<Cut>>,
+        shared: bool,
     ) -> io::Result<Self> {
         let (word, arguments) = command
             .words
@@ -80,7 +82,7 @@ impl Program {
         )]
         let exit = AsyncFd::new(pidfd_open(group.0, PidfdFlags::empty())?)?;
 
-        let routes = Arc::new(Routes::new());
+        let routes = Arc::new(Routes::new(shared));
         let (to_input, lines) = mpsc::channel(4);
         let (end, told) = watch::channel(false);
         let of = format!("{target} {run}");

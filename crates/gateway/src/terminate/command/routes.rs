@@ -50,6 +50,8 @@ impl Answers {
 pub(super) struct Routes(Mutex<State>);
 
 struct State {
+    /// Whether several clients ask, so that what is said to nobody in particular is nobody's.
+    shared: bool,
     /// In the order in which they were asked. One that is not waited for any more stays until it is
     /// answered: its answer is for no later request of the same id.
     asked: Vec<Asked>,
@@ -70,8 +72,10 @@ struct Asked {
 }
 
 impl Routes {
-    pub(super) fn new() -> Self {
+    /// Of a program that is one client's own, or `shared` by several that know nothing of each other.
+    pub(super) fn new(shared: bool) -> Self {
         Self(Mutex::new(State {
+            shared,
             asked: Vec::new(),
             listening: None,
             kept: VecDeque::new(),
@@ -196,13 +200,19 @@ impl State {
                 return Some(asked.to.clone());
             }
         }
+        if self.shared {
+            // Whose it is can be told where one alone asks, and nothing says that it is another's.
+            let only = about.is_none() && self.asked.len() == 1;
+            let mut asked = self.asked.iter().filter(open);
+            return asked.next().filter(|_| only).map(|asked| asked.to.clone());
+        }
         let listening = self.listening.as_ref().filter(|to| !to.is_closed());
         let newest = || self.asked.iter().rev().find(open).map(|asked| &asked.to);
         listening.or_else(newest).cloned()
     }
 
     fn keep(&mut self, line: Bytes) {
-        if line.len() > PROGRAM_KEPT_BYTES_MAX {
+        if self.shared || line.len() > PROGRAM_KEPT_BYTES_MAX {
             return;
         }
         self.kept_bytes += line.len();

@@ -55,10 +55,17 @@ async fn desk() -> (TcpListener, House) {
     (listener, house)
 }
 
-/// Calls the tool, and tells the gateway what the tools are, which it asks first; the agent's connection and
-/// that on which the call came.
-async fn call_of(house: &House, listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_tickets"}}"#;
+/// The id of the request that a server was sent.
+fn id_of(said: &str) -> &str {
+    let id = said.split(r#""id":""#).nth(1).unwrap();
+    id.split('"').next().unwrap()
+}
+
+/// Calls the tool, and tells the gateway what the tools are, which it asks first; the agent's connection, that
+/// on which the call came, and the call's id there.
+async fn call_of(house: &House, listener: &TcpListener) -> (TcpStream, TcpStream, String) {
+    let what = r#""method":"tools/call","params":{"name":"list_tickets"}}"#;
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,{what}"#);
     let mut agent = house.connect().await;
     let request = format!(
         "POST /desk HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\
@@ -72,20 +79,20 @@ async fn call_of(house: &House, listener: &TcpListener) -> (TcpStream, TcpStream
     // First what the tools are.
     let (mut stream, said) = next(listener, "}}}").await;
     assert!(said.contains(r#""method":"tools/list""#), "{said}");
-    let id = said.split(r#""id":""#).nth(1).unwrap();
-    let id = id.split('"').next().unwrap();
+    let id = id_of(&said);
     let tools = r#"{"tools":[{"name":"list_tickets","inputSchema":{"type":"object"}}]}"#;
     let answer = format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{tools}}}"#);
     respond(&mut stream, "200 OK", &answer).await;
-    let (calling, said) = next(listener, call).await;
+    let (calling, said) = next(listener, what).await;
     assert!(!said.contains("bwk_"), "{said}");
-    (agent, calling)
+    let id = id_of(&said).to_owned();
+    (agent, calling, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_may_ask_first_and_say_something_meanwhile() {
     let (listener, house) = desk().await;
-    let (mut agent, mut calling) = call_of(&house, &listener).await;
+    let (mut agent, mut calling, id) = call_of(&house, &listener).await;
 
     // While it is answered, that the client does not do what is asked of it.
     calling.write_all(EVENTS).await.unwrap();
@@ -96,7 +103,7 @@ async fn a_session_may_ask_first_and_say_something_meanwhile() {
     respond(&mut stream, "202 Accepted", "").await;
 
     let content = r#"{"content":[{"type":"text","text":"all of them"}]}"#;
-    let result = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{content}}}"#);
+    let result = format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{content}}}"#);
     calling.write_all(event(&result).as_bytes()).await.unwrap();
     let said = until(&mut agent, "all of them").await;
     assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
@@ -112,7 +119,7 @@ async fn a_session_may_ask_first_and_say_something_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_and_asks_is_read_no_faster_than_that_is_recorded() {
     let (listener, house) = desk().await;
-    let (agent, mut calling) = call_of(&house, &listener).await;
+    let (agent, mut calling, _) = call_of(&house, &listener).await;
     calling.write_all(EVENTS).await.unwrap();
     let asks = r#"{"jsonrpc":"2.0","id":9,"method":"elicitation/create","params":{}}"#;
     let many = event(&[asks; 1000].join("\n\ndata: "));

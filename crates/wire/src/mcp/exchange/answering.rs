@@ -1,5 +1,6 @@
 //! What the server answers, on its way to the agent.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bailiwick_action::{Kind, Resource};
@@ -9,15 +10,17 @@ use super::{Answering, CALL, Coming, Exchange, Out, State};
 use crate::content::events::{Event, Item};
 use crate::http::bhttp::{self, Fields, Part, Response};
 use crate::limits::MCP_TARGET_BYTES_MAX;
+use crate::mcp::alias::Given;
 use crate::mcp::answer::{Answer, Reading, Unfit};
 use crate::mcp::events::{self, Events};
 use crate::mcp::header;
-use crate::mcp::json::{self, Node};
+use crate::mcp::json::{self, Edits, Node};
 use crate::mcp::message::{Id, Message, Outcome};
 use crate::mcp::method::{What, is_known_to_agents};
 use crate::mcp::plan::{self, Expect};
 use crate::mcp::reply::{EVENTS, JSON, Reply};
-use crate::mcp::shared::Input;
+use crate::mcp::shared::{Input, Known};
+use crate::mcp::tools::Tools;
 use crate::{Fault, Result, Step, Ticket, Veil};
 
 impl Exchange {
@@ -89,8 +92,8 @@ impl Exchange {
         match (response.status, expect) {
             (401 | 403 | 407, _) => self.fail("it refuses the gateway's own credential", out),
             (300..=399, _) => self.fail("it redirects, which is not followed", out),
-            (404, _) if answering.planned.session.is_some() => {
-                if let Some(session) = &answering.planned.session {
+            (404, _) if answering.planned.server_session().is_some() => {
+                if let Some(session) = answering.planned.server_session() {
                     self.shared.end(session);
                 }
                 self.give(
@@ -262,18 +265,18 @@ impl Exchange {
             Message::Response {
                 id,
                 outcome: Outcome::Error(error),
-            } if answering.status >= 400 && id != answering.planned.id => {
-                let mut own = b"{\"jsonrpc\":\"2.0\"".to_vec();
-                if let Some(id) = &answering.planned.id {
-                    own.extend(b",\"id\":");
-                    id.put(&mut own);
-                }
+                ..
+            } if answering.status >= 400 && id != Some(self.alias.id()) => {
+                let mut own = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
+                self.alias.id().put(&mut own);
                 own.extend(b",\"error\":");
                 own.extend(error.raw(text));
                 own.push(b'}');
                 self.message(&own, what, out)
             }
-            Message::Response { id, outcome } => self.result(text, id, &outcome, what, None, out),
+            Message::Response { id, id_at, outcome } => {
+                self.result(text, (id, id_at), &outcome, what, None, out)
+            }
             Message::Request { .. } | Message::Notification { .. } => {
                 Err("it is no response to what was asked")
             }
@@ -293,6 +296,10 @@ impl Exchange {
         let id = event
             .id
             .filter(|id| resumable && self.veil.rewrite(id).is_none());
+        if let Some(id) = &id {
+            let session = answering.planned.session.as_deref();
+            self.shared.with(session, |known| known.sees(id));
+        }
         let data = event.data.unwrap_or_default();
         if data.is_empty() {
             if resumable && expect != Expect::Response(What::Initialize) {
@@ -353,8 +360,8 @@ impl Exchange {
         match message {
             Message::Notification { method, params } => {
                 if matches!(method, "notifications/tools/list_changed") {
-                    self.shared
-                        .with(session.as_deref(), |known| known.forget_tools());
+                    let session = answering.planned.server_session();
+                    self.shared.with(session, Known::forget_tools);
                 }
                 let changed = params
                     .and_then(|params| params.get("uri"))
@@ -364,8 +371,10 @@ impl Exchange {
                     && (method != "notifications/resources/updated"
                         || changed
                             .is_some_and(|uri| self.veil.covers(&Resource::named(Kind::Uri, uri))));
-                if is_shown {
-                    let (data, masked) = reading.params(text, params);
+                let mut edits = Edits::default();
+                let is_own = own_names(answering).back(&self.alias, &mut edits, params);
+                if is_shown && is_own {
+                    let (data, masked) = reading.params(text, params, edits);
                     self.pass(CALL, event_id, &data, masked, out);
                 }
                 Ok(())
@@ -373,8 +382,10 @@ impl Exchange {
             Message::Request { .. } if reading.revision.is_stateless() || begins => {
                 Err("it asks its client where the protocol has no such thing")
             }
-            Message::Request { id, method, params } => {
-                let (data, masked) = reading.params(text, params);
+            Message::Request {
+                id, method, params, ..
+            } => {
+                let (data, masked) = reading.params(text, params, Edits::default());
                 let mut event = Vec::new();
                 events::put(&mut event, event_id, None, &data);
                 if method == "ping" {
@@ -385,15 +396,18 @@ impl Exchange {
                 self.ask_feature(id, method, raw, event, masked, out);
                 Ok(())
             }
-            Message::Response { id, outcome } => match expect {
-                Expect::Response(what) => self.result(text, id, &outcome, what, event_id, out),
+            Message::Response { id, id_at, outcome } => match expect {
+                Expect::Response(what) => {
+                    self.result(text, (id, id_at), &outcome, what, event_id, out)
+                }
                 _ => {
-                    let what = id.and_then(|id| {
-                        let resumed = |known: &mut crate::mcp::shared::Known| known.resumed(&id);
+                    let resumed = id.and_then(|id| {
+                        let resumed = |known: &mut Known| known.resumed(&id);
                         self.shared.with(session.as_deref(), resumed).flatten()
                     });
-                    let what = what.ok_or("it answers what was not asked")?;
-                    let answer = reading.response(text, &outcome, what, "")?;
+                    let (own, what) = resumed.ok_or("it answers what was not asked")?;
+                    let edits = named(id_at, Some(&own));
+                    let answer = reading.response(text, &outcome, what, "", edits)?;
                     if answer.input.is_some() || answer.agreed.is_some() {
                         return Err("it answers in a way that belongs elsewhere");
                     }
@@ -423,7 +437,7 @@ impl Exchange {
     pub(super) fn result(
         &mut self,
         text: &[u8],
-        id: Option<Id>,
+        (id, id_at): (Option<Id>, Range<usize>),
         outcome: &Outcome<'_, '_>,
         what: What,
         event_id: Option<&[u8]>,
@@ -432,15 +446,20 @@ impl Exchange {
         let State::Answering(answering) = &mut self.state else {
             return Ok(());
         };
-        if id != answering.planned.id {
+        if id != Some(self.alias.id()) {
             return Err("it answers what was not asked");
         }
         if let Some(flight) = &mut answering.planned.flight {
             flight.landed();
         }
         let veil = Arc::clone(&self.veil);
-        let name = format!("bw-{}", self.token);
-        let mut answer = Self::reading(&veil, answering).response(text, outcome, what, &name)?;
+        let name = self.alias.as_str().to_owned();
+        let mut edits = named(id_at, answering.planned.id.as_ref());
+        if let Outcome::Result(result) = outcome {
+            own_names(answering).back(&self.alias, &mut edits, Some(result));
+        }
+        let reading = Self::reading(&veil, answering);
+        let mut answer = reading.response(text, outcome, what, &name, edits)?;
         if let Some(needs) = answer.input.take() {
             let node = read(&self.body)?;
             let method = node.get("method").and_then(Node::text).unwrap_or_default();
@@ -452,17 +471,25 @@ impl Exchange {
             self.ask_needs(name, input, answer, text, out);
             return Ok(());
         }
-        if what == What::ListTools {
+        if let (What::ListTools, Outcome::Result(result)) = (what, outcome) {
             // A server that has changed a tool without a word is found out here, and what the agent was
             // shown is not what the next call goes by any more.
-            let session = answering.planned.session.as_deref();
-            self.shared.with(session, |known| known.forget_tools());
+            let mut listed = Tools::default();
+            let elements = result.get("tools").and_then(Node::elements);
+            listed.add(elements.unwrap_or_default());
+            let session = answering.planned.server_session();
+            self.shared
+                .with(session, |known| known.compare_tools(&listed));
         }
-        if let Some(agreed) = answer.agreed
-            && let Some(session) = &answering.began
-            && !self.shared.begin(session, agreed)
-        {
-            return Err("this run has too many sessions with it; end one first");
+        match (answer.agreed, &answering.began) {
+            (Some(agreed), Some(session)) if !self.shared.begin(session, agreed) => {
+                return Err("this run has too many sessions with it; end one first");
+            }
+            // The server tells no clients apart, so the gateway does, as long as there is room.
+            (Some(agreed), None) if self.shared.begin(&self.alias.session(), agreed) => {
+                answering.began = Some(self.alias.session());
+            }
+            _ => {}
         }
         self.deliver(answer, event_id, out);
         Ok(())
@@ -481,6 +508,26 @@ impl Exchange {
         }
         self.finish(answer.error, out);
     }
+}
+
+/// The agent's own names for what it asked.
+fn own_names(answering: &Answering) -> Given<'_> {
+    Given {
+        id: answering.planned.id.as_ref(),
+        progress: answering.planned.progress.as_deref(),
+        in_session: answering.planned.server_session().is_some(),
+    }
+}
+
+/// The agent's own id in the place of the one that its server knows.
+fn named(at: Range<usize>, id: Option<&Id>) -> Edits {
+    let mut edits = Edits::default();
+    if let Some(id) = id {
+        let mut own = Vec::new();
+        id.put(&mut own);
+        edits.replace(at, own);
+    }
+    edits
 }
 
 /// Reads a message of the server's.

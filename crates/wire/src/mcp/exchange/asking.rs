@@ -67,8 +67,8 @@ impl Exchange {
                 Bytes::from_static(version.as_bytes()),
             ),
         ];
-        if let Some(session) = &answering.planned.session {
-            fields.push((header::SESSION.into(), session.clone().into()));
+        if let Some(session) = answering.planned.server_session() {
+            fields.push((header::SESSION.into(), session.to_owned().into()));
         }
         let bytes = plan::request("POST", &self.path, fields, &body);
         out.push_back(Step::Relay(Plumbing::new(bytes)));

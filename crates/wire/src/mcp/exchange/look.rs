@@ -15,7 +15,7 @@ use crate::{Plumbing, Result, Step};
 
 impl Exchange {
     pub(super) fn look(&mut self, planned: Planned, out: &mut Out) {
-        let listing = Listing::new(planned.revision, format!("bailiwick-{}", self.token));
+        let listing = Listing::new(planned.revision, format!("{}-tools", self.alias.as_str()));
         self.relay_look(&planned, &listing, out);
         let look = Look {
             listing,
@@ -73,7 +73,7 @@ impl Exchange {
                 let tools = look.listing.into_tools();
                 hold_against(&mut planned, &self.given(), &tools);
                 self.shared
-                    .with(planned.session.as_deref(), |known| known.learn_tools(tools));
+                    .with(planned.server_session(), |known| known.learn_tools(tools));
                 self.ask(planned, out);
             }
             Err(why) => {

@@ -12,14 +12,15 @@ use bailiwick_action::{Held, Stage};
 
 use crate::http::bhttp::{Part, Reader, Request};
 use crate::limits::{MCP_AGENT_BYTES_MAX, MCP_TARGET_BYTES_MAX};
+use crate::mcp::alias::Alias;
 use crate::mcp::answer::{Answer, fits};
 use crate::mcp::events::Events;
 use crate::mcp::listing::Listing;
 use crate::mcp::message::Id;
 use crate::mcp::method::What;
-use crate::mcp::plan::{self, Expect, Given, Planned, hold_against};
-use crate::mcp::reply::{Place, Reply};
-use crate::mcp::shared::{Input, Known, Shared};
+use crate::mcp::plan::{self, Expect, Given, Own, Planned, hold_against};
+use crate::mcp::reply::{DENIED, Place, Reply, TAKEN_BACK};
+use crate::mcp::shared::{Flight, Input, Known, Shared};
 use crate::{Answer as Decided, End, Fault, Refused, Result, Step, Terms, Ticket, Veil, Why};
 
 /// The call of the exchange; what a server asks its client has tickets from here on.
@@ -34,8 +35,8 @@ pub(in crate::mcp) struct Exchange {
     /// The whole path at the target.
     path: String,
     place: Place,
-    /// What names things of this exchange that the agent cannot guess.
-    token: String,
+    /// By what the server knows the request.
+    alias: Alias,
     from_target: Reader,
     tickets: u64,
     /// Whether the head of the response to the agent is on its way.
@@ -111,7 +112,7 @@ impl Exchange {
         head: Request,
         path: String,
         place: Place,
-        token: String,
+        alias: Alias,
     ) -> Self {
         Self {
             veil,
@@ -120,7 +121,7 @@ impl Exchange {
             body: Vec::new(),
             path,
             place,
-            token,
+            alias,
             from_target: Reader::default(),
             tickets: CALL.0,
             answered: false,
@@ -150,8 +151,9 @@ impl Exchange {
             let tool = known.known_tools().and_then(|tools| tools.get(name));
             tool.is_some_and(|tool| fits(&*self.veil, tool).is_ok())
         };
-        let session = planned.session.as_deref();
-        self.shared.with(session, fits).unwrap_or(false)
+        self.shared
+            .with(planned.server_session(), fits)
+            .unwrap_or(false)
     }
 
     fn given(&self) -> Given<'_> {
@@ -161,6 +163,7 @@ impl Exchange {
             path: &self.path,
             veil: &*self.veil,
             shared: &self.shared,
+            alias: &self.alias,
         }
     }
 
@@ -211,8 +214,7 @@ impl Exchange {
         if planned.refusal.is_some() || planned.tool().is_none() || !is_granted {
             return Some(());
         }
-        let session = planned.session.clone();
-        let known = self.shared.with(session.as_deref(), |known| {
+        let known = self.shared.with(planned.server_session(), |known| {
             let tools = known.tools()?.clone();
             known.used_tools();
             Some(tools)
@@ -222,6 +224,9 @@ impl Exchange {
     }
 
     fn ask(&mut self, mut planned: Planned, out: &mut Out) {
+        if planned.flight.as_ref().is_some_and(Flight::is_taken_back) {
+            planned.refuse(Reply::error(403, DENIED, TAKEN_BACK).into_result());
+        }
         let held = Held {
             call: planned.call.clone(),
             bytes: std::mem::take(&mut planned.bytes),
@@ -243,7 +248,7 @@ impl Exchange {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Asking(mut planned) if ticket == CALL => match decided {
                 Decided::Allow(terms) => {
-                    self.allowed(*planned, terms);
+                    self.allowed(*planned, terms, out);
                     self.answering(out)
                 }
                 decided => {
@@ -287,7 +292,7 @@ impl Exchange {
         }
     }
 
-    fn allowed(&mut self, planned: Planned, terms: Terms) {
+    fn allowed(&mut self, planned: Planned, terms: Terms, out: &mut Out) {
         if let Some(name) = &planned.input {
             self.shared.answered_input(name);
         }
@@ -295,6 +300,10 @@ impl Exchange {
             self.shared
                 .with(planned.session.as_deref(), |known| known.answered(id));
         }
+        if let Some(flight) = &planned.flight {
+            flight.sent();
+        }
+        let status = self.own(&planned, out);
         self.state = State::Answering(Box::new(Answering {
             planned,
             terms,
@@ -304,6 +313,30 @@ impl Exchange {
             end: End::default(),
             asking: None,
         }));
+        if let Some(status) = status {
+            self.begin(status, b"", out);
+            self.finish(None, out);
+        }
+    }
+
+    /// Does what the gateway itself has to do about a request. Gives the status of its response, where the
+    /// server has no part in it.
+    fn own(&self, planned: &Planned, out: &mut Out) -> Option<u16> {
+        let session = planned.session.as_deref();
+        match &planned.own {
+            Some(Own::TakesBack(id)) => {
+                let key = self.shared.with(session, |known| known.take_back(id));
+                out.extend(key.flatten().map(Step::Cancel));
+            }
+            Some(Own::Ends) => {
+                if let Some(session) = session {
+                    self.shared.end(session);
+                }
+                return Some(200);
+            }
+            None => {}
+        }
+        (planned.expect == Expect::Nothing).then_some(202)
     }
 
     /// The gateway's own response, and the end of the exchange.

@@ -1,12 +1,16 @@
 //! A request or a notification whose method is known: what it is about, and what of it goes on.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bailiwick_action::{Action, Class, Facts, Kind, Resource, Verb};
 
 use super::name::{is_name, is_uri};
-use super::{Expect, Given, PLACEHOLDER, Planned, Read, Refusal, call, holds_placeholder, onwards};
+use super::{
+    Expect, Given, Own, PLACEHOLDER, Planned, Read, Refusal, call, holds_placeholder, onwards,
+};
 use crate::content::json as content;
+use crate::mcp::alias::is_own_session;
 use crate::mcp::answer::granted;
 use crate::mcp::header;
 use crate::mcp::json::{Edits, Entry, Node, put_kept, quoted};
@@ -22,7 +26,8 @@ pub(super) struct Ask<'g, 'n, 'a> {
     pub(super) revision: Revision,
     pub(super) session: Option<&'g str>,
     pub(super) params: Option<&'n Node<'a>>,
-    pub(super) id: Option<Id>,
+    /// Its id, and where that stands.
+    pub(super) id: Option<(Id, Range<usize>)>,
 }
 
 impl Ask<'_, '_, '_> {
@@ -35,22 +40,24 @@ impl Ask<'_, '_, '_> {
                 refusal: None,
                 revision: self.revision,
                 session: self.session.map(str::to_owned),
-                expect: match self.id {
-                    Some(_) => Expect::Response(self.known.what),
-                    None => Expect::Taken,
+                expect: understood.expect,
+                bytes: match understood.expect {
+                    Expect::Nothing => Vec::new(),
+                    _ => onwards(self.given, &understood.body),
                 },
-                bytes: onwards(self.given, &understood.body),
                 about: understood.about,
                 flight: understood.flight,
                 input: understood.input,
                 answers: None,
-                id: self.id,
+                progress: understood.progress,
+                own: understood.own,
+                id: self.id.map(|(id, _)| id),
             }),
             Err(reply) => Err(Refusal {
                 reply: Box::new(reply),
                 read: Read {
                     verb: Some(self.known.name),
-                    id: self.id,
+                    id: self.id.map(|(id, _)| id),
                     text: Some(text),
                     actions,
                 },
@@ -141,6 +148,9 @@ impl Ask<'_, '_, '_> {
             self.known.name,
             name.filter(|_| repeated),
         )?;
+        if self.known.what != What::CallTool && header::repeats_arguments(self.given.head) {
+            return Err(Reply::mismatch("there are no arguments to repeat"));
+        }
         if let Some(params) = self.params
             && holds_placeholder(self.given.veil, params.raw(self.given.body), params)
         {
@@ -148,13 +158,25 @@ impl Ask<'_, '_, '_> {
         }
         let mut edits = Edits::default();
         self.client(&mut edits)?;
+        if let Some((_, at)) = &self.id {
+            self.given.alias.put(&mut edits, at.clone());
+        }
+        let progress = self.progress(&mut edits)?;
         let input = self.input(actions, &mut edits)?;
+        let (expect, own) = match (&self.id, self.known.what) {
+            (Some(_), what) => (Expect::Response(what), None),
+            (None, What::Cancel) => self.cancelled(&mut edits)?,
+            (None, _) => (Expect::Taken, None),
+        };
         let flight = self.flight()?;
         Ok(Understood {
             body: edits.apply(self.given.body),
+            expect,
             about,
             flight,
             input,
+            progress,
+            own,
         })
     }
 
@@ -205,7 +227,8 @@ impl Ask<'_, '_, '_> {
                     _ => return Err(self.invalid("it completes nothing that is known")),
                 }
             }
-            What::Discover
+            What::Cancel
+            | What::Discover
             | What::Initialize
             | What::ListPrompts
             | What::ListResources
@@ -319,15 +342,66 @@ impl Ask<'_, '_, '_> {
         }
     }
 
-    fn flight(&self) -> Result<Option<Flight>, Reply> {
-        let Some(id) = &self.id else {
+    /// The token that the agent's request names for its progress, where the server cannot tell by it whose it
+    /// is, and so is given another.
+    fn progress(&self, edits: &mut Edits) -> Result<Option<Vec<u8>>, Reply> {
+        let meta = self.param("_meta");
+        let Some(token) = meta.and_then(|meta| meta.get("progressToken")) else {
             return Ok(None);
         };
-        let flight = Flight::begin(self.given.shared, self.session, id, self.known.what);
+        if Id::of(token).is_none() {
+            return Err(self.invalid("its progress token is neither a text nor an integer"));
+        }
+        let in_session = |session: &str| !is_own_session(session.as_bytes());
+        if self.id.is_none() || self.session.is_some_and(in_session) {
+            return Ok(None);
+        }
+        self.given.alias.put(edits, token.span.clone());
+        Ok(Some(token.raw(self.given.body).to_vec()))
+    }
+
+    /// A request is not waited for any more. The server is told of one that it has, under the name that it has
+    /// it by. Without a session nobody knows whose request that would be: its client ends it by closing it.
+    fn cancelled(&self, edits: &mut Edits) -> Result<(Expect, Option<Own>), Reply> {
+        let named = self.param("requestId");
+        let id = named.and_then(Id::of);
+        let (Some(named), Some(id)) = (named, id) else {
+            return Err(self.invalid("it names no request"));
+        };
+        let Some(session) = self.session else {
+            return Ok((Expect::Nothing, None));
+        };
+        let alias = self
+            .given
+            .shared
+            .with(Some(session), |known| known.at_server(&id));
+        Ok(match alias.flatten() {
+            Some(alias) => {
+                let mut sent = Vec::new();
+                alias.put(&mut sent);
+                edits.replace(named.span.clone(), sent);
+                (Expect::Taken, None)
+            }
+            None => (Expect::Nothing, Some(Own::TakesBack(id))),
+        })
+    }
+
+    /// Takes the request's id. Without a session several clients may use the same at a time, and none of them
+    /// ever meets another's: each has an exchange of its own.
+    fn flight(&self) -> Result<Option<Flight>, Reply> {
+        let (Some((id, _)), Some(session)) = (&self.id, self.session) else {
+            return Ok(None);
+        };
+        let flight = Flight::begin(
+            self.given.shared,
+            session,
+            id,
+            self.known.what,
+            self.given.alias,
+        );
         flight.map(Some).map_err(|taken| match taken {
             Taken::InFlight => Reply::invalid(
-                "another request of this run with the same id has no response yet; each has its own, and \
-                 each client its own run",
+                "another request of this session with the same id has no response yet; each has its own",
             ),
             Taken::Used => Reply::invalid("its id was used before in this session"),
             Taken::Full => Reply::error(
@@ -350,9 +424,12 @@ fn has_foreign(meta: &Node<'_>) -> bool {
 /// What a request comes to.
 struct Understood {
     body: Vec<u8>,
+    expect: Expect,
     about: Option<Resource>,
     flight: Option<Flight>,
     input: Option<String>,
+    progress: Option<Vec<u8>>,
+    own: Option<Own>,
 }
 
 /// By what a request that brings input is known to be the same as before.

@@ -7,10 +7,12 @@ mod hold;
 mod name;
 mod revision;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::ask::Ask;
 use self::revision::{Stated, revision};
+use crate::mcp::alias::{Alias, is_own_session};
 use bailiwick_action::{Action, Call, Kind, Payload, Resource, Verb};
 use bytes::BytesMut;
 
@@ -49,6 +51,10 @@ pub(in crate::mcp) struct Planned {
     pub(in crate::mcp) input: Option<String>,
     /// The server's request that this is the answer to.
     pub(in crate::mcp) answers: Option<Id>,
+    /// The token of its progress as JSON, where the server is given another.
+    pub(in crate::mcp) progress: Option<Vec<u8>>,
+    /// What the gateway itself does about it.
+    pub(in crate::mcp) own: Option<Own>,
 }
 
 /// What comes back.
@@ -62,6 +68,17 @@ pub(in crate::mcp) enum Expect {
     Stream,
     /// That the session is over.
     Ended,
+    /// Nothing: the gateway sees to it itself.
+    Nothing,
+}
+
+/// What the gateway itself does about a request that is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mcp) enum Own {
+    /// It takes back the request of this id, if that has not reached the server.
+    TakesBack(Id),
+    /// It ends a session of its own making.
+    Ends,
 }
 
 /// From what a request is read.
@@ -72,6 +89,7 @@ pub(in crate::mcp) struct Given<'g> {
     pub(in crate::mcp) path: &'g str,
     pub(in crate::mcp) veil: &'g dyn Veil,
     pub(in crate::mcp) shared: &'g Arc<Shared>,
+    pub(in crate::mcp) alias: &'g Alias,
 }
 
 /// A request that is refused, with what could be read of it.
@@ -131,6 +149,8 @@ impl Planned {
             flight: None,
             input: None,
             answers: None,
+            progress: None,
+            own: None,
         }
     }
 
@@ -138,6 +158,12 @@ impl Planned {
     pub(in crate::mcp) fn refuse(&mut self, reply: Reply) {
         self.call.refusal = Some(reply.message.clone());
         self.refusal = Some(reply);
+    }
+
+    /// The session that the server knows, if there is one.
+    pub(in crate::mcp) fn server_session(&self) -> Option<&str> {
+        let session = self.session.as_deref();
+        session.filter(|session| !is_own_session(session.as_bytes()))
     }
 
     /// The tool that it calls, if it calls one.
@@ -197,8 +223,20 @@ fn session_alone(given: &Given<'_>) -> Result<Planned, Refusal> {
         }
         revision => revision,
     };
+    if header::repeats_arguments(head) {
+        return Err(Reply::mismatch("there are no arguments to repeat").into());
+    }
+    if let Some(event) = header::one(head, header::LAST_EVENT)? {
+        // A server that numbers its events for all its clients would tell one what is another's.
+        let seen = given.shared.with(session, |known| known.has_seen(event));
+        if seen != Some(true) {
+            let why = "its Last-Event-ID is of no event that this session was sent";
+            return Err(Reply::invalid(why).into());
+        }
+    }
     let expect = match (&*head.method, session) {
         ("GET", _) => Expect::Stream,
+        (_, Some(session)) if is_own_session(session.as_bytes()) => Expect::Nothing,
         (_, Some(_)) => Expect::Ended,
         (_, None) => return Err(Reply::invalid("it names no session").into()),
     };
@@ -210,11 +248,16 @@ fn session_alone(given: &Given<'_>) -> Result<Planned, Refusal> {
         revision,
         session: session.map(str::to_owned),
         expect,
-        bytes: onwards(given, &[]),
+        bytes: match expect {
+            Expect::Nothing => Vec::new(),
+            _ => onwards(given, &[]),
+        },
         about: None,
         flight: None,
         input: None,
         answers: None,
+        progress: None,
+        own: (expect == Expect::Nothing).then_some(Own::Ends),
     })
 }
 
@@ -267,6 +310,10 @@ fn post(given: &Given<'_>) -> Result<Planned, Refusal> {
         let why = "the request is refused: its content is not said to be application/json";
         return Err(Reply::error(415, INVALID_REQUEST, why).into());
     }
+    if header::is_coded(given.head) {
+        let why = "the request is refused: its content is in a coding; send it as it is";
+        return Err(Reply::error(415, INVALID_REQUEST, why).into());
+    }
     let node = json::read(given.body)
         .map_err(|why| Reply::error(400, PARSE_ERROR, format!("the request is refused: {why}")))?;
     let message = Message::of(&node).map_err(|NoMessage { why, id }| Refusal {
@@ -277,12 +324,17 @@ fn post(given: &Given<'_>) -> Result<Planned, Refusal> {
         },
     })?;
     match message {
-        Message::Request { id, method, params } => {
+        Message::Request {
+            id,
+            id_at,
+            method,
+            params,
+        } => {
             let read = Read {
                 id: Some(id.clone()),
                 ..Read::default()
             };
-            asked(given, method, params, Some(id)).map_err(|refusal| Refusal {
+            asked(given, method, params, Some((id, id_at))).map_err(|refusal| Refusal {
                 read: Read {
                     id: read.id,
                     ..refusal.read
@@ -337,6 +389,8 @@ fn response(given: &Given<'_>, node: &Node<'_>, id: Option<Id>) -> Result<Planne
         flight: None,
         input: None,
         answers: Some(id),
+        progress: None,
+        own: None,
     })
 }
 
@@ -354,7 +408,7 @@ fn asked(
     given: &Given<'_>,
     method: &str,
     params: Option<&Node<'_>>,
-    id: Option<Id>,
+    id: Option<(Id, Range<usize>)>,
 ) -> Result<Planned, Refusal> {
     let head = given.head;
     let session = header::session(head)?;

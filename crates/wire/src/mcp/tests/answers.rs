@@ -259,6 +259,46 @@ fn fields_are_masked_where_a_servers_own_values_are() {
     }
 }
 
+/// The same as data and for people.
+#[test]
+fn what_a_masked_field_has_is_masked_in_texts_too() {
+    let mut run = Run::with_session(Task {
+        fields: ["$.name", "$.card", "$.tags", "$.id", "$.kind"]
+            .map(|path| FieldPath::parse(path).unwrap())
+            .to_vec(),
+        ..task()
+    });
+    let data = json!({
+        "name": "Ada Lovelace", "card": 41111111, "tags": ["vip", "overdue"], "id": "mask", "kind": "text",
+        "note": "Ada Lovelace is overdue", "other": 41111111, "count": 4,
+    });
+    let told = "Customer Ada Lovelace (vip, overdue), card 41111111, mask on: \u{1f600}.";
+    let quoted = json!({"told": told, "name": "Ada Lovelace"}).to_string();
+    let content = [told, quoted.as_str(), data.to_string().as_str()]
+        .map(|text| json!({"type": "text", "text": text, "title": "for Ada Lovelace"}));
+    let message = json!({"content": content, "structuredContent": data});
+    let mut exchange = read(&mut run, 1);
+    exchange.answers(&result(1, message));
+    let text = exchange.text();
+    for secret in ["Ada", "Lovelace", "41111111", "overdue"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    let told = &exchange.message()["result"]["content"][0]["text"];
+    assert_eq!(
+        told,
+        &format!("Customer {MASKED} (vip, {MASKED}), card {MASKED}, mask on: \u{1f600}.")
+    );
+    assert_eq!(exchange.message()["result"]["content"][0]["type"], "text");
+    let inner = exchange.message()["result"]["content"][2]["text"].clone();
+    let inner: Value = serde_json::from_str(inner.as_str().unwrap()).unwrap();
+    assert_eq!(inner["count"], 4);
+    // Another message knows nothing of it.
+    let mut exchange = read(&mut run, 2);
+    let other = json!({"content": [{"type": "text", "text": "Ada Lovelace"}]});
+    exchange.answers(&result(2, other));
+    assert!(exchange.text().contains("Ada Lovelace"));
+}
+
 #[test]
 fn contents_that_cannot_be_looked_into_need_a_grant() {
     let contents = json!({
@@ -323,7 +363,8 @@ fn a_stream_goes_on_message_by_message_until_the_response() {
         "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "ticket://5"},
     }));
     assert_eq!(exchange.messages().len(), 2);
-    let pretty = serde_json::to_string_pretty(&result(1, json!({"contents": []}))).unwrap();
+    let answer = exchange.named(result(1, json!({"contents": []})), false);
+    let pretty = serde_json::to_string_pretty(&answer).unwrap();
     exchange.part(format!("data: {}\n\n", pretty.replace('\n', "\ndata: ")).as_bytes());
     assert!(exchange.done && exchange.is_whole());
     assert_eq!(exchange.messages()[2], result(1, json!({"contents": []})));
@@ -340,17 +381,20 @@ fn a_response_can_come_on_the_stream_where_it_was_left_off() {
     exchange.part(b"id: a-1\ndata:\n\n");
     exchange.end();
     assert!(exchange.done && exchange.is_whole());
+    let mut answer = result(1, Value::Null);
+    answer["id"] = json!(exchange.alias);
     drop(exchange);
 
     let fields = [("mcp-session-id", "s-1".to_owned())];
     let mut exchange = run.send("GET", &fields, b"");
     exchange.allow();
     let tools = json!({"tools": [tool("list_tickets", "Lists."), tool("delete_ticket", "x")]});
-    exchange.streams(&[result(1, tools.clone())]);
+    answer["result"] = tools;
+    exchange.streams(std::slice::from_ref(&answer));
     let shown = json!({"tools": [tool("list_tickets", "Lists.")]});
     assert_eq!(exchange.messages(), [result(1, shown)]);
     // Once, and nothing that was not asked.
-    exchange.says(&result(1, tools));
+    exchange.says(&answer);
     assert_eq!(exchange.messages().len(), 1);
     assert!(exchange.done);
 }

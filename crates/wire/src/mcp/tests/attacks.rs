@@ -107,21 +107,6 @@ fn an_id_is_a_plain_one_and_used_once() {
     // `1` is another id than `"1"`.
     let text = json!({"jsonrpc": "2.0", "id": "1", "method": "ping"});
     assert_eq!(run.post(&text).asked().call.refusal, None);
-
-    // Without a session once at a time, and what was never sent is not under way.
-    let mut run = Run::new(STATELESS, task());
-    let mut exchange = run.call(1, "tools/list", json!({}));
-    assert!(
-        run.call(1, "tools/list", json!({}))
-            .refusal()
-            .contains("no response yet")
-    );
-    exchange.deny();
-    drop(exchange);
-    assert_eq!(
-        run.call(1, "tools/list", json!({})).asked().call.refusal,
-        None
-    );
 }
 
 #[test]
@@ -451,7 +436,9 @@ fn a_server_answers_what_was_asked_and_once() {
     ] {
         let mut run = Run::with_session(task());
         let mut exchange = read(&mut run, 1);
-        exchange.server(200, &kind, wrong.as_bytes());
+        let alias = |exchange: &Exchange| format!("\"id\":\"{}\"", exchange.alias);
+        let sent = wrong.replace("\"id\":1", &alias(&exchange));
+        exchange.server(200, &kind, sent.as_bytes());
         assert_eq!(exchange.head().status, 502, "{wrong}");
         let message = exchange.message();
         assert_eq!(
@@ -461,7 +448,7 @@ fn a_server_answers_what_was_asked_and_once() {
         // The same on a stream, where some of these are what they say they are.
         let is_known = *wrong == notice || *wrong == disguised || wrong.is_empty();
         let mut exchange = read(&mut run, 3);
-        let wrong = wrong.replace("\"id\":1", "\"id\":3");
+        let wrong = wrong.replace("\"id\":1", &alias(&exchange));
         exchange.begin(200, &[("content-type", "text/event-stream")]);
         exchange.part(format!("data: {wrong}\n\n").as_bytes());
         assert_eq!(exchange.done, !is_known, "{wrong}");
@@ -475,7 +462,7 @@ fn a_server_answers_what_was_asked_and_once() {
     let injected =
         json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "do this"}});
     exchange.begin(200, &[("content-type", "text/event-stream")]);
-    let (one, two) = (result(json!(1)), result(json!(1)));
+    let (one, two) = (result(json!(exchange.alias)), result(json!(exchange.alias)));
     exchange.part(format!("data: {one}\n\ndata: {two}\n\ndata: {injected}\n\n").as_bytes());
     exchange.end();
     assert!(exchange.done && exchange.is_whole());
@@ -549,4 +536,55 @@ fn a_request_goes_to_the_server_and_nowhere_else_there() {
     let (head, _) = exchange.request();
     let names: Vec<_> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["accept", "content-type", "mcp-protocol-version"]);
+}
+
+#[test]
+fn a_stream_goes_on_only_from_what_its_own_client_was_sent() {
+    let notice = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
+    let mut run = Run::with_session(task());
+    let mut asked = run.call(1, "resources/read", json!({"uri": "ticket://5"}));
+    asked.allow();
+    asked.begin(200, &[("content-type", "text/event-stream")]);
+    asked.part(
+        format!(
+            "id: 7\ndata: {notice}\n\nid: {}\ndata:\n\n",
+            "x".repeat(300)
+        )
+        .as_bytes(),
+    );
+    let long = "x".repeat(300);
+    for (event, is_own) in [("7", true), ("8", false), ("6", false), (&*long, false)] {
+        let mut fields = run.fields(&Value::Null);
+        fields.push(("last-event-id", event.to_owned()));
+        let stream = run.send("GET", &fields, b"");
+        assert_eq!(stream.asked().call.refusal.is_none(), is_own, "{event}");
+    }
+    // Nor from another session's.
+    run.session = None;
+    let mut fields = run.fields(&Value::Null);
+    fields.push(("last-event-id", "7".to_owned()));
+    let stream = run.send("GET", &fields, b"");
+    assert!(stream.refusal().contains("Last-Event-ID"));
+}
+
+#[test]
+fn only_a_call_of_a_tool_repeats_arguments() {
+    let mut run = Run::with_session(task());
+    for (method, params) in [
+        ("resources/read", json!({"uri": "ticket://5"})),
+        ("tools/list", json!({})),
+        ("ping", json!({})),
+    ] {
+        let body = run.request(1, method, params);
+        let mut fields = run.fields(&body);
+        fields.push(("mcp-param-tenant", "other".to_owned()));
+        let exchange = run.send("POST", &fields, body.to_string().as_bytes());
+        assert!(exchange.refusal().contains("no arguments"), "{method}");
+    }
+    let mut fields = run.fields(&Value::Null);
+    fields.push(("mcp-param-tenant", "other".to_owned()));
+    for method in ["GET", "DELETE"] {
+        let exchange = run.send(method, &fields, b"");
+        assert!(exchange.refusal().contains("no arguments"), "{method}");
+    }
 }

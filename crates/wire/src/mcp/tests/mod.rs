@@ -1,5 +1,6 @@
 //! Exchanges with a scripted server: requests in, steps out.
 
+mod aliases;
 mod answers;
 mod attacks;
 mod definitions;
@@ -130,7 +131,7 @@ impl Run {
         let mut exchange = run.send("POST", &fields, body.to_string().as_bytes());
         exchange.allow();
         let result = json!({"protocolVersion": LEGACY, "capabilities": {}, "serverInfo": {}});
-        let answer = json!({"jsonrpc": "2.0", "id": "begin", "result": result});
+        let answer = json!({"jsonrpc": "2.0", "id": exchange.alias, "result": result});
         exchange.server(
             200,
             &[
@@ -218,7 +219,7 @@ impl Run {
         self.exchanges += 1;
         let seed = Seed {
             nonce: [1; 18],
-            cancel: CancelKey([2; 8]),
+            cancel: CancelKey([self.exchanges; 8]),
             token: [self.exchanges; 8],
         };
         let mut exchange = Exchange {
@@ -228,6 +229,12 @@ impl Run {
             to_server: Reader::default(),
             asked: Vec::new(),
             finished: Vec::new(),
+            cancelled: Vec::new(),
+            server_session: fields
+                .iter()
+                .any(|(name, value)| *name == "mcp-session-id" && !value.starts_with("bw-")),
+            own: serde_json::from_slice(body).unwrap_or_default(),
+            alias: format!("bw-{}", format!("{:02x}", self.exchanges).repeat(8)),
             done: false,
         };
         let mut bytes = BytesMut::new();
@@ -283,6 +290,13 @@ struct Exchange {
     to_server: Reader,
     asked: Vec<(Ticket, Held)>,
     finished: Vec<(Ticket, End)>,
+    cancelled: Vec<CancelKey>,
+    /// What the agent sent.
+    own: Value,
+    /// Whether the server knows its session.
+    server_session: bool,
+    /// By what the server knows it.
+    alias: String,
     done: bool,
 }
 
@@ -298,6 +312,7 @@ impl Exchange {
                 Step::Relay(plumbing) => self.relay(plumbing),
                 Step::Ask(ticket, held) => self.asked.push((ticket, held)),
                 Step::Finished(ticket, end) => self.finished.push((ticket, end)),
+                Step::Cancel(key) => self.cancelled.push(key),
                 Step::Ready => {}
                 Step::Done => self.done = true,
                 _ => panic!("a step that does not belong here"),
@@ -363,7 +378,40 @@ impl Exchange {
             b"" => Value::Null,
             body => serde_json::from_slice(body).unwrap(),
         };
-        (head, value)
+        (head, self.named(value, true))
+    }
+
+    /// A message as it is on the other side of the gateway, which has a name of its own for the agent's request.
+    fn named(&self, mut message: Value, to_agent: bool) -> Value {
+        let in_session = self.server_session;
+        let is_request = message.get("method").is_some();
+        let alias = json!(self.alias);
+        for (place, at, aliased) in [
+            ("/id", "/id", is_request == to_agent),
+            (
+                "/params/_meta/progressToken",
+                "/params/_meta/progressToken",
+                is_request && !in_session,
+            ),
+            (
+                "/params/_meta/progressToken",
+                "/params/progressToken",
+                is_request && !in_session,
+            ),
+        ] {
+            let (Some(own), Some(found)) = (self.own.pointer(place), message.pointer_mut(at))
+            else {
+                continue;
+            };
+            let (from, to) = match to_agent {
+                true => (&alias, own),
+                false => (own, &alias),
+            };
+            if aliased && found == from {
+                *found = to.clone();
+            }
+        }
+        message
     }
 
     /// Whether the server got nothing that was not looked at here.
@@ -408,6 +456,7 @@ impl Exchange {
     /// The server's whole response: one message.
     fn answers(&mut self, message: &Value) {
         let kind = [("content-type", "application/json")];
+        let message = self.named(message.clone(), false);
         self.server(200, &kind, message.to_string().as_bytes());
     }
 
@@ -420,6 +469,7 @@ impl Exchange {
     }
 
     fn says(&mut self, message: &Value) {
+        let message = self.named(message.clone(), false);
         self.part(format!("event: message\ndata: {message}\n\n").as_bytes());
     }
 

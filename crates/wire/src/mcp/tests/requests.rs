@@ -230,10 +230,11 @@ fn conditions_see_the_arguments_and_the_record_has_them_as_they_were_sent() {
     assert_eq!(facts[&Input::Field(path)], [Fact::Number("5.0".into())]);
     let payload = "list_tickets\n{ \"\\u0074icket\" : 5.0 , \"note\":\"ticket\"}";
     assert_eq!(held.call.payload.text, payload);
+    let sent = text.replace("\"id\":1", &format!("\"id\":\"{}\"", exchange.alias));
     assert!(
         held.bytes
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
+            .windows(sent.len())
+            .any(|window| window == sent.as_bytes())
     );
 }
 
@@ -334,6 +335,10 @@ fn a_session_that_the_server_ended_is_over() {
 #[test]
 fn the_servers_own_stream_is_opened_by_a_get() {
     let mut run = Run::with_session(task());
+    let mut seen = run.call(1, "ping", json!({}));
+    seen.allow();
+    seen.begin(200, &[("content-type", "text/event-stream")]);
+    seen.part(b"id: 7\ndata:\n\n");
     let fields = [
         ("mcp-session-id", "s-1".to_owned()),
         ("last-event-id", "7".to_owned()),
