@@ -56,6 +56,8 @@ fn everything_is_as_the_demo_says_and_nothing_is_left() {
         "42501: delete on billing.invoices is outside the scope",
         "✗ DENY",
         "/sign-in#code=bwl_",
+        "canary",
+        "told whoever is on call:",
         "✓ whole:",
         "✗ broken:",
         "README.md",
@@ -103,6 +105,7 @@ fn it_stays_to_be_looked_at_until_it_is_interrupted() {
     for (command, says) in [
         (&["trail", "last", "--denied"][..], "billing.cards"),
         (&["search", "billing.invoices", "--denied"], "DELETE"),
+        (&["search", "signal.raised"], "canary"),
         (&["console"], "/sign-in#code="),
     ] {
         let mut asking = common::bailiwick();

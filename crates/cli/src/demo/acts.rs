@@ -15,7 +15,7 @@ use super::tamper;
 use super::telling::Telling;
 use crate::confine;
 use crate::failure::Failure;
-use crate::render::style;
+use crate::render::{self, style};
 
 /// How many orders the ticket gives, in SQL and besides. All of them are denied.
 const ORDERS: usize = STATEMENTS + 2;
@@ -33,6 +33,10 @@ const UPDATES: &str = "UPDATE tickets SET priority";
 /// What a denial has as its SQLSTATE, insufficient_privilege, and as its HTTP status.
 const DENIED: &str = "42501";
 const FORBIDDEN: &str = "403";
+
+/// The rule that is raised, and what its record is.
+const CANARY: &str = "canary";
+const SIGNAL: &str = "signal.raised";
 
 /// Plays all acts. What was checked comes back; an error is what kept them from being played.
 pub(super) async fn play(stage: &mut Stage, screen: &mut Screen) -> Result<Checks, Failure> {
@@ -418,6 +422,7 @@ async fn trail(
                    ever arrived there.";
         screen.tell(log)?;
     }
+    signal(stage, screen, &client, run, checks).await?;
     let records = client.trail(&run.run, 0).await?.records;
     let denied: Vec<u64> = records
         .iter()
@@ -431,6 +436,52 @@ async fn trail(
         run: run.run.to_string(),
         seq: seq.ok_or_else(|| Failure::new("no denied call is on record"))?,
     })
+}
+
+/// What whoever is on call was told while all that happened.
+async fn signal(
+    stage: &Stage,
+    screen: &Screen,
+    client: &Client,
+    run: &Summary,
+    checks: &mut Checks,
+) -> Result<(), Failure> {
+    screen.blank()?;
+    screen.tell(
+        "Nobody had to watch. No task here needs billing.*, so a rule of the gateway's takes it for a canary, and \
+         at its first touch told whoever is on call:",
+    )?;
+    let message = stage.told().await.unwrap_or_default();
+    // Behind the structured data stands what is for people (RFC 5424, section 6).
+    let words = message.rsplit_once("] ").map_or("", |(_, words)| words);
+    let words = words.trim_start_matches('\u{feff}');
+    screen.line("signal", style::NOTE, &render::clean(words), true)?;
+    let id = run.run.to_string();
+    checks.that(
+        message.contains(&id) && words.contains(CANARY),
+        "whoever is on call is told of the canary, and of which run",
+    );
+    // In the run's own chain, or where it was over by then, in the gateway's.
+    let mut raised = 0;
+    for chain in [Some(&run.run), None] {
+        let records = client.records(chain, 0).await?.records;
+        let records = records.iter().map(|record| record.record.get());
+        raised += records.filter(|text| is_signal(text)).count();
+    }
+    checks.equal(raised, 1, "signals on record");
+    let incidents = client.incidents(10).await?.runs;
+    let mut newest = incidents.iter().flat_map(|run| &run.newest);
+    checks.that(
+        newest.any(|incident| incident.kind == SIGNAL),
+        "the signal is among the incidents of the console",
+    );
+    screen.tell(
+        "It could have suspended the run, or revoked it. The console has it with the incidents.",
+    )
+}
+
+fn is_signal(record: &str) -> bool {
+    record.contains(&format!("\"type\":\"{SIGNAL}\""))
 }
 
 fn check_run(run: &Summary, kernel: &Kernel, telling: &Telling, checks: &mut Checks) {

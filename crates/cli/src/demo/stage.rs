@@ -11,6 +11,7 @@ use bailiwick_throwaway::{Options, Throwaway};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -26,6 +27,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The most that is kept of what a process says.
 const SAID_MAX: u64 = 256 * 1024;
+
+/// The longest message to whoever is on call, in bytes.
+const MESSAGE_MAX: usize = 8 * 1024;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const CONFIG: &str = include_str!("bailiwick.toml");
@@ -57,6 +61,8 @@ pub(super) struct Stage {
     crm: Option<Child>,
     gateway: Option<Child>,
     agent: Option<Child>,
+    /// Where whoever is on call hears of signals.
+    on_call: Option<UnixDatagram>,
 }
 
 /// An agent that is at work.
@@ -81,6 +87,7 @@ impl Stage {
             crm: None,
             gateway: None,
             agent: None,
+            on_call: None,
         })
     }
 
@@ -134,6 +141,9 @@ impl Stage {
         fs::create_dir_all(home.join("policies")).map_err(cannot_write)?;
         fs::create_dir_all(self.work()).map_err(cannot_write)?;
         let crm = self.start_crm().await?;
+        let on_call = UnixDatagram::bind(self.on_call());
+        let listens = |error| cannot("listen for what whoever is on call is told", error);
+        self.on_call = Some(on_call.map_err(listens)?);
         self.write_files(confined, gateway_only, &crm)
             .map_err(cannot_write)
     }
@@ -214,6 +224,14 @@ impl Stage {
                 String::from_utf8_lossy(&said).into_owned()
             }),
         })
+    }
+
+    /// The next message to whoever is on call; nothing if none comes.
+    pub(super) async fn told(&self) -> Option<String> {
+        let mut message = vec![0; MESSAGE_MAX];
+        let received = timeout(START, self.on_call.as_ref()?.recv(&mut message)).await;
+        message.truncate(received.ok()?.ok()?);
+        Some(String::from_utf8_lossy(&message).into_owned())
     }
 
     /// Waits for the agent's end.
@@ -303,6 +321,11 @@ impl Stage {
         self.folder.path().join("gateway")
     }
 
+    /// The socket of whoever is on call.
+    fn on_call(&self) -> PathBuf {
+        self.folder.path().join("on-call.sock")
+    }
+
     /// Where the agent runs.
     fn work(&self) -> PathBuf {
         self.folder.path().join("agent")
@@ -336,6 +359,7 @@ impl Stage {
             .replace("{{port}}", &port)
             .replace("{{crm}}", crm)
             .replace("{{program}}", &self.program.to_string_lossy())
+            .replace("{{on-call}}", &self.on_call().to_string_lossy())
             .replace("{{journal}}", &self.journal("helpdesk").to_string_lossy());
         fs::write(config_file(&home), config)?;
         let mut task = TASK.to_owned();
