@@ -91,6 +91,9 @@ impl Effect {
             | Event::ApprovalDecided { .. }
             | Event::CallHeld { .. }
             | Event::PayloadsViewed { .. }
+            | Event::PayloadsSearched { .. }
+            | Event::ReceiptTaken { .. }
+            | Event::RunVerified { .. }
             | Event::IndexRemade { .. }
             | Event::PersonSignedIn { .. }
             | Event::RunResumed { .. }

@@ -114,6 +114,8 @@ pub struct Record {
     pub signal: Option<RecordedSignal>,
     /// Whose payloads were shown.
     pub viewed: Option<RecordedViewed>,
+    /// What a run's trail was found to be.
+    pub verified: Option<RecordedVerified>,
 }
 
 impl Record {
@@ -323,6 +325,28 @@ pub struct RecordedSignal {
     pub of: String,
     /// What is done about it.
     pub actions: Vec<String>,
+}
+
+/// A check of a run's trail, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedVerified {
+    /// Who wanted it.
+    pub by: String,
+    /// Whose trail.
+    pub run: String,
+    /// How many records were found whole.
+    pub records: u64,
+    /// How many of the last of them were not under the checkpoint yet.
+    #[serde(default)]
+    pub tail: u64,
+    /// How many records of the log the checkpoint covers.
+    #[serde(default)]
+    pub size: u64,
+    /// The witnesses that have cosigned it, by their names in the trust policy.
+    #[serde(default)]
+    pub witnesses: Vec<String>,
+    /// What is wrong; nothing if it is whole.
+    pub problem: Option<String>,
 }
 
 /// A view of payloads, as recorded.

@@ -37,6 +37,7 @@ mod open;
 mod payload;
 mod proof_file;
 mod prove;
+mod prove_trail;
 mod prune;
 mod publication;
 mod published;
@@ -63,7 +64,7 @@ pub use digest::Digest;
 pub use entry::{
     Entry, Record, RecordedAction, RecordedApproval, RecordedCall, RecordedDecision,
     RecordedErased, RecordedLogin, RecordedOutcome, RecordedPayload, RecordedPruned,
-    RecordedResource, RecordedSignal, RecordedViewed, RecordedWitness,
+    RecordedResource, RecordedSignal, RecordedVerified, RecordedViewed, RecordedWitness,
 };
 pub use error::AppendError;
 pub use keys::{InvalidSecret, KeyError, PayloadSecret};
@@ -71,12 +72,13 @@ pub use log::{Config, Log};
 pub use memory::{MemoryError, Refusal};
 pub use open::{OpenError, Recovered};
 pub use proof_file::ProofFile;
+pub use prove_trail::TrailProof;
 pub use prune::PruneError;
 pub use published::{Next, Place, Published};
 pub use reader::{Forward, InOrder, ReadError, Reader};
 pub use receipt::{Pending, Receipt, Submitted, Written};
 pub use record::{
-    ContinuedBy, Continues, Disagreement, Draft, Event, Outcome, Ruling, State, Subject,
+    ContinuedBy, Continues, Disagreement, Draft, Event, Found, Outcome, Ruling, State, Subject,
 };
 pub use rotate::{RotateError, Rotated, rotate};
 pub use signer::{SignerConfig, SignerError, SigningDesk, serve as serve_signer};
@@ -84,8 +86,8 @@ pub use transport::{Answer, Bounds, Transport, TransportError};
 pub use verify::{
     Agreement, Broken, Cosigned, DirSource, Judgement, KnownLog, KnownWitness, NotProven,
     NotTrusted, Policy, PolicyError, Predecessor, Progress, Proven, Report, Resumed, RunReport,
-    RunState, Source, Successor, Verification, VerifyOptions, Witnessed, verify,
-    verify_predecessors, verify_receipt,
+    RunState, Source, Successor, TrailBroken, TrailReport, Verification, VerifyOptions, Witnessed,
+    verify, verify_predecessors, verify_receipt,
 };
 pub use vitals::{Latencies, Vitals, WitnessStanding, WitnessVitals};
 pub use wal::scan::WalError;

@@ -700,6 +700,9 @@ fn kind(event: &Event) -> Kind {
         | Event::LogPruned { .. }
         | Event::LoginDenied { .. }
         | Event::PayloadsViewed { .. }
+        | Event::PayloadsSearched { .. }
+        | Event::ReceiptTaken { .. }
+        | Event::RunVerified { .. }
         | Event::IndexRemade { .. }
         | Event::PersonSignedIn { .. }
         | Event::RunOpened { .. }

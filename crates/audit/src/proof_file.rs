@@ -57,6 +57,16 @@ impl Reader {
         Ok(there.is_some_and(|there| there.index == entry.index && there.bytes == entry.bytes))
     }
 
+    /// The checkpoint that a record at this index is proved by, as it is published; the newest if none covers it.
+    pub(crate) fn checkpoint_over(&self, index: u64) -> Result<Option<String>, ReadError> {
+        let witnessed = self.published(self.layout().witnessed(), true)?;
+        if let Some(witnessed) = witnessed.filter(|witnessed| witnessed.head.size > index) {
+            return Ok(Some(witnessed.note));
+        }
+        let newest = self.published(self.layout().checkpoint(), false)?;
+        Ok(newest.map(|newest| newest.note))
+    }
+
     fn prove_here(&self, entry: &Entry) -> Result<Option<ProofFile>, ReadError> {
         let witnessed = self.published(self.layout().witnessed(), true)?;
         let covers = |published: &Published| published.head.size > entry.index;

@@ -156,6 +156,30 @@ pub enum Event {
         /// To whom.
         by: Launcher,
     },
+    /// `payloads.searched`, in the gateway's chain: somebody searches the words of payloads. Which they looked for is
+    /// the payload.
+    PayloadsSearched {
+        /// Who.
+        by: Launcher,
+    },
+    /// `receipt.taken`, in the gateway's chain: somebody takes a record with its proof.
+    ReceiptTaken {
+        /// The chain of the record, a run's id or `gateway`.
+        chain: String,
+        /// Its `seq`.
+        seq: u64,
+        /// Who.
+        by: Launcher,
+    },
+    /// `run.verified`, in the gateway's chain: somebody had a run's trail checked.
+    RunVerified {
+        /// Whose trail.
+        run: RunId,
+        /// Who wanted it.
+        by: Launcher,
+        /// What it was found to be.
+        found: Found,
+    },
     /// `person.signed_in`, in the gateway's chain: a person has a session at the console.
     PersonSignedIn {
         /// Who.
@@ -212,6 +236,29 @@ pub enum Event {
         /// How many the one covers that it was asked to sign; for a larger one, how many are
         /// published.
         ours: u64,
+    },
+}
+
+/// What a check of a run's trail has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is whole.
+    Whole {
+        /// How many records it has.
+        records: u64,
+        /// How many of the last of them are not under the checkpoint yet.
+        tail: u64,
+        /// How many records of the log the checkpoint covers.
+        size: u64,
+        /// The witnesses that have cosigned the checkpoint.
+        witnesses: Vec<String>,
+    },
+    /// Something is wrong.
+    Broken {
+        /// How many records before that are whole.
+        records: u64,
+        /// What.
+        problem: String,
     },
 }
 
@@ -445,6 +492,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verb: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<VerifiedPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<&'static str>,
@@ -475,6 +524,21 @@ struct SignalPart<'a> {
     name: Cow<'a, str>,
     of: Cow<'a, str>,
     rule: &'static str,
+}
+
+#[derive(Serialize)]
+struct VerifiedPart<'a> {
+    by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Cow<'a, str>>,
+    records: u64,
+    run: RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tail: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -747,6 +811,26 @@ fn record<'a>(
             }),
             ..base
         },
+        Event::PayloadsSearched { by } => Record {
+            r#type: "payloads.searched",
+            by: Some(Cow::Borrowed(by.as_str())),
+            ..base
+        },
+        Event::ReceiptTaken { chain, seq, by } => Record {
+            r#type: "receipt.taken",
+            viewed: Some(ViewedPart {
+                by: by.as_str(),
+                chain,
+                from: *seq,
+                to: *seq,
+            }),
+            ..base
+        },
+        Event::RunVerified { run, by, found } => Record {
+            r#type: "run.verified",
+            verified: Some(verified_part(*run, by, found, room)),
+            ..base
+        },
         Event::PersonSignedIn { by, via, roles } => Record {
             r#type: "person.signed_in",
             by: Some(Cow::Borrowed(by.as_str())),
@@ -811,6 +895,45 @@ fn record<'a>(
                 size: (*size).min(limits::INTEGER),
             }),
             ..base
+        },
+    }
+}
+
+fn verified_part<'a>(
+    run: RunId,
+    by: &'a Launcher,
+    found: &'a Found,
+    room: Room,
+) -> VerifiedPart<'a> {
+    let by = by.as_str();
+    match found {
+        Found::Whole {
+            records,
+            tail,
+            size,
+            witnesses,
+        } => VerifiedPart {
+            by,
+            problem: None,
+            records: (*records).min(limits::INTEGER),
+            run,
+            size: Some((*size).min(limits::INTEGER)),
+            tail: Some(*tail).filter(|tail| *tail > 0),
+            witnesses: room
+                .list(
+                    witnesses.len(),
+                    witnesses.iter().map(|name| room.text(name)),
+                )
+                .0,
+        },
+        Found::Broken { records, problem } => VerifiedPart {
+            by,
+            problem: Some(room.text(problem)),
+            records: (*records).min(limits::INTEGER),
+            run,
+            size: None,
+            tail: None,
+            witnesses: Vec::new(),
         },
     }
 }

@@ -25,7 +25,7 @@ pub use people::{ConsoleLink, Me};
 pub use search::{Answer, Hit, IndexState, Reindexed, Reindexing, Search};
 pub use view::{
     Activity, ActivityQuery, Incident, IncidentQuery, Incidents, Part, RunIncidents, RunList,
-    RunQuery, RunScope, TrailQuery,
+    RunQuery, RunScope, TrailQuery, Verified,
 };
 
 /// `POST /v1/runs`: opens a run in the name of whoever asks.
@@ -206,6 +206,9 @@ pub struct RunDetail {
     /// What the launcher said it is for, unless that was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What its trail was found to be when it was last verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
 }
 
 /// Which runs `GET /v1/runs` lists.
@@ -478,6 +481,7 @@ mod tests {
         let detail = RunDetail {
             summary,
             reason: Some("because".into()),
+            verified: None,
         };
         let text = serde_json::to_string(&detail).unwrap();
         assert!(

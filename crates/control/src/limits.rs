@@ -93,6 +93,12 @@ pub(crate) const RUNS_LISTED: u32 = 100;
 /// Runs in one answer.
 pub(crate) const RUNS_LISTED_MAX: u32 = 1_000;
 
+/// Records of a trail that is verified while somebody waits.
+pub(crate) const VERIFIED_RECORDS_MAX: u64 = 100_000;
+
+/// Runs whose trail does not verify, on one page.
+pub(crate) const UNVERIFIED_SHOWN: u32 = 20;
+
 /// Records in one answer.
 pub(crate) const TRAIL_RECORDS_MAX: usize = 500;
 

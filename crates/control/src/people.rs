@@ -41,7 +41,8 @@ pub enum Role {
     Operator,
     /// The same as a viewer, and answers questions that are put to a group it is in; sees those calls' payloads.
     Approver,
-    /// The same as a viewer, and sees payloads and takes receipts; each time is on record.
+    /// The same as a viewer, and sees and searches payloads, takes receipts and has trails verified; each time is on
+    /// record.
     Auditor,
     /// All of it, and erases, prunes and makes the index anew.
     Admin,

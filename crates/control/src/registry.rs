@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
-use bailiwick_audit::{Log, Reader, Recovered};
+use bailiwick_audit::{Log, Policy, Reader, Recovered};
 use bailiwick_policy::{Engine, Task};
 use bailiwick_run::{BearerDigest, Ending, RunId, Secret};
 use tokio::runtime::Handle;
@@ -34,6 +34,7 @@ mod people;
 mod prune;
 mod signal;
 mod suspend;
+mod verify;
 
 pub use approvals::WordsError;
 pub use attach::{AttachError, Attachment};
@@ -45,6 +46,7 @@ pub use open::{OpenRunError, Opened, Opening};
 pub use prune::PruneRunsError;
 pub(crate) use signal::WeakRegistry;
 pub use suspend::SuspendError;
+pub(crate) use verify::VerifyError;
 
 /// Makes the value of a task's `[env]` entry: the URL by which this run reaches the gateway. Gets
 /// what the task says (`tickets`, `jdbc:tickets`); nothing if there is no such way in.
@@ -89,6 +91,8 @@ pub struct Settings {
     pub read_only: Vec<PathBuf>,
     /// How calls are held for an approval.
     pub approvals: ApprovalSettings,
+    /// The trust policy by which the log's witnesses are known, if it has one.
+    pub policy: Option<Policy>,
 }
 
 /// All runs. A cheap handle.
@@ -105,6 +109,10 @@ struct Inner {
     notices: Notices,
     meters: RunMeters,
     slots: Mutex<Slots>,
+    /// Held by whoever verifies a trail.
+    verifying: tokio::sync::Mutex<()>,
+    /// The last run whose trail was found not to be whole, and what is wrong.
+    unverified: Mutex<Option<(RunId, String)>>,
     runtime: Handle,
 }
 
@@ -159,6 +167,8 @@ impl Registry {
             store,
             meters: RunMeters::default(),
             slots: Mutex::default(),
+            verifying: tokio::sync::Mutex::default(),
+            unverified: Mutex::default(),
             runtime: Handle::current(),
         }));
         tokio::spawn(watch_time_boxes(Arc::downgrade(&registry.0)));

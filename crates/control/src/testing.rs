@@ -109,6 +109,7 @@ impl House {
             gateway_ports: vec![7432],
             read_only: vec![path("tasks"), path("policies")],
             approvals: self.approvals.clone(),
+            policy: None,
         };
         let registry = Registry::start(settings, Arc::new(engine), log.clone(), &recovered);
         Running {

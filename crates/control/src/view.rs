@@ -40,7 +40,7 @@ pub enum ViewError {
     /// The record cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// That payloads are looked at has to be on record first, and could not be.
-    #[error("no payload is shown, because it could not be recorded that it is: {0}")]
+    /// What people look at, search and take has to be on record first, and could not be.
+    #[error("nothing is shown, because it could not be recorded that it is: {0}")]
     Record(#[from] AppendError),
 }

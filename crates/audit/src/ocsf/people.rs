@@ -45,26 +45,78 @@ pub(super) fn decided(source: Source<'_>) -> Option<Mapped<'_>> {
 pub(super) fn viewed(source: Source<'_>) -> Option<Mapped<'_>> {
     let viewed = source.record.viewed.as_ref()?;
     let (by, chain) = (&viewed.by, &viewed.chain);
-    let body = EventLog {
-        actor: Some(Actor {
-            session: None,
-            user: User::launcher(by),
-        }),
-        log_name: source.origin,
-    };
     Some(Mapped {
         message: format!(
             "{by} was shown payloads of {chain}, {} to {}",
             viewed.from, viewed.to
         ),
         placed: &["viewed.by"],
-        ..Mapped::new(Activity::other("View"), Body::EventLog(body))
+        ..of_log(source, "View", by)
+    })
+}
+
+/// Event Log Activity: Other, for what people look through is the log.
+pub(super) fn searched(source: Source<'_>) -> Option<Mapped<'_>> {
+    let by = source.record.by.as_deref()?;
+    Some(Mapped {
+        message: format!("{by} searched the words of payloads"),
+        placed: &["by"],
+        ..of_log(source, "Search", by)
+    })
+}
+
+/// Event Log Activity: Other, for a receipt is a part of the log.
+pub(super) fn taken(source: Source<'_>) -> Option<Mapped<'_>> {
+    let taken = source.record.viewed.as_ref()?;
+    let by = &taken.by;
+    Some(Mapped {
+        message: format!("{by} took the receipt of {}/{}", taken.chain, taken.from),
+        placed: &["viewed.by"],
+        ..of_log(source, "Receipt", by)
     })
 }
 
 /// Event Log Activity: Other, for what is made anew is how the log is found.
 pub(super) fn remade(source: Source<'_>) -> Option<Mapped<'_>> {
     let by = source.record.by.as_deref()?;
+    Some(Mapped {
+        message: format!("{by} had the index made anew"),
+        placed: &["by"],
+        ..of_log(source, "Reindex", by)
+    })
+}
+
+/// Event Log Activity: Other, where a trail is whole; where it is not, Detection Finding: Create.
+pub(super) fn verified(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let verified = record.verified.as_ref()?;
+    let (by, run) = (&verified.by, &verified.run);
+    let Some(problem) = &verified.problem else {
+        return Some(Mapped {
+            message: format!("{by} had the trail of {run} verified: it is whole"),
+            placed: &["verified.by"],
+            ..of_log(source, "Verify", by)
+        });
+    };
+    let message = format!("the trail of {run} is not whole: {problem}");
+    let body = Finding {
+        finding_info: FindingInfo {
+            desc: message.clone(),
+            title: "The record of a run does not verify",
+            uid: format!("{}#{}/{}", source.origin, record.run, record.seq),
+        },
+        is_alert: true,
+    };
+    Some(Mapped {
+        message,
+        severity: Severity::CRITICAL,
+        status: Status::NEW,
+        ..Mapped::new(Activity::CREATE_FINDING, Body::Finding(body))
+    })
+}
+
+/// What somebody did with the log.
+fn of_log<'e>(source: Source<'e>, activity: &'static str, by: &'e str) -> Mapped<'e> {
     let body = EventLog {
         actor: Some(Actor {
             session: None,
@@ -72,11 +124,7 @@ pub(super) fn remade(source: Source<'_>) -> Option<Mapped<'_>> {
         }),
         log_name: source.origin,
     };
-    Some(Mapped {
-        message: format!("{by} had the index made anew"),
-        placed: &["by"],
-        ..Mapped::new(Activity::other("Reindex"), Body::EventLog(body))
-    })
+    Mapped::new(Activity::other(activity), Body::EventLog(body))
 }
 
 /// Authentication: Logon, of a person at the console.

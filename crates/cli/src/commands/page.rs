@@ -61,8 +61,29 @@ impl Page {
         }
         if let Some(viewed) = &record.viewed {
             let (chain, from, to) = (&viewed.chain, viewed.from, viewed.to);
-            self.line("payloads of", &format!("{chain}/{from} to {chain}/{to}"));
+            match record.r#type.as_str() {
+                "receipt.taken" => self.line("receipt of", &format!("{chain}/{from}")),
+                _ => self.line("payloads of", &format!("{chain}/{from} to {chain}/{to}")),
+            }
             self.line("by", &viewed.by);
+        }
+        if let Some(verified) = &record.verified {
+            match &verified.problem {
+                None => self.line("verified", &format!("the trail of {}: whole", verified.run)),
+                Some(problem) => {
+                    let words = format!("the trail of {}: not whole", verified.run);
+                    self.styled("verified", &words, style::DENIED);
+                    self.line("problem", problem);
+                }
+            }
+            self.line("records", &verified.records.to_string());
+            if verified.problem.is_none() {
+                self.line("checkpoint", &format!("over {} records", verified.size));
+            }
+            for witness in &verified.witnesses {
+                self.line("cosigned", witness);
+            }
+            self.line("by", &verified.by);
         }
         self.some("by", record.by.as_deref());
         self.some("known by", record.via.as_deref());

@@ -114,12 +114,13 @@ impl House {
             let asked = policy.witnesses().iter();
             asked.filter(|witness| witness.url().is_some()).count()
         });
-        if let Some(policy) = policy {
+        if let Some(policy) = policy.clone() {
             wiring::ask_witnesses(&log, policy)?;
         }
         let tls = wiring::tls(config)?;
         let authority = Authority::default();
-        let settings = wiring::settings(config, &listeners, Arc::clone(&authority), notices);
+        let settings =
+            wiring::settings(config, &listeners, Arc::clone(&authority), notices, policy);
         let registry = Registry::start(settings, engine, log.clone(), &recovered)
             .await
             .map_err(Failure::new)?;

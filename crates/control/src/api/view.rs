@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bailiwick_audit::Entry;
 use bailiwick_run::{Launcher, RunId, Time};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{RunState, Summary, Which, Words, schema, text};
+use crate::clock;
 
 /// `GET /v1/runs`: which. All that is said has to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -87,6 +89,57 @@ pub struct Incidents {
     pub next: Option<u64>,
     /// How many records of the log were looked at.
     pub records: u64,
+    /// Runs whose trail was verified and is not whole, the newest first; whatever is asked for, and whether or not
+    /// anything was denied to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<Verified>,
+}
+
+/// What a check of a run's trail has found, as its record says: the record is the truth, and this is read from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Verified {
+    /// That record: `gateway/SEQ`.
+    pub record: String,
+    /// When.
+    #[serde(with = "text")]
+    #[schema(value_type = schema::Time)]
+    pub time: Time,
+    /// Who wanted it.
+    pub by: String,
+    /// Whose trail.
+    #[serde(with = "text")]
+    #[schema(value_type = schema::RunId)]
+    pub run: RunId,
+    /// How many records were found whole.
+    pub records: u64,
+    /// How many of the last of them were not under the checkpoint yet.
+    pub tail: u64,
+    /// How many records of the log the checkpoint covers.
+    pub size: u64,
+    /// The witnesses that have cosigned it.
+    pub witnesses: Vec<String>,
+    /// What is wrong; nothing if it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Verified {
+    /// What a `run.verified` says.
+    pub(crate) fn read(entry: &Entry) -> Option<Self> {
+        let record = &entry.record;
+        let found = record.verified.as_ref()?;
+        Some(Self {
+            record: entry.id(),
+            time: clock::read(&record.time)?,
+            by: found.by.clone(),
+            run: found.run.parse().ok()?,
+            records: found.records,
+            tail: found.tail,
+            size: found.size,
+            witnesses: found.witnesses.clone(),
+            problem: found.problem.clone(),
+        })
+    }
 }
 
 /// What was denied to one run.

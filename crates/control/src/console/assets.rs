@@ -10,7 +10,7 @@ use bailiwick_audit::Digest;
 /// Digits of a file's digest that are in its name.
 const DIGITS: usize = 12;
 
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     (
         "console.css",
         "text/css; charset=utf-8",
@@ -20,6 +20,11 @@ const FILES: [(&str, &str, &str); 3] = [
         "console.js",
         "text/javascript; charset=utf-8",
         include_str!("../../assets/console.js"),
+    ),
+    (
+        "sign-in.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/sign-in.js"),
     ),
     (
         "icon.svg",

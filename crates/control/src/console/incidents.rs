@@ -18,6 +18,8 @@ pub(crate) struct Page {
     headline: String,
     subline: String,
     outside: usize,
+    /// Runs whose trail does not verify.
+    broken: Vec<Broken>,
     groups: Vec<Group>,
     next: Option<String>,
     is_filtered: bool,
@@ -64,6 +66,14 @@ pub(crate) const OVERS: [(&str, &str, u64); 3] = [
     ("day", "Day", 86_400),
     ("week", "Week", 7 * 86_400),
 ];
+
+/// A run whose trail does not verify.
+struct Broken {
+    run: String,
+    problem: Text,
+    record: Text,
+    when: Option<Moment>,
+}
 
 /// What the page is made of.
 pub(crate) struct Shown<'a> {
@@ -115,6 +125,14 @@ impl Page {
             headline,
             subline,
             outside: outside.runs,
+            broken: (incidents.unverified.iter())
+                .map(|found| Broken {
+                    run: found.run.to_string(),
+                    problem: Text::whole(found.problem.as_deref().unwrap_or_default()),
+                    record: Text::line(&found.record),
+                    when: Some(Moment::new(found.time, now)),
+                })
+                .collect(),
             groups,
             next: (incidents.next)
                 .map(|next| format!("/?{filters}before={next}&over={}", shown.over)),

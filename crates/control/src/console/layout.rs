@@ -135,6 +135,11 @@ impl Layout {
         assets::path("console.js")
     }
 
+    /// Where a file of the console is.
+    pub(crate) fn asset(&self, name: &str) -> String {
+        assets::path(name)
+    }
+
     pub(crate) fn icon(&self) -> String {
         assets::path("icon.svg")
     }

@@ -12,7 +12,7 @@ use super::said;
 use super::story::{Effect, Line, Story};
 use super::text::Text;
 use super::words::{self, Moment, Standing, TimeBox, count, number};
-use crate::api::{Hit, RunScope, RunState, Sort, Summary, Words};
+use crate::api::{Hit, RunScope, RunState, Sort, Summary, Verified, Words};
 
 /// A run.
 #[derive(Template)]
@@ -54,6 +54,19 @@ pub(crate) struct Page {
     chain_ok: bool,
     covered: String,
     witnessed: &'static str,
+    verified: Checked,
+}
+
+/// What is known of the last check of its trail.
+struct Checked {
+    /// In words; nothing if it was never checked.
+    words: Text,
+    class: &'static str,
+    /// What is wrong.
+    problem: Text,
+    /// Its record.
+    record: Text,
+    when: Option<Moment>,
 }
 
 struct Row {
@@ -114,6 +127,8 @@ pub(crate) struct Shown<'a> {
     /// What it might do; why that is not known.
     pub(crate) scope: Result<RunScope, String>,
     pub(crate) covered: Covered,
+    /// What the last check of its trail has found.
+    pub(crate) verified: Option<&'a Verified>,
     pub(crate) has_witnesses: bool,
     pub(crate) did: Option<&'static str>,
     pub(crate) now: Time,
@@ -217,6 +232,11 @@ impl Page {
                     count: *count,
                 })
                 .collect(),
+            verified: Checked::of(
+                shown.verified,
+                records.last().map_or(0, |read| read.record.seq),
+                now,
+            ),
             records: number(records.last().map_or(0, |read| read.record.seq)),
             chain,
             chain_ok,
@@ -243,6 +263,56 @@ impl Page {
             standing,
         }
     }
+}
+
+impl Checked {
+    /// Of the last check, if there was one, of a run that has so many records now.
+    fn of(verified: Option<&Verified>, records: u64, now: Time) -> Self {
+        let Some(verified) = verified else {
+            return Self {
+                words: Text::default(),
+                class: "",
+                problem: Text::default(),
+                record: Text::default(),
+                when: None,
+            };
+        };
+        let (class, words) = match &verified.problem {
+            Some(_) => ("out", "it is not whole".to_owned()),
+            None => ("fine", found(verified, records)),
+        };
+        Self {
+            words: Text::whole(&format!(
+                "{words}; checked by the gateway for {}",
+                verified.by
+            )),
+            class,
+            problem: Text::whole(verified.problem.as_deref().unwrap_or_default()),
+            record: Text::line(&verified.record),
+            when: Some(Moment::new(verified.time, now)),
+        }
+    }
+}
+
+/// What a check has found of a trail that is whole.
+fn found(verified: &Verified, records: u64) -> String {
+    let mut words = format!(
+        "whole: {}, under the checkpoint over {}",
+        count(verified.records, "record"),
+        number(verified.size)
+    );
+    if verified.tail > 0 {
+        words.push_str(&format!(", but for the last {}", number(verified.tail)));
+    }
+    match verified.witnesses.as_slice() {
+        [] => words.push_str(", cosigned by nobody"),
+        names => words.push_str(&format!(", cosigned by {}", names.join(", "))),
+    }
+    match records.saturating_sub(verified.records) {
+        0 => {}
+        since => words.push_str(&format!("; {} since", count(since, "record"))),
+    }
+    words
 }
 
 fn confinement(confinement: Confinement) -> &'static str {

@@ -89,7 +89,10 @@ pub(crate) fn event(record: &Record) -> (String, String) {
         "run.resumed" => ("resumed", by(record.by.as_deref())),
         "approval.decided" => answered(record),
         "signal.raised" => ("signal", signal(record)),
+        "payloads.searched" => ("payloads searched", by(record.by.as_deref())),
         "payloads.viewed" => ("payloads viewed", viewed(record)),
+        "receipt.taken" => ("receipt taken", viewed(record)),
+        "run.verified" => verified(record),
         "payloads.erased" => (
             "payloads erased",
             (record.erased.as_ref()).map_or_else(String::new, |erased| {
@@ -197,6 +200,17 @@ fn viewed(record: &Record) -> String {
         };
         format!("{which}, by {}", viewed.by)
     })
+}
+
+fn verified(record: &Record) -> (&'static str, String) {
+    let Some(verified) = &record.verified else {
+        return ("verified", String::new());
+    };
+    let (run, by) = (&verified.run, &verified.by);
+    match &verified.problem {
+        None => ("verified", format!("{run}, whole, by {by}")),
+        Some(problem) => ("does not verify", format!("{run}, by {by}: {problem}")),
+    }
 }
 
 fn signed_in(record: &Record) -> String {

@@ -49,6 +49,17 @@ struct Row {
     time: Moment,
 }
 
+/// Where the words are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Searched {
+    /// In records alone: nothing else can be searched.
+    Records,
+    /// In records alone, because of who looks.
+    NotTheirs,
+    /// In payloads, too.
+    Payloads,
+}
+
 /// What somebody looks for, as they wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default)]
@@ -91,7 +102,7 @@ impl Page {
         layout: Layout,
         asked: &Asked,
         answer: Option<Result<&Answer, String>>,
-        payloads: bool,
+        searched: Searched,
         now: Time,
     ) -> Self {
         let (found, problem) = match answer {
@@ -113,9 +124,16 @@ impl Page {
             until: Text::whole(&asked.until),
             denied: !asked.denied.is_empty(),
             is_filtered: asked.is_filtered(),
-            searched: match payloads {
-                true => "Records are searched, and what agents wrote.",
-                false => "Records are searched; statements and values stay encrypted, and are not.",
+            searched: match searched {
+                Searched::Payloads => {
+                    "Records are searched, and what agents wrote. That you look for words there is on record."
+                }
+                Searched::NotTheirs => {
+                    "Records are searched. What agents wrote is searched for the role auditor."
+                }
+                Searched::Records => {
+                    "Records are searched; statements and values stay encrypted, and are not."
+                }
             },
             problem: Text::line(&problem),
             found,

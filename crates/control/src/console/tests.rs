@@ -187,14 +187,26 @@ fn hostile_words_are_nothing_but_words_in_every_template() {
     }))
     .unwrap();
     pages.push(
-        search::Page::new(layout(), &asked, Some(Ok(&answer)), true, now)
-            .render()
-            .unwrap(),
+        search::Page::new(
+            layout(),
+            &asked,
+            Some(Ok(&answer)),
+            search::Searched::Payloads,
+            now,
+        )
+        .render()
+        .unwrap(),
     );
     pages.push(
-        search::Page::new(layout(), &asked, Some(Err(long.clone())), true, now)
-            .render()
-            .unwrap(),
+        search::Page::new(
+            layout(),
+            &asked,
+            Some(Err(long.clone())),
+            search::Searched::Payloads,
+            now,
+        )
+        .render()
+        .unwrap(),
     );
 
     let payload = json!({ HOSTILE: HOSTILE, "rows": [[HOSTILE]], "text": long });

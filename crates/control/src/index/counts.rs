@@ -39,6 +39,12 @@ pub(super) const TABLES: &str = "
         calls    INTEGER NOT NULL,     -- that it allowed
         PRIMARY KEY (run, policy)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE verified (
+        run      TEXT PRIMARY KEY,
+        record   INTEGER NOT NULL,     -- the number of the newest run.verified about it
+        broken   INTEGER NOT NULL      -- 1 if that has found something wrong
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX verified_broken ON verified (record) WHERE broken = 1;
     CREATE TABLE activity (
         span     INTEGER NOT NULL,     -- the length of a bucket, in seconds
         start    INTEGER NOT NULL,     -- its begin, in seconds since the Unix epoch
@@ -263,6 +269,11 @@ pub(super) fn subtract(
 ) -> Result<(), IndexError> {
     counted(transaction, first, before)?.write(transaction, -1)?;
     remove()?;
+    // Those before a newest one that is gone are gone, too.
+    transaction.execute(
+        "DELETE FROM verified WHERE record >= ?1 AND record < ?2",
+        [first, before],
+    )?;
     for renew in RENEW {
         transaction.execute(renew, [first, before])?;
     }

@@ -16,7 +16,7 @@ const APPLICATION: i64 = 0x4257_4958;
 
 /// The version of the tables, and of what is put into them. Every change of either counts it up, and
 /// files of another version are made anew.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE position (

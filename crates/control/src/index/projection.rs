@@ -202,6 +202,14 @@ impl Projection {
         for row in rows {
             insert(&transaction, row)?;
             counts.take(row);
+            if let Some(verified) = &row.verified {
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO verified VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET
+                         record = excluded.record, broken = excluded.broken",
+                    )?
+                    .execute(params![verified.run, number(row.number), verified.broken])?;
+            }
             if let Some(what) = &row.removes {
                 removed = true;
                 match what {

@@ -130,6 +130,11 @@ impl Query {
         })
     }
 
+    /// Whether it is by words at all.
+    pub(crate) fn has_words(&self) -> bool {
+        self.words.is_some()
+    }
+
     /// The same, and by words of payloads, too: for somebody who may see payloads. Whoever can ask for one word
     /// after another learns what is written.
     pub(crate) fn with_payloads(self) -> Self {

@@ -44,6 +44,16 @@ pub(super) struct Row {
     pub(super) payload: String,
     /// What goes from the index with it.
     pub(super) removes: Option<Removed>,
+    /// What a run's trail was found to be.
+    pub(super) verified: Option<Checked>,
+}
+
+/// A check of a run's trail.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) run: String,
+    /// It has found something wrong.
+    pub(super) broken: bool,
 }
 
 /// What a record says is removed from its log.
@@ -60,8 +70,11 @@ impl Row {
     pub(super) fn new(number: u64, entry: &Entry, payload: Option<&[u8]>) -> Self {
         let mut record = entry.record.clone();
         let removes = removed(&mut record);
-        // What a target answered is long and was not written by the agent.
-        let payload = payload.filter(|_| record.outcome.is_none());
+        let verified = checked(&record);
+        // What a target answered is long and was not written by the agent; what was searched for would be found by
+        // itself.
+        let payload =
+            payload.filter(|_| record.outcome.is_none() && record.r#type != "payloads.searched");
         let (said, policies) = (said(&record), allowed(&record));
         let (verb, actions) = match record.call {
             None => (None, Vec::new()),
@@ -83,6 +96,7 @@ impl Row {
             place: entry.index,
             digest: *entry.digest().as_bytes(),
             removes,
+            verified,
             r#type: record.r#type,
             time: clock::read(&record.time).map_or(0, |time| time.millis()),
             run: record.run,
@@ -156,9 +170,19 @@ fn said(record: &Record) -> Option<String> {
     }
     if let Some(viewed) = &record.viewed {
         let (by, chain, from, to) = (&viewed.by, &viewed.chain, viewed.from, viewed.to);
-        return Some(format!(
-            "{by} was shown payloads of {chain}, {from} to {to}"
-        ));
+        return Some(match record.r#type.as_str() {
+            "receipt.taken" => format!("{by} took the receipt of {chain}/{from}"),
+            _ => format!("{by} was shown payloads of {chain}, {from} to {to}"),
+        });
+    }
+    if let Some(verified) = &record.verified {
+        let (by, run) = (&verified.by, &verified.run);
+        return Some(match &verified.problem {
+            None => format!("{by} had the trail of {run} verified: it is whole"),
+            Some(problem) => {
+                format!("{by} had the trail of {run} verified: it is not whole: {problem}")
+            }
+        });
     }
     if let Some(approval) = &record.approval {
         return Some(match &approval.by {
@@ -172,6 +196,16 @@ fn said(record: &Record) -> Option<String> {
         });
     }
     record.by.as_ref().map(|by| format!("by {by}"))
+}
+
+/// What this record says of a run's trail. Only the gateway itself can say so.
+fn checked(record: &Record) -> Option<Checked> {
+    let verified = record.verified.as_ref();
+    let verified = verified.filter(|_| record.run == "gateway" && record.r#type == "run.verified");
+    verified.map(|verified| Checked {
+        run: verified.run.clone(),
+        broken: verified.problem.is_some(),
+    })
 }
 
 /// What this record says is removed. Only the gateway itself can say so.

@@ -163,6 +163,26 @@ impl Index {
             .await
     }
 
+    /// The number of a run's newest record.
+    pub(crate) async fn last_of(&self, run: RunId) -> Result<Option<u64>, SearchError> {
+        let sql = "SELECT id FROM record WHERE run = ?1 ORDER BY seq DESC, id DESC LIMIT 1";
+        let look = move |index: &Transaction<'_>| numbers(index, sql, [run.to_string()]);
+        Ok(self.look(look).await?.pop())
+    }
+
+    /// The number of the newest `run.verified` about a run.
+    pub(crate) async fn verified(&self, run: RunId) -> Result<Option<u64>, SearchError> {
+        let sql = "SELECT record FROM verified WHERE run = ?1";
+        let look = move |index: &Transaction<'_>| numbers(index, sql, [run.to_string()]);
+        Ok(self.look(look).await?.pop())
+    }
+
+    /// The numbers of those that have found something wrong, the newest first.
+    pub(crate) async fn unverified(&self, limit: u32) -> Result<Vec<u64>, SearchError> {
+        let sql = "SELECT record FROM verified WHERE broken = 1 ORDER BY record DESC LIMIT ?1";
+        self.look(move |index| numbers(index, sql, [limit])).await
+    }
+
     /// What a run did.
     pub(crate) async fn chain_counts(&self, run: RunId) -> Result<ChainCounts, SearchError> {
         self.look(move |index| chain_counts(index, run)).await
@@ -172,6 +192,16 @@ impl Index {
 fn records(index: &Transaction<'_>) -> Result<u64, rusqlite::Error> {
     let records = index.query_row("SELECT records FROM position", [], |row| row.get(0));
     records.map(i64::unsigned_abs)
+}
+
+fn numbers(
+    index: &Transaction<'_>,
+    sql: &str,
+    of: impl rusqlite::Params,
+) -> Result<Vec<u64>, IndexError> {
+    let mut statement = index.prepare(sql)?;
+    let numbers = statement.query_map(of, |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
 }
 
 fn place(

@@ -12,7 +12,7 @@ use crate::limits::REFUSED_BYTES_MAX;
 use crate::people::{LinkError, OidcError, SessionError, SignInError};
 use crate::registry::{
     AttachError, EndError, EraseError, LookupError, OpenRunError, PruneRunsError, SuspendError,
-    WordsError,
+    VerifyError, WordsError,
 };
 use crate::store::StoreError;
 use crate::view::ViewError;
@@ -169,6 +169,22 @@ impl From<SuspendError> for Refusal {
             }
             SuspendError::Unexpected(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             SuspendError::Lookup(error) => lookup(error),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        let (status, kind) = match error {
+            VerifyError::NoRun(_) => (StatusCode::NOT_FOUND, "no-such-run"),
+            VerifyError::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+            VerifyError::Archived(_) => (StatusCode::CONFLICT, "archived"),
+            VerifyError::Pruned(_) => (StatusCode::CONFLICT, "pruned"),
+            VerifyError::TooLong(_) => (StatusCode::CONFLICT, "too-long"),
+            VerifyError::Index(error) => return error.into(),
+            VerifyError::Record(_) => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            VerifyError::Lookup(ref error) => lookup(error),
         };
         Self::new(status, kind, error.to_string())
     }

@@ -253,7 +253,13 @@ async fn show_run(State(app): Api, who: Person, Path(run): Path<String>) -> Answ
         .await?
         .ok_or(EndError::NoRun(run))?;
     let reason = app.registry.reason(&run).await?;
-    Ok(Json(RunDetail { summary, reason }))
+    // The run itself is known without the index.
+    let verified = app.registry.verified(run).await.ok().flatten();
+    Ok(Json(RunDetail {
+        summary,
+        reason,
+        verified,
+    }))
 }
 
 /// Closes a run. One that has ended stays as it is

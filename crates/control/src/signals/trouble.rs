@@ -84,6 +84,13 @@ impl Troubles {
             ),
             (
                 "log",
+                "unverified",
+                registry.unverified().map(|(run, problem)| {
+                    format!("the trail of {run} does not verify: {problem}")
+                }),
+            ),
+            (
+                "log",
                 "unsigned",
                 unsigned.then(|| {
                     format!(

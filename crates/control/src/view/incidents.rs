@@ -34,6 +34,7 @@ impl Registry {
             runs: found.chains.into_iter().map(run).collect(),
             next: found.next,
             records: found.records,
+            unverified: self.all_unverified().await?,
         })
     }
 

@@ -709,6 +709,7 @@ async fn nobody_learns_by_searching_what_they_may_not_see() {
     let hits = async |words: &str, roles: &[Role]| {
         let search = Search {
             words: Some(words.into()),
+            run: Some(run.run.id.to_string()),
             ..Search::default()
         };
         let who = person("human:eve@acme.com", roles, &["owners"]);
@@ -737,6 +738,32 @@ async fn nobody_learns_by_searching_what_they_may_not_see() {
     ] {
         assert_eq!(hits(hostile, &[Role::Viewer]).await, 0, "{hostile}");
     }
+    // That the auditor looked is on record, with what for apart from it; that others did is not.
+    let searched = || {
+        let gateway = running.log.reader().gateway().unwrap().into_iter();
+        gateway.filter(|entry| entry.record.r#type == "payloads.searched")
+    };
+    assert_eq!(searched().count(), 4);
+    let first = searched().next().unwrap();
+    assert_eq!(first.record.by.as_deref(), Some("human:eve@acme.com"));
+    assert!(!String::from_utf8_lossy(&first.bytes).contains("secretword"));
+    let payload = running.log.reader().payload(&first).unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&payload).contains("secretword"));
+    // It is not found by what was looked for.
+    let auditor = person("human:eve@acme.com", &[Role::Auditor], &[]);
+    let everywhere = Search {
+        words: Some("secretword".into()),
+        ..Search::default()
+    };
+    let found = running.registry.search(everywhere.clone(), &auditor).await;
+    assert_eq!(found.unwrap().hits.len(), 1);
+    // Without words nothing of payloads is searched. And what cannot be recorded is not searched.
+    let all = running.registry.search(Search::default(), &auditor).await;
+    all.unwrap();
+    assert_eq!(searched().count(), 5);
+    running.log.close();
+    let error = running.registry.search(everywhere, &auditor).await;
+    assert!(matches!(error, Err(ViewError::Record(_))), "{error:?}");
 }
 
 #[tokio::test]

@@ -103,6 +103,29 @@ impl Registry {
         Ok(())
     }
 
+    /// Puts on record that somebody takes a record with its proof. It may be given when this returns.
+    ///
+    /// # Errors
+    /// If it cannot be recorded: then it may not be given.
+    pub(crate) async fn receipt_taken(
+        &self,
+        who: &Person,
+        chain: Chain,
+        seq: u64,
+    ) -> Result<(), ViewError> {
+        let taken = Draft {
+            event: Event::ReceiptTaken {
+                chain: chain.to_string(),
+                seq,
+                by: who.name.clone(),
+            },
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        self.log().append(taken).await?;
+        Ok(())
+    }
+
     /// Puts on record what payloads these show, or else takes them out.
     async fn note_views(&self, chain: Chain, records: &mut [TrailRecord], who: Option<&Person>) {
         let mut shown = records.iter().filter(|record| record.payload.is_some());

@@ -222,6 +222,7 @@ pub(super) fn settings(
     listeners: &[Listener],
     ca: Authority,
     notices: NoticeSettings,
+    policy: Option<Policy>,
 ) -> Settings {
     let ways = Arc::new(Ways::new(config, listeners, ca));
     let of_kit = Arc::clone(&ways);
@@ -240,6 +241,7 @@ pub(super) fn settings(
         withhold: config.secret_variables(),
         read_only: config.read_only(),
         approvals: config.approvals.clone(),
+        policy,
     }
 }
 

@@ -208,7 +208,13 @@ impl Story {
             "index.remade" => ("reindexed", by(&record)),
             "log.pruned" => ("pruned", pruned(&record)),
             "payloads.erased" => ("erased", erased(&record)),
+            "payloads.searched" => (
+                "searched",
+                format!("the words of payloads, {}", by(&record)),
+            ),
             "payloads.viewed" => ("viewed", viewed(&record)),
+            "receipt.taken" => ("receipt", viewed(&record)),
+            "run.verified" => ("verified", verified(&record)),
             "person.signed_in" => ("sign-in", signed_in(&record)),
             "run.resumed" => ("resumed", by(&record)),
             "run.suspended" => ("suspended", by(&record)),
@@ -336,8 +342,27 @@ fn viewed(record: &Record) -> String {
             true => format!("record {}", viewed.from),
             false => format!("records {} to {}", viewed.from, viewed.to),
         };
+        if record.r#type == "receipt.taken" {
+            return format!("of {}, {records}, by {}", viewed.chain, viewed.by);
+        }
         format!("payloads of {}, {records}, by {}", viewed.chain, viewed.by)
     })
+}
+
+/// What a run's trail was found to be, and for whom.
+fn verified(record: &Record) -> String {
+    record
+        .verified
+        .as_ref()
+        .map_or_else(String::new, |verified| {
+            let (run, by) = (&verified.run, &verified.by);
+            match &verified.problem {
+                None => format!("the trail of {run}, which is whole, by {by}"),
+                Some(problem) => {
+                    format!("the trail of {run}, which is not whole ({problem}), by {by}")
+                }
+            }
+        })
 }
 
 /// Who signed in at the console, and as what.

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/", get(look::incidents))
         .route("/runs", get(look::runs))
         .route("/runs/{run}", get(look::run))
+        .route("/runs/{run}/verify", post(act::verify))
         .route("/runs/{run}/{act}", get(act::confirm).post(act::run))
         .route("/approvals", get(look::approvals))
         .route("/approvals/{id}/approve", post(act::approve))
@@ -40,7 +41,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/tasks/{name}", get(look::task))
         .route("/records/{chain}/{seq}", get(look::record))
         .route("/records/{chain}/{seq}/payload", post(act::payload))
-        .route("/records/{chain}/{seq}/receipt", get(look::receipt))
+        .route("/records/{chain}/{seq}/receipt", post(act::receipt))
         .route("/search", get(look::search))
         .route(
             "/events",
@@ -97,7 +98,7 @@ pub(super) async fn pages(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// What is around a page that this person looks at.
-fn around(app: &App, who: &Person, csrf: String, now: Time) -> Layout {
+pub(super) fn around(app: &App, who: &Person, csrf: String, now: Time) -> Layout {
     Layout {
         here: layout::Here::Elsewhere,
         who: Some(Who::of(who)),

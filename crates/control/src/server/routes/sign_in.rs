@@ -7,7 +7,7 @@ use std::time::Instant;
 use askama::Template;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Extension, Form, Query, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -17,9 +17,11 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::console::around;
 use super::{Answer, Api, App};
 use crate::api::{ConsoleLink, Me};
 use crate::clock;
+use crate::console::layout::{self, Layout};
 use crate::limits::{ATTEMPTS_TIME, LINK_TIME, NEXT_BYTES_MAX, OIDC_SIGN_IN_TIME_MAX};
 use crate::people::{CALLBACK, Callback, Person, Place, Session, SignInError, SignedIn, Via};
 use crate::server::guard::Peer;
@@ -48,8 +50,6 @@ pub(super) fn pages() -> Router<Arc<App>> {
         .route("/sign-in/link", post(use_link))
         .route("/sign-in/oidc", get(to_provider))
         .route(CALLBACK, get(from_provider))
-        .route("/sign-in/style.css", get(style))
-        .route("/sign-in/script.js", get(script))
         .route("/sign-out", post(sign_out))
 }
 
@@ -148,20 +148,20 @@ struct Wanted {
 }
 
 #[derive(Template)]
-#[template(path = "sign-in/page.html")]
+#[template(path = "sign-in.html")]
 struct Page<'a> {
+    layout: Layout,
     next: &'a str,
     /// The same as the value of a query's parameter.
     next_encoded: String,
     provider: Option<&'a str>,
-    /// Who is signed in already.
-    name: Option<&'a str>,
     problem: Option<String>,
 }
 
 #[derive(Template)]
-#[template(path = "sign-in/go-on.html")]
+#[template(path = "go-on.html")]
 struct GoOn<'a> {
+    layout: Layout,
     to: &'a str,
 }
 
@@ -183,13 +183,13 @@ async fn sign_in(
             .append_pair("next", &next)
             .append_pair("again", "1")
             .finish();
-        return go_on(&format!("/sign-in?{again}"));
+        return go_on(&app, &format!("/sign-in?{again}"));
     }
     match &session {
         Some(_) if asked => Redirect::to(&next).into_response(),
         session => {
-            let name = session.as_ref().map(|session| session.person.name.as_str());
-            page(&app, StatusCode::OK, &next, name, None)
+            let session = session.as_ref().map(|Extension(session)| session);
+            page(&app, StatusCode::OK, &next, session, None)
         }
     }
 }
@@ -281,7 +281,7 @@ async fn from_provider(
         Ok(signed_in) => {
             app.people.attempts.succeeded(from);
             // The new cookie does not go along with a redirect that began at another site. A page of ours may take it.
-            let go_on = go_on(&signed_in.next);
+            let go_on = go_on(&app, &signed_in.next);
             let mut response = welcome(&app, signed_in, go_on);
             set_cookie(&mut response, &gone(&app, on_the_way(app.people.place())));
             response
@@ -344,44 +344,36 @@ fn local(next: Option<String>) -> String {
     .unwrap_or_else(|| "/".to_owned())
 }
 
-fn go_on(to: &str) -> Response {
-    html(StatusCode::OK, &GoOn { to })
+fn go_on(app: &App, to: &str) -> Response {
+    let layout = Layout::bare(&app.version, clock::now());
+    layout::page(StatusCode::OK, &GoOn { layout, to })
 }
 
 fn page(
     app: &App,
     status: StatusCode,
     next: &str,
-    name: Option<&str>,
+    session: Option<&Session>,
     problem: Option<String>,
 ) -> Response {
-    let provider = app.people.oidc().map(|oidc| host(oidc.issuer()));
+    let now = clock::now();
     let page = Page {
+        layout: match session {
+            Some(session) => around(app, &session.person, session.csrf.clone(), now),
+            None => Layout::bare(&app.version, now),
+        },
         next,
         next_encoded: utf8_percent_encode(next, NON_ALPHANUMERIC).to_string(),
-        provider,
-        name,
+        provider: app.people.oidc().map(|oidc| host(oidc.issuer())),
         problem,
     };
-    html(status, &page)
+    layout::page(status, &page)
 }
 
 /// The host of a URL, which is what people know of it.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
-}
-
-fn html(status: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
-        Ok(page) => (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
-        Err(error) => Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            format!("the page cannot be made: {error}"),
-        )
-        .into_response(),
-    }
 }
 
 fn failed(app: &App, error: &SignInError) -> Response {
@@ -393,22 +385,6 @@ fn too_often(app: &App) -> Response {
     let problem = format!("too many attempts to sign in from this address; wait {seconds} s");
     let page = page(app, StatusCode::TOO_MANY_REQUESTS, "/", None, Some(problem));
     ([(RETRY_AFTER, seconds.to_string())], page).into_response()
-}
-
-async fn style() -> Response {
-    (
-        [(CONTENT_TYPE, "text/css; charset=utf-8")],
-        include_str!("../../../templates/sign-in/style.css"),
-    )
-        .into_response()
-}
-
-async fn script() -> Response {
-    (
-        [(CONTENT_TYPE, "text/javascript; charset=utf-8")],
-        include_str!("../../../templates/sign-in/script.js"),
-    )
-        .into_response()
 }
 
 #[cfg(test)]

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bailiwick_audit::Entry;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Answer, Api, App, bad_query, run_id};
 use crate::api::{
     Activity, ActivityQuery, Answer as Found, IncidentQuery, Incidents, RunScope, Search, Trail,
-    TrailQuery, TrailRecord, schema,
+    TrailQuery, TrailRecord, Verified, schema,
 };
 use crate::people::{Person, Role};
-use crate::registry::EndError;
+use crate::registry::{EndError, blocking};
 use crate::server::problem::Refusal;
 use crate::view::Chain;
 
@@ -26,6 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(run_trail))
         .routes(routes!(gateway_trail))
         .routes(routes!(record))
+        .routes(routes!(receipt))
+        .routes(routes!(verify))
         .routes(routes!(search))
 }
 
@@ -168,7 +174,84 @@ fn no_record(id: &str) -> Refusal {
     ))
 }
 
-/// Searches the record
+/// One record with the proof that it is in the log (C2SP tlog-proof). That it is taken is on record
+#[utoipa::path(
+    get,
+    path = "/v1/records/{run}/{seq}/receipt",
+    tag = "records",
+    params(
+        ("run" = schema::Chain, Path, description = "Whose chain"),
+        ("seq" = u64, Path, description = "Its number there"),
+    ),
+    responses(
+        (status = OK, description = "The receipt", body = String, content_type = "text/plain"),
+        (status = CONFLICT, description = "No checkpoint covers the record yet"),
+    ),
+    security(("token" = ["auditor"])),
+)]
+async fn receipt(
+    State(app): Api,
+    who: Person,
+    Path((chain, seq)): Path<(String, u64)>,
+) -> Result<Response, Refusal> {
+    who.must(Role::Auditor)?;
+    let none = || no_record(&format!("{chain}/{seq}"));
+    let of = chain.parse::<Chain>().map_err(|_| none())?;
+    let entry = app.registry.entry(of, seq).await?.ok_or_else(none)?;
+    take(&app, &who, of, &entry).await
+}
+
+/// Why there is no receipt yet.
+pub(super) fn no_proof() -> String {
+    "No checkpoint covers it yet: one is signed about every second when there is something new."
+        .to_owned()
+}
+
+/// A record with its proof, as a file. That it is taken is on record by then.
+pub(super) async fn take(
+    app: &App,
+    who: &Person,
+    chain: Chain,
+    entry: &Entry,
+) -> Result<Response, Refusal> {
+    let (reader, proved) = (app.registry.reader(), entry.clone());
+    let proof = blocking(move || reader.prove(&proved)).await?;
+    let proof =
+        proof.ok_or_else(|| Refusal::new(StatusCode::CONFLICT, "not-covered", no_proof()))?;
+    app.registry
+        .receipt_taken(who, chain, entry.record.seq)
+        .await?;
+    // A chain and a number: nothing that a header or a file's name could trip over.
+    let name = format!(
+        "attachment; filename=\"{}.tlog-proof\"",
+        entry.id().replace('/', "-")
+    );
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, proof.text).into_response())
+}
+
+/// Verifies a run's trail: its chain, and that its records are under a checkpoint of the log. What is found is on record
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{run}/verify",
+    tag = "records",
+    params(("run" = schema::RunId, Path, description = "The run")),
+    responses(
+        (status = OK, description = "What was found, whole or not", body = Verified),
+        (status = CONFLICT, description = "It is too long to be verified while somebody waits, or not in this log any more"),
+        (status = TOO_MANY_REQUESTS, description = "Another one is being verified"),
+    ),
+    security(("token" = ["auditor"])),
+)]
+async fn verify(State(app): Api, who: Person, Path(run): Path<String>) -> Answer<Verified> {
+    who.must(Role::Auditor)?;
+    Ok(Json(app.registry.verify(run_id(&run)?, &who).await?))
+}
+
+/// Searches the record. That somebody searches the words of payloads is on record
 #[utoipa::path(
     get,
     path = "/v1/search",

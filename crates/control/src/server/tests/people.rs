@@ -382,7 +382,6 @@ async fn browsers_are_told_what_pages_are_not_for() {
     let (cookie, _) = served.sign_in().await;
     for (path, cookie) in [
         ("/sign-in", ""),
-        ("/sign-in/style.css", ""),
         ("/v1/runs", cookie.as_str()),
         ("/v1/runs", ""),
         ("/nothing", cookie.as_str()),

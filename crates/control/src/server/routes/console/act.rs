@@ -18,6 +18,7 @@ use crate::registry::EndError;
 use crate::server::problem::Refusal;
 use crate::server::routes::id_of;
 use crate::server::routes::run_id;
+use crate::server::routes::view::take;
 
 type Page = Result<Response, Refusal>;
 
@@ -62,6 +63,25 @@ pub(super) async fn run(view: View, Path((run, act)): Path<(String, String)>) ->
         Act::Revoke => drop(registry.end_by(&run, Ending::Revoked, Some(by)).await?),
     }
     Ok(Redirect::to(&format!("/runs/{run}?did={}", act.as_str())).into_response())
+}
+
+/// Has a run's trail checked. What was found is on record by then, and the run's page says it.
+pub(super) async fn verify(view: View, Path(run): Path<String>) -> Page {
+    let run = run_id(&run)?;
+    view.who.must(Role::Auditor)?;
+    let found = view.app.registry.verify(run, &view.who).await?;
+    let did = match found.problem {
+        None => "verify",
+        Some(_) => "",
+    };
+    Ok(Redirect::to(&format!("/runs/{run}?did={did}#proof")).into_response())
+}
+
+/// Gives a record with its proof. That they took it is on record by then.
+pub(super) async fn receipt(view: View, Path((chain, seq)): Path<(String, u64)>) -> Page {
+    view.who.must(Role::Auditor)?;
+    let (chain, entry) = entry(&view, &chain, seq).await?;
+    take(&view.app, &view.who, chain, &entry).await
 }
 
 pub(super) async fn approve(view: View, Path(id): Path<String>) -> Page {

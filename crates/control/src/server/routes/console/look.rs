@@ -3,8 +3,7 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bailiwick_audit::{Entry, ReadError};
 use bailiwick_run::{RunId, Time};
 use serde::Deserialize;
@@ -26,6 +25,7 @@ use crate::limits::{CONSOLE_INCIDENTS, CONSOLE_RECORDS_MAX, CONSOLE_RUNS};
 use crate::people::Role;
 use crate::registry::{EndError, blocking};
 use crate::server::problem::Refusal;
+use crate::server::routes::view::no_proof;
 use crate::server::routes::{bad_query, run_id, task_detail, task_info};
 use crate::view::Chain;
 
@@ -136,8 +136,12 @@ pub(super) struct Did {
 }
 
 impl Did {
-    fn act(&self) -> Option<Act> {
-        self.did.as_deref().and_then(Act::read)
+    /// That it was done.
+    fn said(&self) -> Option<&'static str> {
+        match self.did.as_deref()? {
+            "verify" => Some("Verified: its trail is whole."),
+            act => Act::read(act).map(Act::done),
+        }
     }
 }
 
@@ -159,7 +163,9 @@ pub(super) async fn run(
     let last = records.last().map_or(1, |read| read.record.seq);
     let last = registry.entry(Chain::Run(id), last).await?;
     let (covered, has_witnesses) = covered(&view, last).await?;
+    let verified = registry.verified(id).await?;
     let shown = run::Shown {
+        verified: verified.as_ref(),
         summary: &summary,
         reason: reason.as_deref(),
         records: &records,
@@ -167,7 +173,7 @@ pub(super) async fn run(
         scope,
         covered,
         has_witnesses,
-        did: did.act().map(Act::done),
+        did: did.said(),
         now: view.now,
     };
     Ok(page(StatusCode::OK, &run::Page::new(view.layout(), shown)))
@@ -343,29 +349,6 @@ async fn receipt_of(
     Ok(blocking(move || reader.prove(&entry)).await?)
 }
 
-fn no_proof() -> String {
-    "No checkpoint covers it yet: one is signed about every second when there is something new."
-        .to_owned()
-}
-
-pub(super) async fn receipt(view: View, Path((chain, seq)): Path<(String, u64)>) -> Page {
-    view.who.must(Role::Auditor)?;
-    let (_, entry) = entry(&view, &chain, seq).await?;
-    let proof = receipt_of(&view, &entry).await?;
-    let proof =
-        proof.ok_or_else(|| Refusal::new(StatusCode::CONFLICT, "not-covered", no_proof()))?;
-    // A chain and a number: nothing that a header or a file's name could trip over.
-    let name = format!(
-        "attachment; filename=\"{}.tlog-proof\"",
-        entry.id().replace('/', "-")
-    );
-    let headers = [
-        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (CONTENT_DISPOSITION, name),
-    ];
-    Ok((headers, proof.text).into_response())
-}
-
 async fn answer(view: &View, asked: &Asked) -> Result<crate::api::Answer, String> {
     let moment = |text: &str| moment(text, view.now);
     let query = Search {
@@ -379,8 +362,7 @@ async fn answer(view: &View, asked: &Asked) -> Result<crate::api::Answer, String
         until: moment(&asked.until)?,
         limit: None,
     };
-    let query = SearchQuery::new(query).map_err(|error| error.to_string())?;
-    let found = view.app.registry.index().search(query).await;
+    let found = view.app.registry.search(query, &view.who).await;
     found.map_err(|error| error.to_string())
 }
 
@@ -408,7 +390,15 @@ pub(super) async fn search(view: View, query: Result<Query<Asked>, QueryRejectio
     let answer = answer
         .as_ref()
         .map(|answer| answer.as_ref().map_err(Clone::clone));
-    let payloads = view.app.registry.has_words_of_payloads();
-    let shown = search::Page::new(view.layout(), &asked, answer, payloads, view.now);
+    let registry = &view.app.registry;
+    let searched = match (
+        registry.has_words_of_payloads(),
+        registry.searches_payloads(&view.who),
+    ) {
+        (false, _) => search::Searched::Records,
+        (true, false) => search::Searched::NotTheirs,
+        (true, true) => search::Searched::Payloads,
+    };
+    let shown = search::Page::new(view.layout(), &asked, answer, searched, view.now);
     Ok(page(StatusCode::OK, &shown))
 }

@@ -152,6 +152,7 @@ async fn whoever_may_only_look_has_nothing_to_press() {
             "data-act",
             "/payload\"",
             "/receipt\"",
+            "/verify\"",
             "/words\"",
             "DELETE FROM drafts",
         ] {
@@ -167,12 +168,13 @@ async fn whoever_may_only_look_has_nothing_to_press() {
         (format!("/approvals/{question}/deny"), "reason=no"),
         (format!("/approvals/{question}/words"), ""),
         (format!("{record}/payload"), ""),
+        (format!("{record}/receipt"), ""),
+        (format!("/runs/{}/verify", stray.id), ""),
     ] {
         let (status, _, page) = stage.post(VIEWER, &path, form).await;
         assert_eq!(status, 403, "{path}: {page}");
         assert!(page.contains("That is not for you to do"), "{path}: {page}");
     }
-    assert_eq!(stage.get(VIEWER, &format!("{record}/receipt")).await.0, 403);
     assert_eq!(
         stage
             .get(VIEWER, &format!("/runs/{}/revoke", stray.id))
@@ -236,16 +238,69 @@ async fn a_receipt_proves_its_record_to_whoever_has_the_key() {
         page.contains("A signed checkpoint over") && page.contains("whose digest this one holds"),
         "{page}"
     );
-    let request = Request::get(format!("{path}/receipt"))
-        .body(Body::empty())
-        .unwrap();
-    let (status, headers, receipt) = stage.ask(ADMIN, request).await;
+    // Taking it cannot be made somebody's by a link.
+    assert_eq!(stage.get(ADMIN, &format!("{path}/receipt")).await.0, 405);
+    assert_eq!(stage.told("receipt.taken"), [""; 0]);
+    let (status, headers, receipt) = stage.post(ADMIN, &format!("{path}/receipt"), "").await;
     assert_eq!(status, 200);
+    let taken = stage.told("receipt.taken");
+    let says = format!(
+        "\"viewed\":{{\"by\":\"{ADMIN}\",\"chain\":\"{}\",\"from\":2,\"to\":2}}",
+        stray.id
+    );
+    assert!(taken.len() == 1 && taken[0].contains(&says), "{taken:?}");
     assert!(
         headers.contains(&format!("{}-2.tlog-proof", stray.id)),
         "{headers}"
     );
     assert!(receipt.starts_with("c2sp.org/tlog-proof@v1"), "{receipt}");
+}
+
+#[tokio::test]
+async fn a_trail_is_verified_on_demand_and_what_was_found_is_kept() {
+    let stage = Stage::new().await;
+    let [stray, ..] = stage.day().await;
+    let path = format!("/runs/{}", stray.id);
+    let (_, page) = stage.get(ADMIN, &path).await;
+    assert!(page.contains("never yet"), "{page}");
+    let verify = format!("{path}/verify");
+    assert_eq!(stage.get(ADMIN, &verify).await.0, 405);
+    let (status, headers, _) = stage.post(ADMIN, &verify, "").await;
+    assert_eq!(status, 303);
+    assert!(headers.contains("?did=verify#proof"), "{headers}");
+    stage.settle().await;
+    let (_, page) = stage.get(ADMIN, &path).await;
+    let says = format!("cosigned by nobody; checked by the gateway for {ADMIN}");
+    assert!(page.contains("whole: ") && page.contains(&says), "{page}");
+    let told = stage.told("run.verified");
+    assert!(told.len() == 1 && !told[0].contains("problem"), "{told:?}");
+    assert!(!stage.get(ADMIN, "/").await.1.contains("does not verify"));
+
+    // Somebody changes a word of the record on the disk.
+    stage.alter(&stray.id.to_string()).await;
+    let (status, ..) = stage.post(ADMIN, &verify, "").await;
+    assert_eq!(status, 303);
+    stage.settle().await;
+    let (_, page) = stage.get(VIEWER, &path).await;
+    assert!(
+        page.contains("The record of this run does not verify") && page.contains("role=\"alert\""),
+        "{page}"
+    );
+    let (_, first) = stage.get(VIEWER, "/").await;
+    assert!(
+        first.contains("does not verify") && first.contains(&path),
+        "{first}"
+    );
+    let told = stage.told("run.verified");
+    assert!(told.len() == 2 && told[1].contains("problem"), "{told:?}");
+    // What is shown is the record's, whatever becomes of the index.
+    let rebuilt = stage.running.registry.index().rebuild();
+    crate::testing::soon("it is made anew", || {
+        stage.running.registry.index().state().rebuilds >= rebuilt
+    })
+    .await;
+    let (_, first) = stage.get(VIEWER, "/").await;
+    assert!(first.contains("does not verify"), "{first}");
 }
 
 #[tokio::test]
