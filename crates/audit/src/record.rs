@@ -1,6 +1,8 @@
 //! What a record says, and its exact bytes: one JSON object in RFC 8785 form (keys sorted, no
 //! spaces, integers only). `docs/log-format.md` describes every field.
 
+mod json;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::ChainId;
 use crate::digest::Digest;
 use crate::limits;
+use json::Unfit;
 
 /// Something to be recorded.
 #[derive(Clone, Debug)]
@@ -370,11 +373,11 @@ pub(crate) fn encode(
     subject: &Subject,
     payload: Option<&PayloadReference>,
     place: &Place,
-) -> Result<Vec<u8>, serde_json::Error> {
+) -> Result<Vec<u8>, Unfit> {
     let mut bytes = Vec::with_capacity(USUAL);
     for room in Room::STEPS {
         bytes.clear();
-        serde_json::to_writer(&mut bytes, &record(event, subject, payload, place, room))?;
+        json::append(&record(event, subject, payload, place, room), &mut bytes)?;
         if bytes.len() <= limits::RECORD {
             break;
         }
@@ -431,7 +434,7 @@ impl Room {
 }
 
 // The structures below are the record's JSON. Fields stand in the order of their names, which is
-// what makes the output canonical: serde_json writes them as they come.
+// what makes the output canonical: they are written as they come.
 
 #[derive(Default, Serialize)]
 struct Record<'a> {
