@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep};
 use crate::calls::Calls;
 use crate::desk::{Asked, Estimate, NotAsked, Question, Standing};
 use crate::discreet;
-use crate::gateway::payload;
+use crate::kept;
 use crate::limits::{APPROVAL_OVER_AFTER, APPROVAL_REASON_BYTES_MAX};
 use crate::meters::Verdict;
 
@@ -157,7 +157,7 @@ impl<W> Calls<'_, W> {
             policy_digest: self.admission.scope.digest().to_owned(),
             approvers: call.hold.approvers().clone(),
             estimate: rows.map(|rows| Estimate { rows }),
-            payload: payload(asked),
+            payload: kept::wrote(asked),
         });
         self.records.holding = Some(Holding {
             call,

@@ -18,7 +18,8 @@ use crate::approval::{Heard, Holding, heard, withdrawn};
 use crate::directory::Admission;
 use crate::discreet;
 use crate::gate::{Permit, Recorded, Way, WayBack};
-use crate::gateway::{Gateway, payload};
+use crate::gateway::Gateway;
+use crate::kept;
 use crate::limits::FAREWELL_TIME_MAX;
 use crate::meters::{Meter, Verdict};
 use crate::running::Running;
@@ -242,7 +243,7 @@ impl<'g, W> Calls<'g, W> {
                 decision,
                 policy_digest: scope.digest().to_owned(),
             },
-            payload: Some(payload(&held.call)),
+            payload: Some(kept::wrote(&held.call)),
         }
     }
 

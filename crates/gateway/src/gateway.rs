@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bailiwick_action::{Call, FingerprintKey};
+use bailiwick_action::FingerprintKey;
 use bailiwick_audit::{Draft, Event, Log, Subject};
 use bailiwick_mask::Detectors;
 use bailiwick_run::Run;
@@ -15,7 +15,6 @@ use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::discreet;
 use crate::entrance::Entrances;
-use crate::limits::{PAYLOAD_TEXT_BYTES_MAX, PAYLOAD_VALUE_BYTES_MAX, PAYLOAD_VALUES_MAX};
 use crate::meters::Meters;
 use crate::target::{Target, Targets};
 use crate::terminate::{Authority, Togethers};
@@ -201,40 +200,4 @@ impl Drop for Cancellable {
     fn drop(&mut self) {
         self.gateway.cancels().remove(&self.key);
     }
-}
-
-/// What the agent wrote, as the JSON that is kept encrypted beside the record. What is too long to
-/// keep is cut, and says so.
-pub(crate) fn payload(call: &Call) -> Vec<u8> {
-    let values: Vec<_> = call
-        .payload
-        .values
-        .iter()
-        .take(PAYLOAD_VALUES_MAX)
-        .map(|value| {
-            value
-                .as_deref()
-                .map(|text| cut(text, PAYLOAD_VALUE_BYTES_MAX))
-        })
-        .collect();
-    let mut json = serde_json::json!({ "text": cut(&call.payload.text, PAYLOAD_TEXT_BYTES_MAX) });
-    if let Some(object) = json.as_object_mut()
-        && !values.is_empty()
-    {
-        object.insert("values".into(), values.into());
-        let left_out = call.payload.values.len().saturating_sub(PAYLOAD_VALUES_MAX);
-        if left_out > 0 {
-            object.insert("values_left_out".into(), left_out.into());
-        }
-    }
-    json.to_string().into_bytes()
-}
-
-fn cut(text: &str, max: usize) -> String {
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(max);
-    let kept = text.get(..end).unwrap_or_default();
-    format!("{kept}… ({} bytes in all)", text.len())
 }

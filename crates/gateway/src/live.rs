@@ -1,17 +1,20 @@
 //! A live session on a connection of its own: bytes between agent and target, every call through the gate
 //! ([`Calls`]), until either side, the run or the gateway ends it.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bailiwick_audit::State;
+use bailiwick_run::Cut;
 use bailiwick_wire::{End, Refused, Session};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::calls::{Calls, ended_because, ended_words, stopping};
+use crate::calls::{Calls, ended_because, ended_words, stopping as stopping_words};
 use crate::directory::Admission;
 use crate::gate::Way;
 use crate::gateway::{Cancellable, Gateway};
@@ -19,6 +22,7 @@ use crate::limits::{
     FAREWELL_TIME_MAX, HELD_BYTES_MAX, READ_BYTES, RECORD_TIME_USUAL, REFRESH_EVERY,
 };
 use crate::listen::Phase;
+use crate::seldom::Seldom;
 use crate::stream::Stream;
 use crate::target::{Open, Target, cancel};
 
@@ -31,6 +35,18 @@ pub(crate) struct Live<'g> {
     endpoint: bailiwick_wire::Endpoint,
     /// Bytes of the agent that the session does not want yet.
     unread: BytesMut,
+}
+
+/// What a session has to look at, but seldom has to do with.
+enum Event {
+    /// The run may not go on.
+    Ended(Option<Cut>),
+    /// The gateway stops.
+    Stops,
+    /// The agent cancels what it has running.
+    Cancelled,
+    /// What is known of the target may be old.
+    Refresh,
 }
 
 /// Why the loop ended.
@@ -94,14 +110,29 @@ impl<'g> Live<'g> {
 
     async fn run(&mut self, cancellable: &Cancellable, phase: &mut watch::Receiver<Phase>) -> Over {
         let mut ended = self.calls.admission.ended.clone();
-        // Waited for from the start to the end: to begin waiting costs more than to go on.
         let mut ending = pin!(ended_because(&mut ended));
         let mut stops = pin!(Phase::stops(phase));
         let mut cancelled = pin!(cancellable.wake.notified());
-        let mut from_agent = BytesMut::with_capacity(READ_BYTES);
-        let mut from_target = BytesMut::with_capacity(READ_BYTES);
         let mut refresh = interval(REFRESH_EVERY);
         refresh.reset();
+        let mut told = false;
+        let mut events = Seldom::new(|context| {
+            if let Poll::Ready(cut) = ending.as_mut().poll(context) {
+                return Poll::Ready(Event::Ended(cut));
+            }
+            if !told && stops.as_mut().poll(context).is_ready() {
+                told = true;
+                return Poll::Ready(Event::Stops);
+            }
+            if cancelled.as_mut().poll(context).is_ready() {
+                cancelled.set(cancellable.wake.notified());
+                return Poll::Ready(Event::Cancelled);
+            }
+            refresh.poll_tick(context).map(|_| Event::Refresh)
+        });
+        let mut stopping = false;
+        let mut from_agent = BytesMut::with_capacity(READ_BYTES);
+        let mut from_target = BytesMut::with_capacity(READ_BYTES);
         let mut glance = interval(RECORD_TIME_USUAL);
         glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -127,32 +158,43 @@ impl<'g> Live<'g> {
                     calls.wait_no_more();
                 }
             }
+            // Most of what there is to write can be written at once. What cannot waits with the rest.
+            if calls.back.wants_write()
+                && let Some(Err(_)) = at_once(calls.back.write(&mut self.to_agent)).await
+            {
+                return Over::AgentGone;
+            }
+            if calls.way.wants_write()
+                && let Some(Err(error)) = at_once(calls.way.write()).await
+            {
+                return Over::Refused(calls.target_gone(&error.to_string()));
+            }
+            // Whoever has something under way may finish it.
+            if stopping && self.unread.is_empty() && calls.is_at_rest() {
+                return Over::Refused(stopping_words());
+            }
             let read_agent =
                 self.unread.len() < HELD_BYTES_MAX && calls.way.waiting() < HELD_BYTES_MAX;
             let read_target = calls.back.waiting() < HELD_BYTES_MAX;
             let held = calls.back.is_holding();
             tokio::select! {
                 biased;
-                ending = &mut ending => {
-                    return Over::Refused(ended_words(ending));
-                }
-                // Whoever has something under way may finish it.
-                () = &mut stops, if self.unread.is_empty() && calls.is_at_rest() => {
-                    return Over::Refused(stopping());
-                }
+                event = events.next() => match event {
+                    Event::Ended(cut) => return Over::Refused(ended_words(cut)),
+                    Event::Stops => stopping = true,
+                    Event::Cancelled => {
+                        if !calls.withdraw() {
+                            self.cancel();
+                        }
+                    }
+                    Event::Refresh => calls.session.refresh(),
+                },
                 became = calls.records.next(held) => {
                     if let Err(refused) = calls.became(became) {
                         return Over::Refused(refused);
                     }
                 }
-                () = &mut cancelled => {
-                    cancelled.set(cancellable.wake.notified());
-                    if !calls.withdraw() {
-                        self.cancel();
-                    }
-                }
                 _ = glance.tick(), if calls.records.are_ahead() => calls.records.are_overdue(),
-                _ = refresh.tick() => calls.session.refresh(),
                 written = calls.back.write(&mut self.to_agent), if calls.back.wants_write() => {
                     if written.is_err() {
                         return Over::AgentGone;
@@ -194,4 +236,16 @@ impl<'g> Live<'g> {
             tokio::spawn(cancel(protocol, self.endpoint.clone(), request));
         }
     }
+}
+
+/// What becomes of a future that is polled once; nothing if it would have to wait.
+async fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }

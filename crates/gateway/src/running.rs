@@ -7,6 +7,7 @@ use bailiwick_audit::{Event, Outcome, State};
 use bailiwick_wire::End;
 use sha2::{Digest, Sha256};
 
+use crate::kept;
 use crate::meters::Level;
 
 /// A call that was let through and has not ended.
@@ -86,12 +87,8 @@ impl Running {
         let kept = self.result.filter(|result| !result.kept.is_empty());
         let payload = kept.map(|result| {
             let rows = readable(&result.kept);
-            let mut json = serde_json::json!({ "rows": rows });
-            if let (Some(object), false) = (json.as_object_mut(), result.whole) {
-                let left_out = end.rows.saturating_sub(rows.len() as u64);
-                object.insert("rows_left_out".into(), left_out.into());
-            }
-            json.to_string().into_bytes()
+            let left_out = end.rows.saturating_sub(rows.len() as u64);
+            kept::got(rows, (!result.whole).then_some(left_out))
         });
         let event = Event::CallFinished {
             of: self.seq,

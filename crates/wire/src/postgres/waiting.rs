@@ -43,7 +43,8 @@ pub(super) enum Waiting {
 /// The target's settings by which one text can be two values, as it reports them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reported {
-    known: [String; 3],
+    /// Apart from the rest: they hardly ever change, and that does with every statement.
+    known: Arc<[String; 3]>,
     /// What ran since. Changes are reported at the end of a segment only, so that in the middle of one it has a part
     /// in how a text is read.
     ran: Option<Sha256>,
@@ -58,9 +59,11 @@ impl Reported {
         let (Some(name), Some(value)) = (reader.c_string(), reader.c_string()) else {
             return;
         };
-        let known = Self::NAMES.iter().zip(&mut Arc::make_mut(self).known);
-        for (_, kept) in known.filter(|(known, _)| **known == name) {
-            kept.clone_from(&value);
+        if let Some(at) = Self::NAMES.iter().position(|known| **known == name) {
+            let known = Arc::make_mut(&mut Arc::make_mut(self).known);
+            if let Some(kept) = known.get_mut(at) {
+                *kept = value;
+            }
         }
     }
 
@@ -86,7 +89,9 @@ impl Reported {
 
     /// How texts are read now.
     pub(super) fn put(&self, sense: &mut Vec<u8>) {
-        for setting in &self.known {
+        let known = self.known.iter().map(|setting| setting.len() + 1);
+        sense.reserve(known.sum());
+        for setting in &*self.known {
             sense.extend_from_slice(setting.as_bytes());
             sense.push(0);
         }
