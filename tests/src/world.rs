@@ -72,6 +72,7 @@ pub struct Builder {
     sections: Vec<String>,
     guardrails: Vec<(String, String)>,
     data: Option<PathBuf>,
+    top: String,
     settings: Vec<String>,
     log: String,
     environment: Vec<(String, PathBuf)>,
@@ -95,6 +96,13 @@ impl Builder {
     pub fn approvals(self, lines: &str) -> Self {
         let log = format!("{}[approvals]\n{lines}\n", self.log);
         Self { log, ..self }
+    }
+
+    /// Sets something at the top of the configuration, as a line of it does.
+    pub fn top(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
     }
 
     /// Sets something about every target, as a line of the configuration does.
@@ -185,9 +193,9 @@ impl Builder {
         }
         let data = self.data.unwrap_or_else(|| gateway.join("data"));
         let mut config = format!(
-            "name = {:?}\ndata = {data:?}\n\
+            "name = {:?}\ndata = {data:?}\n{}\
              [listen]\npostgres = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n{}",
-            self.name, self.log
+            self.name, self.top, self.log
         );
         for (name, url) in &self.targets {
             config.push_str(&format!(
@@ -315,6 +323,7 @@ impl World {
             sections: Vec::new(),
             guardrails: Vec::new(),
             data: None,
+            top: String::new(),
             settings: Vec::new(),
             log: String::new(),
             environment: Vec::new(),

@@ -334,9 +334,12 @@ impl<'g, W> Calls<'g, W> {
         self.session.answer(ticket, answer)
     }
 
-    /// A call was let through.
+    /// A call was let through. Whoever stops the gateway waits for those that are counted.
     fn runs(&mut self, ticket: Ticket, seq: u64, verb: &str) {
-        let running = Running::new(seq, verb).counted(self.meter.begun());
+        let running = match self.session.listens() {
+            true => Running::new(seq, verb),
+            false => Running::new(seq, verb).counted(self.meter.begun()),
+        };
         self.running.insert(ticket, running);
     }
 

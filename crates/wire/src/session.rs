@@ -497,6 +497,12 @@ pub trait Session: Send {
         false
     }
 
+    /// Whether the call under way only waits for what the target may have to say by itself, and so has no end to wait
+    /// for.
+    fn listens(&self) -> bool {
+        false
+    }
+
     /// What was learned of the target may be out of date: it is learned again before the next call
     /// that allows it.
     fn refresh(&mut self);

@@ -13,5 +13,6 @@ mod kit;
 mod liars;
 mod proxy;
 mod record;
+mod stops;
 mod streams;
 mod uploads;

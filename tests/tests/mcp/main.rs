@@ -10,5 +10,6 @@ mod odd;
 mod pins;
 mod raw;
 mod runs;
+mod stops;
 mod taken_back;
 mod tricks;

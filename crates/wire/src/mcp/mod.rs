@@ -339,6 +339,10 @@ impl Session for Mcp {
         }
     }
 
+    fn listens(&self) -> bool {
+        matches!(&self.phase, Phase::Active(exchange) if exchange.listens())
+    }
+
     fn cancel_request(&self) -> Option<Vec<u8>> {
         None
     }

@@ -134,6 +134,19 @@ impl Exchange {
         matches!(self.state, State::Receiving)
     }
 
+    /// Whether the client only hears what the server says by itself.
+    pub(in crate::mcp) fn listens(&self) -> bool {
+        let planned = match &self.state {
+            State::Asking(planned) => planned,
+            State::Answering(answering) => &answering.planned,
+            State::Receiving | State::Looking(..) | State::Over => return false,
+        };
+        matches!(
+            planned.expect,
+            Expect::Stream | Expect::Response(What::Listen)
+        )
+    }
+
     pub(in crate::mcp) fn refresh(&self) {
         self.shared.forget_tools();
     }
