@@ -52,6 +52,16 @@ impl Failure {
         self
     }
 
+    /// What to do about it.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The same failure where somebody has said already what it is: only its exit status is left.
+    pub(crate) fn told(self) -> Self {
+        Self::new("").status(self.status)
+    }
+
     /// Prints it on stderr and says with what to exit.
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.message.lines() {

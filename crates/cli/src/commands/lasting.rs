@@ -70,6 +70,17 @@ enum LogFormat {
 }
 
 impl LogArg {
+    /// What came of a command. A failure is a line like the others where lines are for programs.
+    pub(super) fn tell<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        done.map_err(|failure| match self.log_format {
+            LogFormat::Text => failure,
+            LogFormat::Json => {
+                tracing::error!(help = failure.remedy(), "{failure}");
+                failure.told()
+            }
+        })
+    }
+
     /// Says on stderr what there is to say from here on. BAILIWICK_LOG sets how much, and RUST_LOG where that is
     /// not set; one that cannot be read is said to be so, and counts as `info`.
     pub(super) fn log_to_stderr(self) {
@@ -87,13 +98,14 @@ impl LogArg {
         };
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_target(false)
-            .with_writer(Lines);
+            .with_target(false);
         match self.log_format {
             LogFormat::Text => lines
+                .with_writer(Lines::Text)
                 .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
                 .init(),
             LogFormat::Json => lines
+                .with_writer(Lines::Json)
                 .with_ansi(false)
                 .json()
                 .flatten_event(true)

@@ -25,7 +25,7 @@ use crate::commands::lasting::{LogArg, Signals};
 use crate::commands::run;
 use crate::config::{Config, ConfigArg, check_tasks};
 use crate::failure::Failure;
-use crate::render::{self, clean, count, note, style};
+use crate::render::{self, clean, count, style};
 
 /// How often running calls are counted when the gateway stops.
 const RUNNING_LOOK: Duration = Duration::from_millis(10);
@@ -48,13 +48,17 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let config = self.config.load()?;
         self.log.log_to_stderr();
+        self.log.tell(self.serve())
+    }
+
+    fn serve(&self) -> Result<ExitCode, Failure> {
+        let config = self.config.load()?;
         for warning in config.warnings() {
-            note(warning);
+            tracing::warn!("{warning}");
         }
         if let Some(warning) = files::allow(bailiwick_gateway::OPEN_FILES_MAX) {
-            note(&warning);
+            tracing::warn!("{warning}");
         }
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
@@ -96,15 +100,13 @@ impl House {
         let notices = wiring::notices(config)?;
         check_tasks(&config.signals, &engine)?;
         for (_, warning) in config.people.empty_groups(engine.tasks()) {
-            note(warning);
+            tracing::warn!("{warning}");
         }
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
         // Nobody else has the log open, so no run is.
         if let Err(error) = run::sweep(&config.data) {
-            note(format!(
-                "what runs have left behind could not be removed: {error}"
-            ));
+            tracing::warn!("what runs have left behind could not be removed: {error}");
         }
         let started = Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),

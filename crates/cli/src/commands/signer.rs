@@ -55,7 +55,12 @@ pub(crate) struct Signer {
 
 impl Signer {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        self.lines.log_to_stderr();
+        let lines = self.lines;
+        lines.log_to_stderr();
+        lines.tell(self.serve())
+    }
+
+    fn serve(self) -> Result<ExitCode, Failure> {
         let beside = || {
             let mut name = self.key.clone().into_os_string();
             name.push(".signed");

@@ -49,7 +49,12 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        self.lines.log_to_stderr();
+        let lines = self.lines;
+        lines.log_to_stderr();
+        lines.tell(self.serve())
+    }
+
+    fn serve(self) -> Result<ExitCode, Failure> {
         let mut logs = self.logs;
         if let Some(file) = &self.policy {
             let policy = trust::read(file)?;

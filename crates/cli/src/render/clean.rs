@@ -21,6 +21,25 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A line of JSON made fit in the same way, and JSON of the same texts still: what is written out is so as JSON has it, as
+/// `\u001b`.
+pub(crate) fn clean_json(line: &str) -> Cow<'_, str> {
+    if !line.chars().any(is_unsafe) {
+        return Cow::Borrowed(line);
+    }
+    let mut clean = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                clean.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            clean.push(c);
+        }
+    }
+    Cow::Owned(clean)
+}
+
 /// The same for text of several lines, which stay lines.
 pub(crate) fn clean_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.lines().map(clean)
@@ -68,6 +87,17 @@ fn is_unsafe(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_json() {
+        let text = "naïve 表 \" \\ \x1b[2J\u{7f}\u{9b}\u{202e}\u{e0041}\n😀";
+        let json = serde_json::json!({ "message": text }).to_string();
+        let cleaned = clean_json(&json);
+        assert!(!cleaned.chars().any(is_unsafe), "{cleaned}");
+        let read: serde_json::Value = serde_json::from_str(&cleaned).unwrap();
+        assert_eq!(read["message"], text);
+        assert_eq!(clean_json("{\"a\":1}"), "{\"a\":1}");
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_but_text() {

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::failure::Failure;
 
-pub(crate) use clean::{clean, clean_lines, fit, width};
+pub(crate) use clean::{clean, clean_json, clean_lines, fit, width};
 pub(crate) use meter::Meter;
 pub(crate) use table::{Cell, Table};
 pub(crate) use time::{ago, for_long, now, since, time_box};

@@ -259,13 +259,15 @@ impl Follower {
             registry.hold(&run);
         }
         registry.meters().raised(&rule.name);
-        tracing::warn!(signal = rule.name, of, "a signal was raised");
+        let about = run.map(tracing::field::display);
+        tracing::warn!(run = about, signal = rule.name, of, "a signal was raised");
         let actions = does.names().into_iter().map(str::to_owned).collect();
         if !does.notify.is_empty() {
             self.step.notices.push((does.notify.clone(), notice));
         }
         if self.raised.len() >= SIGNALS_UNRECORDED_MAX && !(does.suspend || does.revoke) {
             tracing::error!(
+                run = about,
                 signal = rule.name,
                 of,
                 "a signal is not recorded: too many wait for that"

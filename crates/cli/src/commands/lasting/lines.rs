@@ -5,11 +5,16 @@ use std::io::{self, Write};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::render::clean;
+use crate::render::{clean, clean_json};
 
 /// Writes lines on stderr.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lines;
+pub(super) enum Lines {
+    /// For people, with colours.
+    Text,
+    /// One JSON object each.
+    Json,
+}
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Self;
@@ -24,7 +29,11 @@ impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let mut stderr = io::stderr().lock();
-        stderr.write_all(one_line(&text).as_bytes())?;
+        let line_of = match self {
+            Self::Text => one_line(&text),
+            Self::Json => format!("{}\n", clean_json(text.trim_end_matches('\n'))),
+        };
+        stderr.write_all(line_of.as_bytes())?;
         Ok(line.len())
     }
 
