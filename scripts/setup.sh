@@ -47,19 +47,56 @@ install_missing() {
     fi
     # shellcheck disable=SC2086 # A list of words.
     set -- env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing_packages
+    find_root || fail "installing needs root, and sudo is not here or wants a password. Run this, then this script again: sudo apt-get install$missing_packages"
+    say "Installing$missing_packages (Debian packages)"
+    renew_packages
+    # shellcheck disable=SC2086 # Empty or two words.
+    $as_root "$@" || fail "the packages could not be installed; the reason is above"
+    missing_packages=
+    missing_words=
+}
+
+# Sets as_root to what is written before a command so that root runs it.
+find_root() {
     if [ "$(id -u)" = 0 ]; then
         as_root=
     elif have sudo && sudo -n true 2>/dev/null; then
         as_root='sudo -n'
     else
-        fail "installing needs root, and sudo is not here or wants a password. Run this, then this script again: sudo apt-get install$missing_packages"
+        return 1
     fi
-    say "Installing$missing_packages (Debian packages)"
-    $as_root apt-get update -qq || say "The list of packages could not be renewed; going on with the one that is there"
+}
+
+renew_packages() {
     # shellcheck disable=SC2086 # Empty or two words.
-    $as_root "$@" || fail "the packages could not be installed; the reason is above"
-    missing_packages=
-    missing_words=
+    $as_root apt-get update -qq || say "The list of packages could not be renewed; going on with the one that is there"
+}
+
+# take_out FOLDER PACKAGES [FILE...]: the files of Debian packages, or only these, in a folder. Nothing is installed, so no
+# service is started and the machine keeps its own.
+take_out() {
+    taken=$1 taken_packages=$2
+    shift 2
+    [ "$(cat "$taken/packages" 2>/dev/null)" = "$taken_packages" ] && return
+    have apt-get || fail "this script can fetch packages on Debian and its kin only. Put the files of $taken_packages into $taken yourself, as Debian has them, and the name into $taken/packages"
+    say "Fetching $taken_packages (Debian packages) into $taken"
+    rm -rf "$taken"
+    mkdir -p "$taken/fetched"
+    fetch_packages "$taken/fetched" "$taken_packages" || {
+        find_root && renew_packages
+        fetch_packages "$taken/fetched" "$taken_packages"
+    } || fail "the packages could not be fetched; the reason is above. \`apt-get update\` may help"
+    for package in "$taken"/fetched/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -x -C "$taken" "$@"
+    done
+    rm -rf "$taken/fetched"
+    echo "$taken_packages" >"$taken/packages"
+}
+
+# As the user who runs this, who may not be the one that apt-get would rather use.
+fetch_packages() {
+    # shellcheck disable=SC2086 # A list of words.
+    (cd "$1" && apt-get -o APT::Sandbox::User="$(id -un)" download -qq $2)
 }
 
 check_rust() {

@@ -28,7 +28,8 @@ pub use load::{Fate, LOAD, Load, Sent, Told, key_in};
 pub use peers::{CREDENTIAL, Journal, McpClient, McpServer, Peer, StdioPeer, lines, mcp_client};
 pub use programs::{
     Finished, bailiwick, command, confinement, finish, java, node, node_oidc, node_web,
-    programs_18, psql, python, python_api, python_web, schemathesis,
+    programs_18, promtool, psql, python, python_api, python_otlp, python_web, rotel, rsyslogd,
+    schemathesis,
 };
 pub use random::Random;
 pub use small_disk::SmallDisk;

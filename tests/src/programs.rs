@@ -96,6 +96,43 @@ pub fn python_api(program: &str) -> Command {
     python
 }
 
+/// Python with OpenTelemetry's own schema, running one of `tests/clients`.
+pub fn python_otlp(program: &str) -> Command {
+    let mut python = command(client("python-otlp/bin/python"));
+    python.arg("-B").arg(source(program));
+    python
+}
+
+/// Rotel, a collector of OpenTelemetry.
+pub fn rotel() -> Command {
+    let libraries = client("python-otlp/lib").read_dir().expect("a folder");
+    let mut programs = libraries.map(|version| {
+        let version = version.expect("a folder").path();
+        version.join("site-packages/rotel/rotel-agent")
+    });
+    command(programs.find(|program| program.is_file()).expect("Rotel"))
+}
+
+/// rsyslog, taken out of its package, with its modules and libraries.
+pub fn rsyslogd() -> Command {
+    let mut libraries = client("rsyslog/usr/lib").read_dir().expect("a folder");
+    let modules = libraries.find_map(|library| {
+        let modules = library.expect("a folder").path().join("rsyslog");
+        modules.is_dir().then_some(modules)
+    });
+    let modules = modules.expect("its modules");
+    let mut rsyslogd = command(client("rsyslog/usr/sbin/rsyslogd"));
+    let libraries = modules.parent().expect("a folder");
+    rsyslogd.env("LD_LIBRARY_PATH", libraries);
+    rsyslogd.arg("-M").arg(&modules);
+    rsyslogd
+}
+
+/// What checks the rules of Prometheus.
+pub fn promtool() -> Command {
+    command(client("prometheus/usr/bin/promtool"))
+}
+
 /// A newer Node than the machine's own, with the MCP SDKs and ws, running one of `tests/clients`.
 pub fn node_web(program: &str) -> Command {
     let mut node = command(client("node-web/bin/node"));

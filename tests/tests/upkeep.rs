@@ -2,14 +2,16 @@
 //! it stops.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bailiwick_tests::{
-    Agent, Builder, Finished, TRIAGE, World, command, eventually, finish, psql, python_api, signal,
-    task,
+    Agent, Builder, CREDENTIAL, Finished, Peer, TRIAGE, World, command, eventually, finish,
+    frontend, promtool, psql, python_api, signal, task,
 };
 use serde_json::Value;
 
@@ -61,7 +63,9 @@ fn value(metrics: &str, series: &str) -> f64 {
 
 #[test]
 fn whoever_watches_over_it_sees_how_it_is() {
-    let (world, url) = watched(World::builder(), "1s");
+    // Somebody who is told, of whom there is something to measure.
+    let sink = "[notify.chat]\nkind = \"syslog\"\nurl = \"udp://127.0.0.1:9\"";
+    let (world, url) = watched(World::builder().log(sink), "1s");
     assert_eq!(ask(&format!("{url}/healthz"), &[]), (200, "ok\n".into()));
     let (status, ready) = ask(&format!("{url}/readyz"), &[]);
     let ready: Value = serde_json::from_str(&ready).expect("JSON");
@@ -115,6 +119,14 @@ fn whoever_watches_over_it_sees_how_it_is() {
     assert_eq!(value(&said, "bailiwick_log_writable"), 1.0);
     assert!(value(&said, "bailiwick_log_records") >= 5.0);
     assert!(!said.contains(&run.id), "a run is in a label");
+
+    // Prometheus' own program has nothing to say against it.
+    let file = world.work().join("metrics.prom");
+    fs::write(&file, &said).expect("a file");
+    let mut check = promtool();
+    check.args(["check", "metrics"]);
+    let checked = finish_with(&mut check, &file);
+    assert_eq!(checked.ok(), "", "{checked:#?}");
 
     // Its form is that of the standard, and docs/operating.md has each of them.
     let (_, text) = ask(
@@ -272,27 +284,229 @@ fn assert_stopped(world: &World, run: &str, state: &str) {
     assert_eq!(last["outcome"]["state"], state, "{records:#?}");
 }
 
+/// Runs a command to its end that reads this file.
+fn finish_with(command: &mut Command, file: &Path) -> Finished {
+    finish(command.stdin(File::open(file).expect("a file")))
+}
+
+/// Each rule is one that Prometheus takes, and fires when it should and not before.
+#[test]
+fn the_alert_rules_are_taken_by_prometheus_and_do_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alerts");
+    let (rules, tests) = ("bailiwick.rules.yml", "bailiwick.tests.yml");
+    let run = |arguments: &[&str]| {
+        let finished = finish(promtool().args(arguments).current_dir(&folder));
+        finished.ok().to_owned()
+    };
+    run(&["check", "rules", "--lint=all", "--lint-fatal", rules]);
+    run(&["test", "rules", tests]);
+    let read = |name| fs::read_to_string(folder.join(name)).expect("a file");
+    let (rules, tests) = (read(rules), read(tests));
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for alert in alerts {
+        let fires = format!("        alertname: {alert}\n        exp_alerts:\n          - ");
+        assert!(tests.contains(&fires), "nothing shows that {alert} fires");
+        let quiet = format!("alertname: {alert}, exp_alerts: []");
+        assert!(
+            tests.contains(&quiet),
+            "nothing shows that {alert} is quiet"
+        );
+    }
+}
+
+/// The lines of a gateway's log, each of which has to be what docs/operating.md says.
+#[track_caller]
+fn log_lines(world: &World) -> Vec<Value> {
+    let said = world.said();
+    let lines = said.lines().map(|line| {
+        let read = serde_json::from_str(line);
+        let line: Value = read.unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
+        let time = line["timestamp"].as_str().expect("a time");
+        let digits = time.replace(|c: char| c.is_ascii_digit(), "0");
+        assert!(
+            digits.starts_with("0000-00-00T00:00:00.") && digits.ends_with('Z'),
+            "{time}"
+        );
+        let level = line["level"].as_str().expect("a level");
+        assert!(
+            ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level),
+            "{level}"
+        );
+        line
+    });
+    lines.collect()
+}
+
+/// A gateway that writes its log for programs, this much of it.
+fn logging(level: &str) -> Builder {
+    World::builder()
+        .variable("BAILIWICK_LOG_FORMAT", "json")
+        .variable("BAILIWICK_LOG", level)
+        .task(task("triage", TRIAGE))
+}
+
 #[test]
 fn lines_of_its_log_are_for_programs_where_that_is_wanted() {
-    let world = World::builder()
-        .variable("BAILIWICK_LOG_FORMAT", "json")
-        .task(task("triage", TRIAGE))
+    // What it tells is not taken, which it says.
+    let mut world = logging("off,bailiwick=debug,bailiwick_control=debug,bailiwick_gateway=debug,bailiwick_audit=debug")
+        .log(
+            "[notify.chat]\nkind = \"syslog\"\nurl = \"tcp://127.0.0.1:1\"\n\
+             [[signals]]\nname = \"denied\"\nwhen = \"denied\"\ndo = [\"suspend\", \"notify:chat\"]",
+        )
         .start();
     let run = world.open("triage");
-    // What it sends is nothing that the gateway understands, and would be two lines.
+    let other = world.open("triage");
+    // What it sends is nothing that the gateway understands, and would be two lines, or none that can be read.
     let mut agent = Agent::connect(&run);
-    agent.send_bytes(b"\xffERROR \x1b[31m\nforged");
+    agent.send_bytes("\u{202e}ERROR \u{1b}[31m\n\u{7f}\u{9b}forged\"}".as_bytes());
     drop(agent);
-    let about = eventually("a line about the run", Duration::from_secs(5), || {
-        let said = world.said();
-        let mut lines = said.lines().filter(|line| !line.starts_with("note:"));
-        let lines: Vec<Value> = lines
-            .by_ref()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
-            .collect();
-        lines
-            .into_iter()
-            .find(|line| line["run"] == run.id.as_str())
+    let mut agent = Agent::connect(&other);
+    // It is cut for that, maybe within the answer.
+    let denied = "DELETE FROM \"\u{202e}drafts\"";
+    agent.send(|out| frontend::query(denied, out).expect("a query"));
+    let told = |run: &str, part: &str| {
+        let lines = log_lines(&world);
+        let mut of = lines.into_iter().filter(|line| line["run"] == run);
+        of.find(|line| line["message"].as_str().unwrap_or_default().contains(part))
+    };
+    let soon = Duration::from_secs(30);
+    let about = eventually("a line about the run", soon, || {
+        told(&run.id, "session ended")
     });
     assert_eq!(about["level"], "ERROR", "{about}");
+    for part in ["a signal was raised", "could not be delivered"] {
+        eventually(part, soon, || told(&other.id, part));
+    }
+    world.stop();
+    for line in log_lines(&world) {
+        let message = line["message"].as_str().unwrap_or_default();
+        assert!(!message.is_empty(), "{line}");
+        // What names a run in its text has it where a program looks for it.
+        for run in [&run.id, &other.id] {
+            assert!(
+                !line.to_string().contains(run.as_str()) || line["run"] == run.as_str(),
+                "{line}"
+            );
+        }
+    }
+    // Also what it says when it cannot start.
+    world.configure("\n[targets.tickets]\n");
+    let refused = finish(&mut world.command(&["serve", "--log-format", "json"]));
+    assert_eq!(refused.code(), 2, "{refused:#?}");
+    let line: Value = serde_json::from_str(refused.stderr.trim()).expect("one line of JSON");
+    assert_eq!(line["level"], "ERROR", "{line}");
+}
+
+/// Whatever the log is asked to tell, of the gateway or of what it is made of, it is not what opens something, nor what
+/// agents send and get.
+#[test]
+fn no_secret_and_no_payload_is_in_its_log_however_much_it_says() {
+    const HOOK: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    const STATEMENT: &str = "the-words-of-a-statement";
+    const QUERY: &str = "the-words-of-a-query";
+    const CONTENT: &str = "the-words-of-a-body";
+    const COLLECTOR: &str = "the-token-for-a-collector";
+    let (crm, store) = (Peer::crm(), bailiwick_tests::Store::shared());
+    let database = store.database();
+    // One that takes connections and never answers.
+    let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = collector.local_addr().expect("an address").port();
+    let section = format!(
+        "[targets.crm]\nkind = \"http\"\nurl = \"{}\"\nauth = {{ bearer = \"${{CRM_TOKEN}}\" }}\nprivate = true\n",
+        crm.url("")
+    );
+    let grants = format!(
+        "{TRIAGE}\n[[read]]\ntarget = \"crm\"\nrequests = [\"GET /customers/*\", \"POST /search\"]\n"
+    );
+    let mut world = World::builder()
+        .variable("BAILIWICK_LOG_FORMAT", "json")
+        .variable("BAILIWICK_LOG", "trace")
+        .variable("CRM_TOKEN", CREDENTIAL)
+        .variable("HOOK_SECRET", &format!("whsec_{HOOK}"))
+        .variable("OTLP_TOKEN", COLLECTOR)
+        .target("tickets", &World::url(store, &database))
+        .section(&section)
+        .task(task("triage", &grants))
+        .log(&format!(
+            "[notify.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/{HOOK}\"\nsecret = \"${{HOOK_SECRET}}\"\n\
+             [notify.collector]\nkind = \"otlp\"\nurl = \"http://127.0.0.1:{port}\"\n\
+             authorization = \"Bearer ${{OTLP_TOKEN}}\"\n\
+             [[signals]]\nname = \"denied\"\nwhen = \"denied\"\ndo = [\"notify:hook\", \"notify:collector\"]"
+        ))
+        .start();
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    agent
+        .query(&format!(
+            "SELECT id, email FROM tickets WHERE subject <> '{STATEMENT}'"
+        ))
+        .ok();
+    agent
+        .query(&format!(
+            "DELETE FROM tickets WHERE subject = '{STATEMENT}'"
+        ))
+        .denied(&["delete"]);
+    let wrong = agent.query(&format!("SELECT '{STATEMENT}' FROM"));
+    assert!(wrong.error().is_some());
+    let bound = "SELECT id FROM tickets WHERE subject = $1";
+    agent.execute(bound, &[STATEMENT], false).ok();
+    assert!(Agent::log_in(&run.url_with_password("bwk_a-wrong-secret")).is_err());
+    let bearer = format!("Authorization: Bearer {}", run.token());
+    for (path, more) in [
+        (format!("/customers/ada?q={QUERY}"), vec![]),
+        (format!("/nothing/{QUERY}"), vec![]),
+        ("/search".to_owned(), vec!["--data", CONTENT]),
+        (
+            "/search".to_owned(),
+            vec![
+                "--http2-prior-knowledge",
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                "{\"query\": \"the-words-of-a-body\"}",
+            ],
+        ),
+    ] {
+        let arguments = [&["--header", bearer.as_str()], more.as_slice()].concat();
+        let (status, _) = ask(&format!("{}{path}", world.http("crm")), &arguments);
+        assert!(status > 0, "{path}");
+    }
+    let link = world.console_link();
+    let token = fs::read_to_string(world.data().join("control.token")).expect("the token");
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    let api = format!("http://127.0.0.1:{}/v1/runs", world.control());
+    ask(&api, &["--header", &bearer]);
+    let (_, page) = ask(&link, &["--location", "--cookie-jar", "/dev/null"]);
+    world.stop();
+    let lines = log_lines(&world);
+    let traces = lines.iter().filter(|line| line["level"] == "TRACE");
+    assert!(traces.count() > 10, "it does not say much");
+    let said = world.said();
+    let emails = store.sql(
+        &database,
+        "SELECT string_agg(email, ' ') FROM tickets WHERE email <> ''",
+    );
+    let link = link.rsplit(['=', '#', '/']).next().expect("a link");
+    let secrets = [
+        run.token(),
+        run.url(),
+        bailiwick_tests::SERVICE_PASSWORD,
+        CREDENTIAL,
+        HOOK,
+        COLLECTOR,
+        token.trim(),
+        link,
+    ];
+    let payloads = [STATEMENT, QUERY, CONTENT];
+    let all = secrets
+        .into_iter()
+        .chain(payloads)
+        .chain(emails.split_whitespace());
+    for secret in all {
+        assert!(secret.len() > 6, "{secret:?} is no secret: {page}");
+        let line = said.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "it tells {secret:?}");
+    }
 }

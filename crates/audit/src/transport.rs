@@ -35,6 +35,8 @@ pub struct Answer {
     pub status: u16,
     /// What the body says it is, if it says so: the media type alone, without parameters.
     pub content_type: Option<String>,
+    /// How long to wait before the next question, if it says so: `Retry-After` as it is (RFC 9110, section 10.2.3).
+    pub retry_after: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }

@@ -87,6 +87,7 @@ impl Transport for Witnessing {
         Ok(Answer {
             status: if kept.is_some() { 200 } else { 404 },
             content_type: None,
+            retry_after: None,
             body: kept.unwrap_or_default(),
         })
     }
@@ -98,6 +99,7 @@ impl Transport for Witnessing {
         Ok(Answer {
             status: if seen.is_ok() { 200 } else { 422 },
             content_type: None,
+            retry_after: None,
             body: seen.unwrap_or_default().into_bytes(),
         })
     }
@@ -126,6 +128,7 @@ impl Kept {
             Answer {
                 status,
                 content_type: None,
+                retry_after: None,
                 body: body.as_bytes().to_vec(),
             },
         );

@@ -305,6 +305,10 @@ pub(crate) const NOTICE_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Notices that wait for one sink. The oldest go first.
 pub(crate) const NOTICES_WAITING_MAX: u32 = 100_000;
 
+/// Notices of one sink that are kept though it has refused them. The oldest go first; that each was refused stays on
+/// record.
+pub(crate) const NOTICES_REFUSED_MAX: u32 = 10_000;
+
 /// Notices of one sink that wait in memory, because they cannot be stored.
 pub(crate) const NOTICES_UNSTORED_MAX: usize = 64;
 
@@ -312,8 +316,14 @@ pub(crate) const NOTICES_UNSTORED_MAX: usize = 64;
 /// twice as long.
 pub(crate) const NOTICE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// And at most.
-pub(crate) const NOTICE_AGAIN_AFTER_MAX: Duration = Duration::from_secs(600);
+/// And at most: how much later than a sink itself what waits for it is back.
+pub(crate) const NOTICE_AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// And at most where the sink asks to be left alone for longer.
+pub(crate) const NOTICE_ASKED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Attempts in vain after which it may be the notice and not the sink: from then on others are tried between them.
+pub(crate) const NOTICE_SUSPECT_AFTER: u32 = 4;
 
 /// How often a sink looks for notices when nobody wakes it, and for those that are too old.
 pub(crate) const NOTICES_LOOK: Duration = Duration::from_secs(30);

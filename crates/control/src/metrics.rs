@@ -97,6 +97,7 @@ impl Registry {
             "Signals that were raised, by their rule",
             meters.signals.clone(),
         );
+        self.notices().register(own);
         own.register_collector(Box::new(Standing(self.clone())));
         process::start();
         metrics.register_collector(Box::new(process::Process));

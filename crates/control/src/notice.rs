@@ -1,6 +1,7 @@
 //! Telling people elsewhere: what a signal found, and which call waits for an answer. A [`Notice`] is durable in
 //! `state.sqlite` once [`Notices::put`] returns, and goes from there to each sink that it is for: in its order,
-//! again and again until the sink has it. No sink waits for another, and nothing else waits for any of them.
+//! again and again until the sink has it. One that a sink refuses for good, or never takes though it takes others, is
+//! set aside on record and holds nothing up. No sink waits for another, and nothing else waits for any of them.
 //!
 //! A notice holds what a record holds, never a payload and never a secret: it leaves the house.
 
@@ -8,6 +9,7 @@ use bailiwick_run::{Launcher, RunId, Time};
 use serde::{Deserialize, Serialize};
 
 mod deliver;
+mod meters;
 mod otlp;
 mod queue;
 mod sink;

@@ -178,7 +178,7 @@ impl Registry {
         ));
         let weak = WeakRegistry(Arc::downgrade(&registry.0));
         let (store, notices) = (&registry.0.store, registry.notices());
-        notices.drop_unknown().await?;
+        notices.take_up().await?;
         signals::start(&registry, weak, signals, store, notices).await?;
         Ok(registry)
     }

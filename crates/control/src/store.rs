@@ -21,10 +21,11 @@ use crate::names;
 mod notices;
 mod signals;
 
+pub(crate) use notices::{Standing, Waiting};
 pub(crate) use signals::{Place, Step};
 
 /// The version of the tables.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE run (
@@ -328,8 +329,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
             }
             transaction.execute_batch(notices::TABLES)?;
             transaction.execute_batch(signals::TABLES)?;
-            transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
+        2 => transaction.execute_batch(notices::SINCE_3)?,
         SCHEMA => {}
         found => {
             return Err(StoreError::Newer {
@@ -338,6 +339,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
             });
         }
     }
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()?;
     Ok(connection)
 }
@@ -502,7 +504,7 @@ mod tests {
         drop(connection);
         assert!(matches!(
             Store::open(&path),
-            Err(StoreError::Newer { found: 3, .. })
+            Err(StoreError::Newer { found, .. }) if found == SCHEMA + 1
         ));
     }
 }

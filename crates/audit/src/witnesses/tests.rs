@@ -35,6 +35,7 @@ impl Transport for Near {
             Ok(Answer {
                 status,
                 content_type: Some(content_type.to_owned()),
+                retry_after: None,
                 body: body.into_bytes(),
             })
         };

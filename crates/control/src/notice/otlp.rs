@@ -4,6 +4,7 @@
 use bailiwick_run::Time;
 use serde_json::{Value, json};
 
+use super::deliver::Said;
 use super::{Notice, NoticeKind};
 
 /// The body, at this moment. `link` is where people look at it.
@@ -35,6 +36,21 @@ pub(super) fn body(notice: &Notice, link: Option<&str>, now: Time) -> Vec<u8> {
         }],
     });
     body.to_string().into_bytes()
+}
+
+/// What an answer of a server that took the request says of the record in it (`ExportLogsServiceResponse`): one that was
+/// rejected is not to be sent again. Numbers of 64 bits are texts, and taken as numbers as well.
+pub(super) fn said(body: &[u8]) -> Said {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let none = match answer.pointer("/partialSuccess/rejectedLogRecords") {
+        Some(Value::String(count)) => count == "0",
+        Some(Value::Number(count)) => count.as_u64() == Some(0),
+        _ => true,
+    };
+    match none {
+        true => Said::Taken,
+        false => Said::Refused("it rejected the log record".to_owned()),
+    }
 }
 
 fn attribute(key: &str, value: &str) -> Value {

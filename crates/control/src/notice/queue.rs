@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Instant;
 
-use bailiwick_audit::{Draft, Event, Log, Subject};
+use bailiwick_audit::{AppendError, Draft, Event, Log, Subject};
 use bailiwick_run::Time;
 use tokio::runtime::Handle;
 
 use super::deliver::Worker;
+use super::meters::Meters;
 use super::{Notice, NoticeSettings};
 use crate::limits::NOTICES_UNSTORED_MAX;
 use crate::live::lock;
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     /// What could not be stored, by sink.
     unstored: Mutex<HashMap<String, VecDeque<Notice>>>,
     threads: Mutex<Vec<Thread>>,
+    pub(super) meters: Meters,
 }
 
 impl Notices {
@@ -45,15 +47,18 @@ impl Notices {
                 .collect(),
             unstored: Mutex::default(),
             threads: Mutex::default(),
+            meters: Meters::default(),
         });
         for sink in settings.sinks {
             let name = sink.name.clone();
             let worker = Worker {
+                meter: inner.meters.of(&name),
                 sink,
                 queue: Arc::downgrade(&inner),
                 runtime: Handle::current(),
                 tries: 0,
                 next: Instant::now(),
+                tried: 0,
                 looked: None,
             };
             let started = std::thread::Builder::new()
@@ -71,11 +76,14 @@ impl Notices {
         Self(inner)
     }
 
-    /// Drops what waits for sinks that are not configured any more: nobody will ever take it.
+    /// Takes up what is left of before. What was refused is offered once more: what was wrong may have been mended.
+    /// What is for sinks that are not configured any more is dropped: nobody will ever take it.
     ///
     /// # Errors
     /// If the database cannot be used.
-    pub(crate) async fn drop_unknown(&self) -> Result<(), StoreError> {
+    pub(crate) async fn take_up(&self) -> Result<(), StoreError> {
+        self.0.store.offer_again().await?;
+        self.wake();
         for sink in self.0.store.waiting_sinks().await? {
             if !self.0.known.contains(&sink) {
                 self.0
@@ -121,6 +129,25 @@ impl Notices {
     pub(crate) fn wake(&self) {
         self.0.wake();
     }
+
+    /// Looks up how things stand, for whoever reads what is measured.
+    pub(crate) async fn look(&self) {
+        // What cannot be looked up is not measured, rather than as it was.
+        self.0.meters.stand(Vec::new());
+        if let Ok(mut standing) = self.0.store.notices_standing(self.0.known.clone()).await {
+            let unstored = lock(&self.0.unstored);
+            for of in &mut standing {
+                let more = unstored.get(&of.sink).map_or(0, VecDeque::len);
+                of.waiting += more as u64;
+            }
+            drop(unstored);
+            self.0.meters.stand(standing);
+        }
+    }
+
+    pub(super) fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
 }
 
 impl Inner {
@@ -151,21 +178,49 @@ impl Inner {
             old.count,
             old.first
         );
-        let draft = Draft {
-            event: Event::SignalRaised {
-                signal: format!("notify:{sink}"),
-                rule: "dropped",
-                of: old.first,
-                actions: Vec::new(),
-            },
-            subject: Subject::Gateway,
-            payload: None,
-        };
-        if let Err(error) = self.log.append(draft).await {
+        if let Err(error) = self.record(sink, "dropped", old.first).await {
             tracing::error!("[notify.{sink}]: they are kept, as that cannot be recorded: {error}");
             return Ok(());
         }
-        self.store.drop_notices(sink.to_owned(), old.last).await
+        self.store.drop_notices(sink.to_owned(), old.last).await?;
+        self.meters.dropped(sink, old.count);
+        Ok(())
+    }
+
+    /// Records what became of notices that a sink is not told.
+    pub(super) async fn record(
+        &self,
+        sink: &str,
+        rule: &'static str,
+        of: String,
+    ) -> Result<(), AppendError> {
+        let event = Event::SignalRaised {
+            signal: format!("notify:{sink}"),
+            rule,
+            of,
+            actions: Vec::new(),
+        };
+        let draft = Draft {
+            event,
+            subject: Subject::Gateway,
+            payload: None,
+        };
+        self.log.append(draft).await.map(drop)
+    }
+
+    /// Stores a sink's notices that could not be stored.
+    pub(super) async fn store_again(&self, sink: &str) -> Result<(), StoreError> {
+        while let Some(notice) = self.unstored(sink) {
+            let stored = self.store.queue(vec![sink.to_owned()], notice.clone());
+            if let Err(error) = stored.await {
+                lock(&self.unstored)
+                    .entry(sink.to_owned())
+                    .or_default()
+                    .push_front(notice);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The next of a sink that could not be stored.
@@ -173,13 +228,13 @@ impl Inner {
         lock(&self.unstored).get_mut(sink)?.pop_front()
     }
 
-    /// It could not be delivered either.
+    /// It could not be delivered either; it comes after the others, as it may be what is wrong.
     pub(super) fn put_back(&self, sink: &str, notice: Notice) {
         let mut unstored = lock(&self.unstored);
         unstored
             .entry(sink.to_owned())
             .or_default()
-            .push_front(notice);
+            .push_back(notice);
     }
 }
 

@@ -25,7 +25,7 @@ impl Got {
     }
 }
 
-/// Takes requests, and answers each with the same status.
+/// Takes requests, and answers each with the same status, or as it is told to; with status 0 not at all.
 pub(crate) struct Receiver {
     pub(crate) url: String,
     pub(crate) status: Arc<AtomicU16>,
@@ -34,22 +34,35 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(status: u16) -> Self {
+        let status = Arc::new(AtomicU16::new(status));
+        let answer = Arc::clone(&status);
+        let receiver = Self::answering(move |_| answer.load(Ordering::SeqCst));
+        Self { status, ..receiver }
+    }
+
+    pub(crate) fn answering(answer: impl Fn(&Got) -> u16 + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let status = Arc::new(AtomicU16::new(status));
         let got = Arc::<Mutex<Vec<Got>>>::default();
-        let (answer, all) = (Arc::clone(&status), Arc::clone(&got));
+        let all = Arc::clone(&got);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let request = read(&mut stream);
-                let status = answer.load(Ordering::SeqCst);
+                let status = answer(&request);
                 all.lock().unwrap().push(request);
+                if status == 0 {
+                    continue;
+                }
                 let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
-        Self { url, status, got }
+        Self {
+            url,
+            status: Arc::default(),
+            got,
+        }
     }
 
     pub(crate) fn sink(&self, name: &str) -> Sink {

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod delivery;
+
 fn notice() -> Notice {
     let time = Time::from_millis(1_700_000_000_123);
     Notice {

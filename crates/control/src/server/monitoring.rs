@@ -157,6 +157,8 @@ async fn metrics(State(watched): State<Arc<Watched>>, headers: HeaderMap) -> Res
     let open = accepts
         .filter_map(|accept| accept.to_str().ok())
         .any(|accept| accept.contains("application/openmetrics-text"));
+    // One that does not answer is at `/readyz`; the rest is told even so.
+    let _ = timeout(PROBE_TIME_MAX, watched.registry.notices().look()).await;
     let mut body = String::new();
     let (kind, written) = match open {
         true => (

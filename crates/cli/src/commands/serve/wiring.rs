@@ -13,7 +13,7 @@ use bailiwick_gateway::{Admission, AgentTls, Directory, Gateway, Suspended, Targ
 use bailiwick_run::{BearerDigest, RunId};
 use bailiwick_wire::{PROTOCOLS, Protocol, Transport};
 use hyper::Response;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use tokio::net::TcpListener;
 
 use super::ways::{Authority, Ways};
@@ -258,8 +258,13 @@ fn fetch(says: fn(&TransportError) -> String) -> Fetch {
             let answer = http.send(request, PROVIDER_BOUNDS).await;
             let answer = answer.map_err(|error| FetchError(says(&error)))?;
             let mut response = Response::builder().status(answer.status);
-            if let Some(kind) = answer.content_type {
-                response = response.header(CONTENT_TYPE, kind);
+            for (name, value) in [
+                (CONTENT_TYPE, answer.content_type),
+                (RETRY_AFTER, answer.retry_after),
+            ] {
+                if let Some(value) = value {
+                    response = response.header(name, value);
+                }
             }
             let response = response.body(answer.body);
             response.map_err(|error| FetchError(error.to_string()))
