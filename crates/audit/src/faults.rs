@@ -136,7 +136,9 @@ impl Disk for Faulty {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        while self.stuck.load(Ordering::SeqCst) {
+        // Not for ever: a test that fails is to come to its end.
+        let since = Instant::now();
+        while self.stuck.load(Ordering::SeqCst) && since.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);

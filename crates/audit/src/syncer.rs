@@ -27,6 +27,8 @@ pub(crate) struct Syncer {
     has: u64,
     /// Since when.
     since: Option<Instant>,
+    /// How it failed.
+    failed: Option<Failed>,
 }
 
 /// Records that are written to a file, to be synced.
@@ -80,6 +82,7 @@ impl Syncer {
             done,
             has: 0,
             since: None,
+            failed: None,
         };
         Ok((syncer, thread))
     }
@@ -91,26 +94,24 @@ impl Syncer {
 
     /// Looks whether the other thread is done.
     pub(crate) fn look(&mut self) -> Result<(), Failed> {
-        match self.done.try_recv() {
-            Ok(done) => self.is_done(done),
-            Err(_) => Ok(()),
-        }
+        self.glance();
+        self.failed.take().map_or(Ok(()), Err)
     }
 
-    /// Whether the other thread has been at it for so long that the disk may be stuck, as far as was
-    /// looked.
-    pub(crate) fn is_late(&self) -> bool {
+    /// Whether the other thread has been at it for so long that the disk may be stuck.
+    pub(crate) fn is_late(&mut self) -> bool {
+        self.glance();
         (self.since).is_some_and(|since| since.elapsed() >= limits::SYNC_USUAL)
     }
 
     /// Waits until the other thread is done.
     pub(crate) fn wait(&mut self) -> Result<(), Failed> {
-        if self.has == 0 {
-            return Ok(());
+        if self.has > 0 {
+            let gone = |_| Err(("cannot sync", io::Error::other("the thread has ended")));
+            let done = self.done.recv().unwrap_or_else(gone);
+            self.is_done(done);
         }
-        let gone = |_| Err(("cannot sync", io::Error::other("the thread has ended")));
-        let done = self.done.recv().unwrap_or_else(gone);
-        self.is_done(done)
+        self.look()
     }
 
     /// Makes records durable that are written to this file. They are left where it fails.
@@ -137,10 +138,16 @@ impl Syncer {
         self.orders.send(order).map_err(gone)
     }
 
-    fn is_done(&mut self, done: Result<(), Failed>) -> Result<(), Failed> {
+    fn glance(&mut self) {
+        if let Ok(done) = self.done.try_recv() {
+            self.is_done(done);
+        }
+    }
+
+    fn is_done(&mut self, done: Result<(), Failed>) {
         self.has = 0;
         self.since = None;
-        done
+        self.failed = done.err();
     }
 }
 

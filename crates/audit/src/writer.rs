@@ -163,6 +163,10 @@ impl Writer {
     /// Writes a batch, and syncs it if it is time. A batch ends where a segment does: when a segment
     /// comes into use, all before it is durable.
     fn write(&mut self, batch: &mut Peekable<IntoIter<Queued>>) -> Result<(), Failed> {
+        if self.syncer.is_late() {
+            // On a disk that is stuck, who waits for a write waits, too: it would not be durable soon.
+            self.syncer.wait()?;
+        }
         while let Some(first) = batch.next() {
             if first.next_segment {
                 self.sync()?;
