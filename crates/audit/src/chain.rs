@@ -7,15 +7,16 @@ use std::str::FromStr;
 
 use bailiwick_action::Decision;
 use bailiwick_run::{InvalidRunId, RunId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::entry::Record;
 use crate::record::Event;
 
 /// Whose chain it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ChainId {
+    #[default]
     Gateway,
     Run(RunId),
 }
@@ -36,6 +37,12 @@ impl fmt::Display for ChainId {
             ChainId::Gateway => f.write_str("gateway"),
             ChainId::Run(run) => run.fmt(f),
         }
+    }
+}
+
+impl Serialize for ChainId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -103,7 +103,9 @@ impl Integrator {
             let full = self.edge.push(merkle::leaf(body.record()));
             if self.edge.size().is_multiple_of(TILE as u64) {
                 let number = (self.edge.size() / TILE as u64).saturating_sub(1);
-                let bundle = std::mem::take(&mut self.bundle);
+                // The next one is about as long.
+                let next = Vec::with_capacity(self.bundle.len());
+                let bundle = std::mem::replace(&mut self.bundle, next);
                 self.full.push((Kind::Bundle, number, bundle));
             }
             for tile in full {

@@ -545,7 +545,7 @@ impl Inner {
             (Some((key, false)), Some(_)) => Some(key.wrapped()),
             _ => None,
         };
-        let body = Body::new(&record, new_key, sealed.as_ref().map(Sealed::as_bytes));
+        let body = Body::new(record, new_key, sealed.as_ref().map(Sealed::as_bytes));
         self.enqueue(
             Durable { step, body },
             kind(event),

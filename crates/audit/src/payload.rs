@@ -44,7 +44,7 @@ impl std::fmt::Debug for MasterKey {
 #[derive(Clone)]
 pub(crate) struct PayloadKey {
     key: [u8; 32],
-    wrapped: Vec<u8>,
+    wrapped: Arc<[u8]>,
 }
 
 /// An encrypted payload: nonce and sealed bytes.
@@ -74,7 +74,10 @@ impl MasterKey {
         let mut key = [0; 32];
         fill(&mut key)?;
         let Sealed(wrapped) = seal(&self.0, &wrapping(chain), &key)?;
-        Ok(PayloadKey { key, wrapped })
+        Ok(PayloadKey {
+            key,
+            wrapped: wrapped.into(),
+        })
     }
 
     /// A chain's key from its wrapped form.
@@ -82,7 +85,7 @@ impl MasterKey {
         let key = open(&self.0, &wrapping(chain), wrapped)?;
         Ok(PayloadKey {
             key: key.try_into().map_err(|_| CannotOpen)?,
-            wrapped: wrapped.to_owned(),
+            wrapped: wrapped.into(),
         })
     }
 }

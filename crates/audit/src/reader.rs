@@ -449,7 +449,16 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 fn entry(index: u64, bytes: &[u8]) -> Result<Entry, ReadError> {
-    Entry::parse(index, bytes.to_vec()).map_err(|error| ReadError::Record {
+    let (record, bytes) = (record(index, bytes)?, bytes.to_vec());
+    Ok(Entry {
+        index,
+        bytes,
+        record,
+    })
+}
+
+fn record(index: u64, bytes: &[u8]) -> Result<Record, ReadError> {
+    Record::parse(bytes).map_err(|error| ReadError::Record {
         index,
         reason: error.to_string(),
     })

@@ -364,9 +364,9 @@ pub(crate) struct PayloadReference {
 }
 
 /// How much room most records need: what is more costs a move or two.
-const USUAL: usize = 1024;
+const USUAL: usize = 1536;
 
-/// The record's bytes. Where they would be longer than the limit, lists and texts are shortened,
+/// The record's bytes, with room behind them for its payload. Where they would be longer than the limit, lists and texts are shortened,
 /// step by step, and the record says how many entries it leaves out.
 pub(crate) fn encode(
     event: &Event,
@@ -374,7 +374,8 @@ pub(crate) fn encode(
     payload: Option<&PayloadReference>,
     place: &Place,
 ) -> Result<Vec<u8>, Unfit> {
-    let mut bytes = Vec::with_capacity(USUAL);
+    let follows = payload.map_or(0, |payload| usize::try_from(payload.size).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(USUAL + follows);
     for room in Room::STEPS {
         bytes.clear();
         json::append(&record(event, subject, payload, place, room), &mut bytes)?;
@@ -472,14 +473,14 @@ struct Record<'a> {
     outcome: Option<OutcomePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a PayloadReference>,
-    prev: String,
+    prev: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<PrunedPart<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     roles: Vec<&'static str>,
-    run: String,
+    run: ChainId,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_digest: Option<Cow<'a, str>>,
     seq: u64,
@@ -647,8 +648,8 @@ fn record<'a>(
 ) -> Record<'a> {
     let base = Record {
         payload,
-        prev: place.prev.to_string(),
-        run: place.chain.to_string(),
+        prev: place.prev,
+        run: place.chain,
         seq: place.seq,
         time: place.time.to_string(),
         v: 1,

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use super::payloads::Payloads;
 use super::tail::Tail;
-use super::{ReadError, Reader, contains, entry};
+use super::{ReadError, Reader, contains, record};
 use crate::chain::ChainId;
 use crate::digest::Digest;
-use crate::entry::Entry;
+use crate::entry::{Entry, Record};
 use crate::merkle::TILE;
 use crate::payload::Sealed;
 use crate::tiles;
@@ -45,6 +45,16 @@ enum Ready {
     Wal(Frame),
 }
 
+impl Ready {
+    /// The record's bytes.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Ready::Tree(bytes) => bytes,
+            Ready::Wal(frame) => frame.body.record(),
+        }
+    }
+}
+
 impl Forward {
     pub(super) fn new(reader: Reader, next: u64) -> Self {
         Self {
@@ -75,18 +85,28 @@ impl Forward {
         if !self.read_more()? {
             return Ok(None);
         }
-        let shown = match self.ready.front() {
-            None => return Ok(None),
-            Some(Ready::Tree(bytes)) => entry(self.next, bytes)?,
-            Some(Ready::Wal(frame)) => entry(self.next, frame.body.record())?,
+        let index = self.next;
+        let Some(ready) = self.ready.front() else {
+            return Ok(None);
         };
-        if let Some(Ready::Wal(frame)) = self.ready.pop_front() {
-            self.learn(&frame, &shown);
-            let sealed = frame.body.payload().map(<[u8]>::to_vec);
-            self.carried = sealed
-                .and_then(Sealed::from_stored)
-                .map(|sealed| (self.next, sealed));
-        }
+        // What cannot be read stays where it is.
+        let record = record(index, ready.bytes())?;
+        let bytes = match self.ready.pop_front() {
+            None => return Ok(None),
+            Some(Ready::Tree(bytes)) => bytes,
+            Some(Ready::Wal(frame)) => {
+                self.learn(&frame, &record);
+                let (bytes, payload) = frame.body.into_parts();
+                let sealed = payload.and_then(Sealed::from_stored);
+                self.carried = sealed.map(|sealed| (index, sealed));
+                bytes
+            }
+        };
+        let shown = Entry {
+            index,
+            bytes,
+            record,
+        };
         if shown.record.r#type == ERASED {
             self.payloads.forget_keys();
         }
@@ -125,16 +145,13 @@ impl Forward {
 
     /// Notes what has to be known of a record that is not shown.
     fn pass(&mut self, passed: &Ready) -> Result<(), ReadError> {
-        let bytes = match passed {
-            Ready::Tree(bytes) => bytes.as_slice(),
-            Ready::Wal(frame) => frame.body.record(),
-        };
+        let bytes = passed.bytes();
         if contains(bytes, ERASED.as_bytes()) {
             self.payloads.forget_keys();
         }
         match passed {
             Ready::Wal(frame) if frame.body.key().is_some() => {
-                self.learn(frame, &entry(self.next, bytes)?);
+                self.learn(frame, &record(self.next, bytes)?);
             }
             _ => {}
         }
@@ -258,7 +275,7 @@ impl Forward {
                 if frame.index >= self.next {
                     self.ready.push_back(Ready::Wal(frame));
                 } else if frame.body.key().is_some() {
-                    self.learn(&frame, &entry(frame.index, frame.body.record())?);
+                    self.learn(&frame, &record(frame.index, frame.body.record())?);
                 }
             }
         }
@@ -267,8 +284,8 @@ impl Forward {
     }
 
     /// Keeps a chain's key, if one came with this record.
-    fn learn(&mut self, frame: &Frame, entry: &Entry) {
-        if let (Some(key), Ok(chain)) = (frame.body.key(), entry.record.run.parse()) {
+    fn learn(&mut self, frame: &Frame, record: &Record) {
+        if let (Some(key), Ok(chain)) = (frame.body.key(), record.run.parse()) {
             self.payloads.learn(chain, key);
         }
     }

@@ -14,6 +14,8 @@ use crate::payload::WRAPPED_KEY;
 const HEAD: usize = 8;
 /// Kind, index and durable.
 const FIXED: usize = 17;
+/// The length of the record, before it.
+const LENGTH: usize = 4;
 
 const RECORD: u8 = 1;
 const WITH_KEY: u8 = 2;
@@ -23,18 +25,18 @@ const WITH_PAYLOAD: u8 = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Body {
     kind: u8,
-    /// Length of the record as u32, record, wrapped key, payload.
+    /// How long the record is.
+    length: u32,
+    /// Record, wrapped key, payload.
     bytes: Vec<u8>,
 }
 
 impl Body {
-    pub(crate) fn new(record: &[u8], key: Option<&[u8]>, payload: Option<&[u8]>) -> Self {
-        let parts = [key.unwrap_or_default(), payload.unwrap_or_default()];
-        let mut bytes =
-            Vec::with_capacity(4 + record.len() + parts.map(<[u8]>::len).iter().sum::<usize>());
+    pub(crate) fn new(record: Vec<u8>, key: Option<&[u8]>, payload: Option<&[u8]>) -> Self {
         let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        bytes.extend(length.to_be_bytes());
-        bytes.extend_from_slice(record);
+        let mut bytes = record;
+        let parts = [key.unwrap_or_default(), payload.unwrap_or_default()];
+        bytes.reserve_exact(parts.iter().map(|part| part.len()).sum());
         for part in parts {
             bytes.extend_from_slice(part);
         }
@@ -42,14 +44,17 @@ impl Body {
         let payload = if payload.is_some() { WITH_PAYLOAD } else { 0 };
         Self {
             kind: RECORD | key | payload,
+            length,
             bytes,
         }
     }
 
     /// The parts; nothing if they do not fit together.
     fn parse(kind: u8, bytes: &[u8]) -> Option<Self> {
+        let (length, bytes) = bytes.split_first_chunk::<LENGTH>()?;
         let body = Self {
             kind,
+            length: u32::from_be_bytes(*length),
             bytes: bytes.to_owned(),
         };
         let known = kind & RECORD != 0 && kind & !(RECORD | WITH_KEY | WITH_PAYLOAD) == 0;
@@ -58,12 +63,12 @@ impl Body {
             0 => key_end == bytes.len(),
             _ => key_end < bytes.len(),
         };
-        (known && bytes.len() >= 4 && fits).then_some(body)
+        (known && fits).then_some(body)
     }
 
     /// The record's exact bytes.
     pub(crate) fn record(&self) -> &[u8] {
-        self.bytes.get(self.record_range()).unwrap_or_default()
+        self.bytes.get(..self.length as usize).unwrap_or_default()
     }
 
     /// The chain's wrapped payload key, where it is used for the first time.
@@ -77,21 +82,25 @@ impl Body {
         (self.kind & WITH_PAYLOAD != 0).then(|| self.bytes.get(start..).unwrap_or_default())
     }
 
-    /// How long its frame is.
-    pub(crate) fn frame_len(&self) -> usize {
-        HEAD + FIXED + self.bytes.len()
+    /// The record and the payload.
+    pub(crate) fn into_parts(mut self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let payload = self.payload().map(<[u8]>::to_vec);
+        self.bytes.truncate(self.length as usize);
+        (self.bytes, payload)
     }
 
-    fn record_range(&self) -> Range<usize> {
-        let length = self
-            .bytes
-            .first_chunk::<4>()
-            .map_or(0, |length| u32::from_be_bytes(*length));
-        4..4 + length as usize
+    /// How long its frame is.
+    pub(crate) fn frame_len(&self) -> usize {
+        HEAD + FIXED + self.len()
+    }
+
+    /// How long it is in its frame.
+    fn len(&self) -> usize {
+        LENGTH + self.bytes.len()
     }
 
     fn key_range(&self) -> Range<usize> {
-        let start = self.record_range().end;
+        let start = self.length as usize;
         let length = if self.kind & WITH_KEY != 0 {
             WRAPPED_KEY
         } else {
@@ -111,21 +120,22 @@ pub(crate) struct Frame {
 
 /// Writes a frame at the end of a batch.
 pub(crate) fn encode(index: u64, durable: u64, body: &Body, batch: &mut Vec<u8>) {
-    let length = u32::try_from(FIXED + body.bytes.len()).unwrap_or(u32::MAX);
-    let mut fixed = [0; FIXED];
-    let values = [body.kind]
-        .into_iter()
-        .chain(index.to_be_bytes())
-        .chain(durable.to_be_bytes());
-    fixed
-        .iter_mut()
-        .zip(values)
-        .for_each(|(to, from)| *to = from);
-    let checksum = checksum(length, &fixed, &body.bytes);
-    batch.extend(length.to_be_bytes());
-    batch.extend(checksum.to_be_bytes());
-    batch.extend(fixed);
+    let length = u32::try_from(FIXED + body.len()).unwrap_or(u32::MAX);
+    let begin = batch.len();
+    batch.reserve(body.frame_len());
+    batch.extend_from_slice(&length.to_be_bytes());
+    batch.extend_from_slice(&[0; 4]);
+    batch.push(body.kind);
+    batch.extend_from_slice(&index.to_be_bytes());
+    batch.extend_from_slice(&durable.to_be_bytes());
+    batch.extend_from_slice(&body.length.to_be_bytes());
     batch.extend_from_slice(&body.bytes);
+    let frame = batch.get_mut(begin..).unwrap_or_default();
+    if let Some((head, rest)) = frame.split_first_chunk_mut::<HEAD>() {
+        let checksum = checksum(length, rest);
+        let (_, place) = head.split_at_mut(4);
+        place.copy_from_slice(&checksum.to_be_bytes());
+    }
 }
 
 /// Reads the frame at the start of these bytes, and how long it is; nothing if there is no whole
@@ -138,10 +148,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
         return None;
     }
     let rest = rest.get(..length as usize)?;
-    let (fixed, body) = rest.split_first_chunk::<FIXED>()?;
-    if checksum(length, fixed, body) != u32::from_be_bytes(*expected) {
+    if checksum(length, rest) != u32::from_be_bytes(*expected) {
         return None;
     }
+    let (fixed, body) = rest.split_first_chunk::<FIXED>()?;
     let [kind, numbers @ ..] = fixed;
     let (index, durable) = numbers.split_first_chunk::<8>()?;
     let frame = Frame {
@@ -158,10 +168,8 @@ pub(crate) fn durable(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(durable.try_into().ok()?))
 }
 
-fn checksum(length: u32, fixed: &[u8; FIXED], body: &[u8]) -> u32 {
-    let checksum = crc32c::crc32c(&length.to_be_bytes());
-    let checksum = crc32c::crc32c_append(checksum, fixed);
-    crc32c::crc32c_append(checksum, body)
+fn checksum(length: u32, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length.to_be_bytes()), rest)
 }
 
 #[cfg(test)]
@@ -177,7 +185,7 @@ mod tests {
             (None, Some(&b"sealed"[..])),
             (Some(&key[..]), Some(&b"sealed"[..])),
         ] {
-            let body = Body::new(b"{\"v\":1}", key, payload);
+            let body = Body::new(b"{\"v\":1}".to_vec(), key, payload);
             let mut bytes = Vec::new();
             encode(9, 4, &body, &mut bytes);
             assert_eq!(bytes.len(), body.frame_len());

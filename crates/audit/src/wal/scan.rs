@@ -178,19 +178,25 @@ mod tests {
 
     /// A segment with these batches, each a number of records.
     fn write(dir: &Path, base: u64, batches: &[u64]) -> Vec<(u64, usize)> {
+        write_while(dir, base, batches, 0)
+    }
+
+    /// The same, each written while so many before it were being synced.
+    fn write_while(dir: &Path, base: u64, batches: &[u64], synced: usize) -> Vec<(u64, usize)> {
         let prepared = segment::prepare(&FileSystem, dir, base, SIZE).unwrap();
         let segment = segment::take(&FileSystem, dir, &prepared, base).unwrap();
         let mut bytes = std::fs::read(&segment.path).unwrap();
         let (mut at, mut index, mut places) = (HEAD_LEN as usize, base, Vec::new());
-        for batch in batches {
-            let durable = index;
+        for (before, batch) in batches.iter().enumerate() {
+            let durable = batches.iter().take(before.saturating_sub(synced));
+            let durable = base + durable.sum::<u64>();
             for _ in 0..*batch {
                 let mut frame = Vec::new();
                 let record = format!("record {index}");
                 frame::encode(
                     index,
                     durable,
-                    &Body::new(record.as_bytes(), None, None),
+                    &Body::new(record.into_bytes(), None, None),
                     &mut frame,
                 );
                 places.push((index, at));
@@ -265,6 +271,33 @@ mod tests {
                     }
                     Err(other) => panic!("{other}"),
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_while_a_batch_was_synced_may_be_torn_with_it() {
+        for index in 0..5 {
+            let dir = tempfile::tempdir().unwrap();
+            let places = write_while(dir.path(), 0, &[1, 2, 2], 1);
+            let path = dir.path().join(format!("{:020}.wal", 0));
+            let mut bytes = std::fs::read(&path).unwrap();
+            // The pages of the first did not reach the disk, and those of the second did.
+            let at = places[index].1;
+            let end = places
+                .get(3)
+                .map_or(bytes.len(), |(_, end)| *end)
+                .max(at + 40);
+            bytes[at..end].fill(0);
+            std::fs::write(&path, bytes).unwrap();
+            match scan(dir.path()) {
+                Ok(scan) => {
+                    assert!(index > 0);
+                    assert_eq!(scan.frames.len(), index);
+                    assert_eq!(scan.end.unwrap().torn > 0, index < 4);
+                }
+                Err(WalError::Damaged { index: 0, .. }) => assert_eq!(index, 0),
+                Err(other) => panic!("{other}"),
             }
         }
     }
