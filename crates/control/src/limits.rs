@@ -30,7 +30,7 @@ pub(crate) const STORE_QUEUE_MAX: usize = 1_024;
 pub(crate) const STORE_BUSY_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Records that go into the index in one transaction.
-pub(crate) const INDEX_BATCH_RECORDS_MAX: usize = 512;
+pub(crate) const INDEX_BATCH_RECORDS_MAX: usize = 4_096;
 
 /// Bytes of records and payloads that go into the index in one transaction; the record that exceeds it
 /// is the last.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bailiwick_audit::{Entry, ReadError, Reader};
+use bailiwick_audit::{Digest, Entry, ReadError, Reader};
 use bailiwick_run::RunId;
-use rusqlite::{Connection, InterruptHandle, Transaction, params};
+use rusqlite::{CachedStatement, Connection, InterruptHandle, Transaction, params};
 
 use super::Words;
 use super::counts::{self, Counts};
@@ -139,6 +139,7 @@ impl Projection {
     pub(super) fn step(&mut self) -> Result<Step, IndexError> {
         let mut rows = Vec::new();
         let mut bytes = 0;
+        let mut last = Vec::new();
         let mut end = Step::On;
         while rows.len() < INDEX_BATCH_RECORDS_MAX && bytes < INDEX_BATCH_BYTES_MAX {
             let Some(Numbered { number, entry }) = self.log.next()? else {
@@ -146,11 +147,12 @@ impl Projection {
                 break;
             };
             let payload = self.payload(&entry)?;
-            let row = Row::new(number, &entry, payload.as_deref());
+            let row = Row::new(number, entry.index, entry.record, payload.as_deref());
             bytes += entry.bytes.len() + row.payload.len();
+            last = entry.bytes;
             rows.push(row);
         }
-        self.write(&rows)?;
+        self.write(&rows, &last)?;
         self.touched = Touched::by(&rows);
         Ok(end)
     }
@@ -192,15 +194,17 @@ impl Projection {
         }
     }
 
-    fn write(&mut self, rows: &[Row]) -> Result<(), IndexError> {
+    /// Writes rows; these are the bytes of the last one's record.
+    fn write(&mut self, rows: &[Row], bytes: &[u8]) -> Result<(), IndexError> {
         let Some(last) = rows.last() else {
             return Ok(());
         };
         let transaction = self.connection.transaction()?;
         let mut removed = false;
         let mut counts = Counts::default();
+        let mut insert = Insert::new(&transaction)?;
         for row in rows {
-            insert(&transaction, row)?;
+            insert.row(row)?;
             counts.take(row);
             if let Some(verified) = &row.verified {
                 transaction
@@ -223,10 +227,15 @@ impl Projection {
                 }
             }
         }
+        drop(insert);
         counts.add(&transaction)?;
         transaction.execute(
             "UPDATE position SET records = ?1, digest = ?2, scrub = scrub OR ?3",
-            params![number(last.number + 1), last.digest, removed],
+            params![
+                number(last.number + 1),
+                Digest::of(bytes).as_bytes(),
+                removed
+            ],
         )?;
         transaction.commit()?;
         self.scrub |= removed;
@@ -234,16 +243,28 @@ impl Projection {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
-    let array = |texts: &[String]| serde_json::to_string(texts).unwrap_or_default();
-    let policies = Some(&row.policies).filter(|policies| !policies.is_empty());
-    transaction
-        .prepare_cached(
+/// Puts rows in.
+struct Insert<'t> {
+    record: CachedStatement<'t>,
+    words: CachedStatement<'t>,
+}
+
+impl<'t> Insert<'t> {
+    fn new(transaction: &'t Transaction<'_>) -> Result<Self, IndexError> {
+        let record = transaction.prepare_cached(
             "INSERT INTO record (id, place, type, time, run, seq, launcher, task, target, verb, actions,
              effect, policies, reason, remedy, state, error, rows, masked, written)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
-        )?
-        .execute(params![
+        )?;
+        let words = transaction
+            .prepare_cached("INSERT INTO words (rowid, record, payload) VALUES (?1, ?2, ?3)")?;
+        Ok(Self { record, words })
+    }
+
+    fn row(&mut self, row: &Row) -> Result<(), IndexError> {
+        let array = |texts: &[String]| serde_json::to_string(texts).unwrap_or_default();
+        let policies = Some(&row.policies).filter(|policies| !policies.is_empty());
+        self.record.execute(params![
             number(row.number),
             number(row.place),
             row.r#type,
@@ -265,10 +286,10 @@ fn insert(transaction: &Transaction<'_>, row: &Row) -> Result<(), IndexError> {
             row.masked.map(number),
             !row.payload.is_empty(),
         ])?;
-    transaction
-        .prepare_cached("INSERT INTO words (rowid, record, payload) VALUES (?1, ?2, ?3)")?
-        .execute(params![number(row.number), row.words(), row.payload])?;
-    Ok(())
+        self.words
+            .execute(params![number(row.number), row.words(), row.payload])?;
+        Ok(())
+    }
 }
 
 /// Takes the words of a run's payloads out, so far as they are in.

@@ -1,6 +1,6 @@
 //! What the index takes from a record and its payload.
 
-use bailiwick_audit::{Entry, Record};
+use bailiwick_audit::Record;
 use serde_json::Value;
 
 use crate::clock;
@@ -19,7 +19,6 @@ pub(super) struct Row {
     pub(super) number: u64,
     /// Its place in its log.
     pub(super) place: u64,
-    pub(super) digest: [u8; 32],
     pub(super) r#type: String,
     pub(super) time: u64,
     pub(super) run: String,
@@ -67,8 +66,7 @@ pub(super) enum Removed {
 
 impl Row {
     /// Of a record, and its payload if that can be read.
-    pub(super) fn new(number: u64, entry: &Entry, payload: Option<&[u8]>) -> Self {
-        let mut record = entry.record.clone();
+    pub(super) fn new(number: u64, place: u64, mut record: Record, payload: Option<&[u8]>) -> Self {
         let removes = removed(&mut record);
         let verified = checked(&record);
         // What a target answered is long and was not written by the agent; what was searched for would be found by
@@ -93,8 +91,7 @@ impl Row {
         let outcome = record.outcome;
         Self {
             number,
-            place: entry.index,
-            digest: *entry.digest().as_bytes(),
+            place,
             removes,
             verified,
             r#type: record.r#type,
