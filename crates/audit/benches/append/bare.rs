@@ -14,9 +14,9 @@ pub(crate) struct Batch {
 }
 
 /// The size of the log's own segments.
-const FILE: u64 = 16 << 20;
+pub(crate) const FILE: u64 = 16 << 20;
 /// Magic and size of a segment; length and checksum of a frame, and what stands before its body.
-const SEGMENT_HEAD: usize = 16;
+pub(crate) const SEGMENT_HEAD: usize = 16;
 const FRAME_HEAD: usize = 8;
 
 /// Waits until nothing is left to be written on the disk of this folder.
@@ -24,18 +24,24 @@ pub(crate) fn settle(dir: &Path) {
     rustix::fs::syncfs(File::open(dir).unwrap()).unwrap();
 }
 
-/// How many records a second these batches are, written over and over for a while.
-pub(crate) fn run(dir: &Path, batches: &[Batch], time: Duration) -> f64 {
+/// A file like a segment of the log: full of zeros that are on the disk.
+pub(crate) fn file(path: &Path) -> File {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(dir.join("bare"))
+        .open(path)
         .unwrap();
     let zeros = vec![0; 1 << 16];
     for _ in 0..FILE / zeros.len() as u64 {
         file.write_all(&zeros).unwrap();
     }
     file.sync_all().unwrap();
+    file
+}
+
+/// How many records a second these batches are, written over and over for a while.
+pub(crate) fn run(dir: &Path, batches: &[Batch], time: Duration) -> f64 {
+    let file = file(&dir.join("bare"));
     let longest = batches.iter().map(|batch| batch.bytes).max().unwrap();
     let bytes = vec![0xa5; longest as usize];
     let (mut records, mut at) = (0, SEGMENT_HEAD as u64);

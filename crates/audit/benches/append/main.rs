@@ -7,6 +7,7 @@
 )]
 
 mod bare;
+mod handed;
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
 mod options;
@@ -36,9 +37,13 @@ The bare loop writes and fdatasyncs batches of exactly the sizes that the log ma
 other, over a zero-filled file like the log's own segments in the same folder. It makes no records, has no writers to wake
 and builds no tree: no log with the same batches on this disk can be faster. The ratio is ours to its.
 
-The two take turns, because disks have moods; what is printed are medians of the rounds. The folder is
-BAILIWICK_BENCH_DIR, or else in target/. Put it on the disk that is meant, and let nothing else run: with few processors
-everything that does delays the writers, who need them, and not the bare loop, which does not.";
+The loop with writers has as many tasks on the same runtime, each of which hands finished bytes of a record's length to
+one thread and waits; the thread writes and fdatasyncs whatever it was handed meanwhile, and wakes them. It does nothing
+else: what is between it and ours is making, encrypting, hashing and chaining records, and the tree.
+
+They take turns, because disks have moods; what is printed are medians of the rounds. The folder is BAILIWICK_BENCH_DIR,
+or else in target/. Put it on the disk that is meant, and let nothing else run: with few processors everything that does
+delays the writers, who need them, and not the bare loop, which does not.";
 
 fn main() {
     let Some(options) = Options::read(HELP) else {
@@ -59,7 +64,7 @@ fn main() {
         let with = if payload { "with" } else { "without" };
         println!("\n{with} payload");
         println!(
-            "writers   records/s   p50 ms   p99 ms  p99.9 ms   per batch   cpu us    bare/s   ratio (of rounds)"
+            "writers   records/s   p50 ms   p99 ms  p99.9 ms   per batch   cpu us    bare/s   ratio (of rounds)      handed/s   ratio"
         );
         for writers in &options.writers {
             measure(&runtime, &options, *writers, payload, &mut folders);
@@ -67,7 +72,7 @@ fn main() {
     }
 }
 
-/// Ours and bare in turns, and one line about them.
+/// The three in turns, and one line about them.
 fn measure(
     runtime: &Runtime,
     options: &Options,
@@ -83,31 +88,41 @@ fn measure(
         let ours = ours(runtime, dir.path(), options.time, writers, payload);
         bare::settle(dir.path());
         let bare = bare::run(dir.path(), &ours.batches, options.time);
-        rounds.push((ours, bare));
+        bare::settle(dir.path());
+        let handed = handed::run(runtime, dir.path(), &ours.batches, writers, options.time);
+        rounds.push(Round { ours, bare, handed });
         // ext4 looks for new inodes among those that were just freed, one by one: a folder removed
         // between two rounds would slow the tree of the next.
         folders.push(dir);
     }
-    let of = |value: &dyn Fn(&(Ours, f64)) -> f64| median(rounds.iter().map(value).collect());
-    let latency = |part: f64| of(&|(ours, _)| ours.latency(part).as_secs_f64() * 1000.0);
-    let mut ratios: Vec<f64> = rounds
-        .iter()
-        .map(|(ours, bare)| ours.rate() / bare)
-        .collect();
+    let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value).collect());
+    let latency = |part: f64| of(&|round| round.ours.latency(part).as_secs_f64() * 1000.0);
+    let ratios = rounds.iter().map(|round| round.ours.rate() / round.bare);
+    let mut ratios: Vec<f64> = ratios.collect();
     ratios.sort_by(f64::total_cmp);
     println!(
-        "{writers:>7}   {:>9.0}   {:>6.2}   {:>6.2}   {:>7.2}   {:>9.1}   {:>6.1}   {:>7.0}   {:>5.2} ({:.2} to {:.2})",
-        of(&|(ours, _)| ours.rate()),
+        "{writers:>7}   {:>9.0}   {:>6.2}   {:>6.2}   {:>7.2}   {:>9.1}   {:>6.1}   {:>7.0}   {:>5.2} ({:.2} to {:.2})   {:>9.0}   {:>5.2}",
+        of(&|round| round.ours.rate()),
         latency(0.5),
         latency(0.99),
         latency(0.999),
-        of(&|(ours, _)| bare::mean(&ours.batches)),
-        of(&|(ours, _)| ours.cpu.as_secs_f64() * 1e6 / ours.latencies.len() as f64),
-        of(&|(_, bare)| *bare),
+        of(&|round| bare::mean(&round.ours.batches)),
+        of(&|round| round.ours.cpu.as_secs_f64() * 1e6 / round.ours.latencies.len() as f64),
+        of(&|round| round.bare),
         median(ratios.clone()),
         ratios[0],
         ratios[ratios.len() - 1],
+        of(&|round| round.handed),
+        of(&|round| round.ours.rate() / round.handed),
     );
+}
+
+/// What each of the three came to, one after the other.
+struct Round {
+    ours: Ours,
+    /// In records a second.
+    bare: f64,
+    handed: f64,
 }
 
 /// What one round of the log came to.
