@@ -881,17 +881,66 @@ fn control_c_in_psql_cancels_its_statement() {
 }
 
 #[test]
-fn a_session_may_lock_what_it_may_update() {
+fn a_session_may_lock_rows_that_it_may_update() {
     let (_world, _run, mut agent) = triage();
     stays_out(
         &mut agent,
         "SELECT id FROM comments FOR UPDATE",
         &["lock", "public.comments"],
     );
-    stays_out(&mut agent, "LOCK TABLE drafts", &["lock", "public.drafts"]);
-    let grants = "[[write]]\ntarget = \"tickets\"\ntables = [\"public.comments\"]\nverbs = [\"update\", \"lock\"]\n";
-    let (_world, _run, mut agent) = granting(grants);
+    goes_through(&mut agent, "SELECT id FROM tickets FOR UPDATE");
+    let locking = writing("comments", r#""lock""#);
+    let (_world, _run, mut agent) = granting(&locking);
     goes_through(&mut agent, "SELECT id FROM comments FOR UPDATE");
+    stays_out(
+        &mut agent,
+        "LOCK TABLE comments IN EXCLUSIVE MODE",
+        &["maintain", "public.comments"],
+    );
+}
+
+/// A grant to write a table, by these verbs.
+fn writing(table: &str, verbs: &str) -> String {
+    format!("[[write]]\ntarget = \"tickets\"\ntables = [\"public.{table}\"]\nverbs = [{verbs}]\n")
+}
+
+#[test]
+fn no_grant_to_write_locks_others_out() {
+    // Neither one column nor all that can be written brings a lock that stops others.
+    let (_world, _run, mut one_column) = triage();
+    let all = ["tickets", "comments"].map(|table| writing(table, r#""insert", "update", "lock""#));
+    let destroy =
+        "[[destroy]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\nverbs = [\"delete\"]\n";
+    let (_world_of_all, _run, mut all) = granting(&format!("{}{destroy}", all.concat()));
+    for agent in [&mut one_column, &mut all] {
+        for (lock, weak) in [
+            ("LOCK TABLE tickets IN ACCESS SHARE MODE", true),
+            ("LOCK TABLE tickets IN ROW SHARE MODE", true),
+            ("LOCK tickets IN ROW EXCLUSIVE MODE NOWAIT", true),
+            ("LOCK TABLE tickets IN SHARE UPDATE EXCLUSIVE MODE", false),
+            ("LOCK TABLE tickets IN SHARE MODE", false),
+            ("LOCK TABLE tickets IN SHARE ROW EXCLUSIVE MODE", false),
+            ("LOCK TABLE tickets IN EXCLUSIVE MODE", false),
+            (
+                "LOCK TABLE ONLY public.tickets IN ACCESS EXCLUSIVE MODE NOWAIT",
+                false,
+            ),
+            // Without a mode it is the strongest.
+            ("LOCK TABLE tickets", false),
+            ("LOCK tickets *", false),
+        ] {
+            match weak {
+                true => {
+                    agent.query(&format!("BEGIN; {lock}; ROLLBACK")).ok();
+                }
+                false => stays_out(agent, lock, &["maintain", "public.tickets"]),
+            }
+        }
+    }
+    let upkeep =
+        "[[admin]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\nverbs = [\"maintain\"]\n";
+    let (_world, _run, mut agent) = granting(upkeep);
+    agent.query("BEGIN; LOCK TABLE tickets; ROLLBACK").ok();
 }
 
 #[test]

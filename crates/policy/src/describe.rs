@@ -9,7 +9,7 @@ use crate::condition::Condition;
 use crate::covered::{Covered, is_matched};
 use crate::guardrail::Guardrail;
 use crate::name::Pattern;
-use crate::task::{Grant, Task, applies};
+use crate::task::{Grant, Item, Task, applies};
 
 /// One line of a scope in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,22 +107,40 @@ fn fields(task: &Task) -> Vec<Line> {
     of_target.into_iter().map(line).collect()
 }
 
+/// In the order in which they are described.
+const KINDS: [Kind; 10] = [
+    Kind::Table,
+    Kind::Function,
+    Kind::Object,
+    Kind::Role,
+    Kind::Setting,
+    Kind::Request,
+    Kind::Tool,
+    Kind::Uri,
+    Kind::Prompt,
+    Kind::Feature,
+];
+
 /// A line for each verb and kind of resource.
 fn grant(grant: &Grant) -> Vec<Line> {
+    // With those that others bring.
+    let verbs = KINDS.iter().flat_map(|kind| grant.verbs_on(*kind));
+    lines(grant, &verbs.collect())
+}
+
+/// The same of one of its entries and some of its verbs.
+pub(crate) fn entry(grant: &Grant, item: &Item, verbs: &BTreeSet<Verb>) -> Vec<Line> {
+    let only = Grant {
+        items: vec![item.clone()],
+        ..grant.clone()
+    };
+    lines(&only, verbs)
+}
+
+fn lines(grant: &Grant, verbs: &BTreeSet<Verb>) -> Vec<Line> {
     let mut lines = Vec::new();
-    for verb in &grant.verbs {
-        for kind in [
-            Kind::Table,
-            Kind::Function,
-            Kind::Object,
-            Kind::Role,
-            Kind::Setting,
-            Kind::Request,
-            Kind::Tool,
-            Kind::Uri,
-            Kind::Prompt,
-            Kind::Feature,
-        ] {
+    for verb in verbs {
+        for kind in KINDS {
             let names = names(grant, *verb, kind);
             if names.is_empty() {
                 continue;
@@ -192,6 +210,7 @@ fn phrase(grant: &Grant, verb: Verb, kind: Kind, names: &str) -> String {
             Class::Destroy => format!("run the destroying function {names}"),
             Class::Admin | Class::Session => format!("run the administrating function {names}"),
         },
+        (Verb::Maintain, Kind::Table, _) => format!("maintain and lock the whole of {names}"),
         (verb, Kind::Table, _) => format!("{verb} {names}"),
         (verb, kind, _) => format!("{verb} {} {names}", kind.as_str()),
     }

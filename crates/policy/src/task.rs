@@ -275,7 +275,8 @@ impl Grant {
     /// The verbs it allows on a resource of this kind.
     pub(crate) fn verbs_on(&self, kind: Kind) -> impl Iterator<Item = Verb> + '_ {
         let locks = self.verbs.contains(&Verb::Update) && kind == Kind::Table;
-        // An update locks the rows it changes, so whoever may update may lock.
+        // An update locks the rows it changes, so whoever may update may lock rows. To lock the whole table
+        // against others is another verb.
         let lock = (locks && !self.verbs.contains(&Verb::Lock)).then_some(Verb::Lock);
         let listed = self.verbs.iter().copied();
         listed.filter(move |verb| applies(*verb, kind)).chain(lock)

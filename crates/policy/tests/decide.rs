@@ -651,6 +651,7 @@ fn a_scope_is_described_in_words() {
         text,
         [
             "may read public.tickets, public.comments on tickets",
+            "may lock rows of public.tickets on tickets",
             "may update priority of public.tickets on tickets",
             "may run the writing function public.close on tickets",
             "may insert into public.comments on tickets",
@@ -663,7 +664,7 @@ fn a_scope_is_described_in_words() {
             "everything else is denied",
         ]
     );
-    assert_eq!(lines[4].sort, Sort::Approval);
+    assert_eq!(lines[5].sort, Sort::Approval);
     assert_eq!(house.scope(&run("triage")).unwrap().describe(), lines);
 }
 

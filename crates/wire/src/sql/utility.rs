@@ -202,12 +202,13 @@ impl Walker<'_> {
             ),
             NodeEnum::LockStmt(LockStmt {
                 relations,
-                mode: _,
+                mode,
                 nowait: _,
             }) => {
+                let verb = locking(*mode);
                 for relation in relations {
                     match kind(relation)? {
-                        NodeEnum::RangeVar(named) => self.does_to(Verb::Lock, named)?,
+                        NodeEnum::RangeVar(named) => self.does_to(verb, named)?,
                         _ => return refuse("a LOCK of something that is not known"),
                     };
                 }
@@ -591,6 +592,18 @@ impl Walker<'_> {
         let derived = self.select(select, &Env::default())?;
         self.expose(&derived.whole())?;
         Ok(What::plain(verb))
+    }
+}
+
+/// What a lock on a whole table is, by its mode (a `LOCKMODE` of `lockdefs.h`). Those up to ROW EXCLUSIVE stand in
+/// nobody's way who reads or writes rows: reading, locking rows and writing take them by themselves. Every stronger
+/// one stops others who do the same, and is upkeep, as it is for PostgreSQL's own privilege MAINTAIN.
+const fn locking(mode: i32) -> Verb {
+    const ACCESS_SHARE: i32 = 1;
+    const ROW_EXCLUSIVE: i32 = 3;
+    match mode {
+        ACCESS_SHARE..=ROW_EXCLUSIVE => Verb::Lock,
+        _ => Verb::Maintain,
     }
 }
 

@@ -147,6 +147,7 @@ fn missing(reference: &Reference, statement: &Statement) -> Vec<String> {
             Does::Create => Some(Verb::Create),
             Does::Truncate => Some(Verb::Truncate),
             Does::Lock => Some(Verb::Lock),
+            Does::Maintain => Some(Verb::Maintain),
             Does::Other => None,
         };
         let fits = |action: &Action| match verb {

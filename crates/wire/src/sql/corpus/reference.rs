@@ -49,7 +49,9 @@ pub(super) enum Does {
     Create,
     Truncate,
     Lock,
-    /// A definition that names it, or upkeep.
+    /// Locks it against everybody else.
+    Maintain,
+    /// A definition that names it, or other upkeep.
     Other,
 }
 
@@ -193,6 +195,9 @@ impl Reference {
             if place == "CopyStmt.relation" {
                 let from = map.get("is_from") == Some(&Value::Bool(true));
                 place.push_str(if from { ".in" } else { ".out" });
+            } else if place == "LockStmt.relations" && number(map, "mode") > 3 {
+                // Stronger than ROW EXCLUSIVE.
+                place.push_str(".whole");
             } else if kind == "ImportForeignSchemaStmt" && number(map, "list_type") == 3 {
                 place.push_str(".except");
             }
@@ -225,6 +230,7 @@ impl Reference {
             }
             "TruncateStmt.relations" => add(Does::Truncate),
             "LockStmt.relations" => add(Does::Lock),
+            "LockStmt.relations.whole" => add(Does::Maintain),
             "CopyStmt.relation.in" => add(Does::Insert),
             "CopyStmt.relation.out" => add(Does::Read),
             place if reads(place) => {
