@@ -68,6 +68,9 @@ pub(crate) const SWEEP_MAX: usize = 100_000;
 /// Things that one message names.
 pub(crate) const SHOWN_MAX: usize = 8;
 
+/// How much of a request's path that was not understood its record shows.
+pub(crate) const PATH_SHOWN_BYTES_MAX: usize = 256;
+
 /// The largest content that is read whole: JSON that an agent sends, in bytes.
 pub(crate) const CONTENT_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 

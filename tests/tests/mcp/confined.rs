@@ -59,6 +59,9 @@ fn check(world: &World, server: &Server, ran: &Finished, mark: usize) {
     let trail = world.trail(id.expect("the run's id"));
     assert_eq!(calls(&trail, "tools/call", "seen").len(), 1, "{trail:#?}");
     assert_eq!(calls(&trail, "tools/call", "leak").len(), 1);
+    // The stream on which the server may speak ended as it should: with its listener.
+    let cut = |entry: &&serde_json::Value| entry["record"]["outcome"]["state"] == "cut";
+    assert_eq!(trail.iter().find(cut), None, "{trail:#?}");
     let last = &trail.last().expect("records")["record"];
     assert_eq!(last["type"], "run.closed", "{last:#}");
     assert_eq!(server.journal().calls("add_comment").len(), mark);
@@ -89,6 +92,9 @@ fn a_confined_agent_with_the_file_or_the_command() {
             let (words, environment) = words(who, &options);
             let mut arguments = vec!["run", "--task", "triage"];
             arguments.extend(unconfined);
+            for (name, _) in &environment {
+                arguments.extend(["--env", name.as_ref()]);
+            }
             arguments.push("--");
             arguments.extend(before);
             arguments.extend(words.iter().map(String::as_str));

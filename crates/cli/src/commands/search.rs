@@ -167,7 +167,7 @@ fn verb(hit: &Hit) -> &str {
     match (hit.r#type.as_str(), &hit.verb) {
         (_, Some(verb)) => verb,
         ("call.finished", _) => "finished",
-        ("login.denied", _) => "login",
+        ("login.denied", _) => "access",
         ("run.opened", _) => "opened",
         ("run.closed", _) => "ended",
         ("run.suspended", _) => "suspended",

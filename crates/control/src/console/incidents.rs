@@ -248,7 +248,7 @@ impl Group {
 impl Call {
     fn of(call: &Incident, now: Time) -> Self {
         let what = match call.kind.as_str() {
-            "login.denied" => "login".to_owned(),
+            "login.denied" => "access".to_owned(),
             "signal.raised" => format!(
                 "signal {}",
                 said::actions(call.verb.as_deref(), &call.actions)

@@ -199,7 +199,7 @@ fn head(record: &Record) -> (&'static str, String, String) {
     if record.login.is_some() {
         return (
             "denied",
-            "login".to_owned(),
+            "access".to_owned(),
             record.target.clone().unwrap_or_default(),
         );
     }

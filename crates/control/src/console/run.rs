@@ -383,7 +383,7 @@ impl Row {
         let text = |text: &Option<String>| Text::line(text.as_deref().unwrap_or_default());
         let word = match hit.verb {
             Some(_) => "",
-            None => "login",
+            None => "access",
         };
         Self {
             seq: hit.seq,

@@ -198,7 +198,7 @@ impl Row {
         let (word, what) = match hit.r#type.as_str() {
             _ if hit.verb.is_some() => ("", said::actions(hit.verb.as_deref(), &hit.actions)),
             "call.finished" => ("outcome", outcome(hit)),
-            "login.denied" => ("login", String::new()),
+            "login.denied" => ("access", String::new()),
             "run.opened" => ("opened", String::new()),
             "run.closed" => (
                 "ended",

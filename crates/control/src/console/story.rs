@@ -164,7 +164,7 @@ impl Line {
         if let Some(login) = &record.login {
             return Some(Self {
                 effect: Effect::Denied,
-                word: "login".to_owned(),
+                word: "access".to_owned(),
                 reason: login.reason.clone(),
                 ..base
             });

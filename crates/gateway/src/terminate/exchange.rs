@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bailiwick_audit::State;
+use bailiwick_run::{Cut, Ending};
 use bailiwick_wire::http::bhttp;
 use bailiwick_wire::{CancelKey, End, Fault, Protocol, Refused, Session, Step, Wanted, Why};
 use bytes::BytesMut;
@@ -46,6 +47,7 @@ pub(crate) async fn serve(asked: Asked) {
         coming,
         answer,
     } = asked;
+    let gets = method == Method::GET;
     let to_agent = ToAgent::new(answer, method);
     let Ok(seed) = Gateway::seed() else { return };
     let key = seed.cancel;
@@ -76,6 +78,8 @@ pub(crate) async fn serve(asked: Asked) {
         gathered: None,
         key,
         cancellable: None,
+        gets,
+        has_events: false,
     };
     exchange.serve().await;
     drop(session_open);
@@ -228,6 +232,10 @@ struct Exchange<'g> {
     towards: Towards,
     /// A short response that the session gets once it is there whole.
     gathered: Option<BytesMut>,
+    /// The agent only asked to be told something.
+    gets: bool,
+    /// What it is told is a stream of events.
+    has_events: bool,
     /// By this another exchange takes back the call that is held in this one.
     key: CancelKey,
     /// From when on one is.
@@ -248,6 +256,8 @@ enum Over {
     Done,
     /// The agent went away.
     AgentGone,
+    /// Its run may do nothing more.
+    Ended(Option<Cut>),
     /// With these words for the agent.
     Refused(Refused),
     /// The same, and the target has got nothing of the request.
@@ -262,12 +272,15 @@ impl Exchange<'_> {
         let mut calls = self.calls;
         calls.take_the_rest();
         let refused = match &over {
-            Over::Refused(refused) | Over::Unsent(refused, _) => Some(refused),
+            Over::Refused(refused) | Over::Unsent(refused, _) => Some(refused.clone()),
+            Over::Ended(cut) => Some(ended_words(*cut)),
             Over::Done | Over::AgentGone => None,
         };
         if !matches!(over, Over::Done) {
-            calls.last_words(refused).await;
+            calls.last_words(refused.as_ref()).await;
         }
+        // Such a stream has no end of its own: it lasts until nobody listens any more, and that is its end.
+        let lasting = self.gets && self.has_events;
         match &over {
             Over::Unsent(_, error) => {
                 let end = End {
@@ -276,7 +289,10 @@ impl Exchange<'_> {
                 };
                 calls.close(State::Skipped, &end);
             }
-            Over::Done | Over::AgentGone | Over::Refused(_) => {
+            Over::AgentGone | Over::Ended(Some(Cut::Ended(Ending::Closed))) if lasting => {
+                calls.close(State::Ok, &End::default());
+            }
+            Over::Done | Over::AgentGone | Over::Ended(_) | Over::Refused(_) => {
                 if matches!(over, Over::AgentGone) {
                     calls.left();
                 }
@@ -319,10 +335,13 @@ impl Exchange<'_> {
                 !done && calls.back.waiting() < HELD_BYTES_MAX && !calls.records.is_asking();
             tokio::select! {
                 biased;
+<<<<<<< HEAD
                 ending = &mut ending => return Over::Refused(ended_words(ending)),
                 () = cancelled(&self.cancellable) => {
                     calls.withdraw();
                 }
+=======
+                ending = &mut ending => return Over::Ended(ending),
                 became = calls.records.next(held) => {
                     if let Err(refused) = calls.became(became) {
                         return Over::Refused(refused);
@@ -370,6 +389,7 @@ impl Exchange<'_> {
         let is_over = match came {
             Came::Sent => return Ok(()),
             Came::Head(head, length) => {
+                self.has_events = is_of_events(&head);
                 bhttp::put_response(&mut bytes, &head);
                 length.is_none_or(|length| length > GATHERED_BYTES_MAX)
             }
@@ -399,4 +419,11 @@ impl Exchange<'_> {
         let fed = calls.session.target(&bytes);
         fed.map_err(|fault| Over::Refused(calls.blame(&fault)))
     }
+}
+
+/// Whether a response is a stream of events (WHATWG HTML, server-sent events).
+fn is_of_events(head: &bhttp::Response) -> bool {
+    let kind = bhttp::field(&head.fields, "content-type").unwrap_or_default();
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    head.status == 200 && kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }

@@ -16,7 +16,7 @@ use super::place::Place;
 use super::problem::{Refusal, Sort};
 use super::tags::Tags;
 use crate::Veil;
-use crate::limits::CONTENT_HELD_BYTES_MAX;
+use crate::limits::{CONTENT_HELD_BYTES_MAX, PATH_SHOWN_BYTES_MAX};
 use crate::near::may_be_taken_for;
 
 /// What a call is called that was not understood.
@@ -25,7 +25,8 @@ const NOT_UNDERSTOOD: &str = "NOT UNDERSTOOD";
 /// What of a request is understood however wrong the rest of it is.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    /// What it does; nothing where its method or its path is not understood.
+    /// What it does; nothing where its method is not understood. With the path as it was sent where that is not
+    /// understood: it says what was asked, and no grant could cover it.
     action: Option<Action>,
     verb: &'static str,
     /// As the agent sent it.
@@ -75,10 +76,10 @@ impl Request {
         let method = Method::of(&head.method);
         let path = place.behind_base(route);
         let line = Line {
-            action: match (method, &path) {
-                (Some(method), Ok(path)) => Some(action(method, path)),
-                _ => None,
-            },
+            action: method.map(|method| match &path {
+                Ok(path) => action(method, path),
+                Err(_) => action(method, as_sent(&head.path)),
+            }),
             verb: method.map_or(NOT_UNDERSTOOD, Method::name),
             text: format!("{} {}", head.method, head.path),
         };
@@ -272,6 +273,13 @@ impl Request {
             bhttp::put_end(out, &[]);
         }
     }
+}
+
+/// The beginning of a path as it was sent, without its query.
+fn as_sent(path: &str) -> &str {
+    let path = path.split('?').next().unwrap_or_default();
+    path.get(..path.floor_char_boundary(PATH_SHOWN_BYTES_MAX))
+        .unwrap_or_default()
 }
 
 fn action(method: Method, path: &str) -> Action {

@@ -161,7 +161,8 @@ impl Story {
         if let Some(login) = &record.login {
             return Ok(Some(Line {
                 effect: Effect::Denied,
-                verb: "login".into(),
+                // Not only a login: a run that is known asked for what is no target of its own.
+                verb: "access".into(),
                 target: record.target.clone(),
                 what: record.target.clone().unwrap_or_default(),
                 reason: Some(login.reason.clone()),

@@ -434,7 +434,7 @@ fn what_was_denied(noted: &Noted) -> String {
         incident.kind.as_str(),
         &incident.verb,
     ) {
-        ([], "login.denied", _) => "login".to_owned(),
+        ([], "login.denied", _) => "access".to_owned(),
         ([], _, Some(verb)) => verb.clone(),
         ([], _, None) => String::new(),
         (actions, _, _) => actions.join(", "),

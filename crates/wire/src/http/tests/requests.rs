@@ -117,7 +117,7 @@ fn a_method_has_a_class_of_its_own_unless_the_task_says_otherwise() {
     }
 }
 
-/// What is refused: its head, its content, its status, and whether it is known what it was to be done to.
+/// What is refused: its head, its content, its status, and whether it is known what was asked.
 type Attack<'a> = (
     &'a str,
     &'a str,
@@ -194,14 +194,14 @@ fn what_is_not_understood_is_denied_on_record_and_says_so() {
             true,
         ),
         // Paths.
-        ("GET", "/crm/a/../b", &[], b"", 400, false),
-        ("GET", "/crm/%2e%2e/billing/cards", &[], b"", 400, false),
-        ("GET", "/crm/a%2fb", &[], b"", 400, false),
-        ("GET", "/crm/a%5cb", &[], b"", 400, false),
-        ("GET", "/crm//b", &[], b"", 400, false),
-        ("GET", "/crm/a%00", &[], b"", 400, false),
-        ("GET", "/crm/%c0%ae%c0%ae/b", &[], b"", 400, false),
-        ("GET", "/crm/a#b", &[], b"", 400, false),
+        ("GET", "/crm/a/../b", &[], b"", 400, true),
+        ("GET", "/crm/%2e%2e/billing/cards", &[], b"", 400, true),
+        ("GET", "/crm/a%2fb", &[], b"", 400, true),
+        ("GET", "/crm/a%5cb", &[], b"", 400, true),
+        ("GET", "/crm//b", &[], b"", 400, true),
+        ("GET", "/crm/a%00", &[], b"", 400, true),
+        ("GET", "/crm/%c0%ae%c0%ae/b", &[], b"", 400, true),
+        ("GET", "/crm/a#b", &[], b"", 400, true),
         ("GET", "/crm/a?b=%zz", &[], b"", 400, true),
         ("GET", "/crm/a?b#c", &[], b"", 400, true),
         // Credentials of its own.
@@ -459,5 +459,24 @@ fn a_request_to_a_proxy_is_of_the_target_it_names_or_of_none() {
         let (_, did) = asked(&head, b"");
         assert_eq!(resource(&did).as_deref(), name, "{path}");
         assert_eq!(did.held().call.refusal.is_some(), name.is_none());
+    }
+}
+
+#[test]
+fn a_path_that_is_not_understood_is_shown_as_it_was_sent() {
+    let long = format!("/crm//{}", "é".repeat(4_000));
+    for (path, shown) in [
+        ("/crm/a%2fb?c=d", "/crm/a%2fb"),
+        ("/crm/../b", "/crm/../b"),
+        // In part, and no character in part.
+        (&*long, &long[..256]),
+    ] {
+        let (_, did) = asked(&request("DELETE", path, &[]), b"");
+        let call = &did.held().call;
+        assert!(call.refusal.is_some(), "{path}");
+        let [action] = &call.actions[..] else {
+            panic!("{path}: {:?}", call.actions);
+        };
+        assert_eq!(action.resource.name, format!("DELETE {shown}"));
     }
 }
