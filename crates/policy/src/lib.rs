@@ -9,6 +9,7 @@
 //! No clock, no network; the only files it reads are those of [`Engine::load`].
 
 mod approval;
+mod compare;
 mod compile;
 mod condition;
 mod covered;
@@ -32,6 +33,7 @@ mod task;
 mod uri;
 
 pub use approval::{Approval, Estimate, Question, Standing};
+pub use compare::Entry;
 pub use condition::Condition;
 pub use covered::Covered;
 pub use describe::{Line, Sort};

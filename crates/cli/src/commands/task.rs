@@ -1,15 +1,18 @@
-//! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway.
+//! `bailiwick task`: what tasks there are, and what they allow, in words. Needs no gateway, but for what runs did.
 
+mod diff;
 mod difference;
 mod fences;
 mod pin;
+mod suggest;
 mod tools;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use bailiwick_gateway::{Target, survey};
-use bailiwick_policy::{Confine, Engine, Sort, Task as TaskFile};
+use bailiwick_policy::{Confine, Engine, Line, Sort, Task as TaskFile};
 use bailiwick_wire::{Knowledge, Named};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -20,7 +23,7 @@ use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, for_long, style};
 
-/// Look at tasks
+/// Look at tasks, compare them, and see what they grant too much or too little
 #[derive(Args)]
 pub(crate) struct Task {
     #[command(subcommand)]
@@ -30,8 +33,11 @@ pub(crate) struct Task {
 #[derive(Subcommand)]
 enum Command {
     Check(Check),
+    Diff(diff::Diff),
     List(List),
     Pin(pin::Pin),
+    Suggest(suggest::Suggest),
+    Trim(trim::Trim),
 }
 
 /// Check task files and guardrails, and say in words what a task allows
@@ -72,8 +78,11 @@ impl Task {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Check(check) => check.execute(),
+            Command::Diff(diff) => diff.execute(),
             Command::List(list) => list.execute(),
             Command::Pin(pin) => pin.execute(),
+            Command::Suggest(suggest) => suggest.execute(),
+            Command::Trim(trim) => trim.execute(),
         }
     }
 }
@@ -244,6 +253,21 @@ struct Words {
     text: String,
 }
 
+impl From<Line> for Words {
+    fn from(line: Line) -> Self {
+        Self {
+            sort: match line.sort {
+                Sort::Allowed => "allowed",
+                Sort::Approval => "approval",
+                Sort::Masked => "masked",
+                Sort::Guardrail => "guardrail",
+                Sort::Rest => "rest",
+            },
+            text: line.text,
+        }
+    }
+}
+
 impl<'a> Described<'a> {
     fn new(engine: &Engine, task: &'a TaskFile) -> Self {
         let words = engine.describe(&task.name).unwrap_or_default();
@@ -257,19 +281,7 @@ impl<'a> Described<'a> {
             digest: &task.digest,
             warnings: Vec::new(),
             fences: Vec::new(),
-            words: words
-                .into_iter()
-                .map(|line| Words {
-                    sort: match line.sort {
-                        Sort::Allowed => "allowed",
-                        Sort::Approval => "approval",
-                        Sort::Masked => "masked",
-                        Sort::Guardrail => "guardrail",
-                        Sort::Rest => "rest",
-                    },
-                    text: line.text,
-                })
-                .collect(),
+            words: words.into_iter().map(Words::from).collect(),
         }
     }
 }
