@@ -41,12 +41,11 @@ try 'use the target' psql --no-psqlrc "$DATABASE_URL" -c 'SELECT id FROM tickets
 const HARMLESS: [&str; 2] = ["work in its own folder", "use the target"];
 
 fn child(world: &World, flags: &[&str]) -> Finished {
-    let arguments = [
-        &["run", "--task", "triage"],
-        flags,
-        &["--", "sh", "-c", CHILD],
-    ]
-    .concat();
+    let given = ["DATA", "TASKS", "GATEWAY", "BAILIWICK", "BAILIWICK_CONFIG"];
+    let mut arguments = vec!["run", "--task", "triage"];
+    arguments.extend(given.iter().flat_map(|name| ["--env", name]));
+    arguments.extend(flags);
+    arguments.extend(["--", "sh", "-c", CHILD]);
     let mut command = world.command(&arguments);
     let config = world.config();
     command

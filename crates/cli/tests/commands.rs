@@ -79,6 +79,18 @@ fn what_init_writes_is_valid_and_kept() {
 
     std::fs::write(gateway.join("bailiwick.toml"), "mine").unwrap();
     assert!(init().stdout.contains("kept"));
+
+    // A folder that takes an agent's home away says so, and what to do.
+    let within = |home: &std::path::Path| {
+        let mut init = bailiwick();
+        init.args(["init", "gw"]).current_dir(folder.path());
+        init.env("HOME", home).env("TMPDIR", "/nowhere");
+        ran(&mut init).stderr
+    };
+    let said = within(folder.path());
+    assert!(said.contains("in your home directory"), "{said}");
+    assert!(said.contains("/srv/bailiwick"), "{said}");
+    assert_eq!(within(&folder.path().join("gw/tasks")), "");
     assert_eq!(
         std::fs::read_to_string(gateway.join("bailiwick.toml")).unwrap(),
         "mine"

@@ -224,13 +224,21 @@ pub enum Which {
     Ended,
 }
 
-/// `GET /v1/runs/RUN/attach`: one line of JSON, when the run has ended.
+/// `GET /v1/runs/RUN/attach`: a line of JSON for each change of what the run may do, the last when it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Ended {
-    /// Why.
-    #[serde(with = "text")]
-    #[schema(value_type = schema::Ending)]
-    pub ending: Ending,
+#[serde(tag = "now", rename_all = "lowercase")]
+pub enum Change {
+    /// It may do nothing until somebody resumes it.
+    Suspended,
+    /// It may act again.
+    Resumed,
+    /// It is over.
+    Ended {
+        /// Why.
+        #[serde(with = "text")]
+        #[schema(value_type = schema::Ending)]
+        ending: Ending,
+    },
 }
 
 /// `POST /v1/runs/RUN/erase`: a run's payloads are gone. Only on the Unix socket.

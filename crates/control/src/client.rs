@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{
-    ConsoleLink, Ended, Erased, Health, Me, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned,
-    RunDetail, RunList, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
+    Change, ConsoleLink, Erased, Health, Me, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned,
+    RunDetail, RunList, RunScope, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
@@ -280,6 +280,14 @@ impl Client {
         self.get(&format!("/v1/runs/{run}")).await
     }
 
+    /// What a run might do, and what it did of it.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn scope(&self, run: &RunId) -> Result<RunScope, ClientError> {
+        self.get(&format!("/v1/runs/{run}/scope")).await
+    }
+
     /// The records of a run after this number.
     ///
     /// # Errors
@@ -463,16 +471,20 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Waits until the run ends and says why it did. May be called again after it was given up.
+    /// Waits until the run is suspended, resumed or ended, and says which. May be called again after it was given
+    /// up, and not after the run has ended.
     ///
     /// # Errors
     /// If the gateway goes away without saying so; the run has then ended too.
-    pub async fn ended(&mut self) -> Result<Ended, ClientError> {
+    pub async fn change(&mut self) -> Result<Change, ClientError> {
         let broken = |place: &str, reason: String| ClientError::Broken {
             place: place.to_owned(),
             reason,
         };
-        while !self.line.ends_with(b"\n") {
+        let line = loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                break self.line.drain(..=end).collect::<Vec<u8>>();
+            }
             match self.body.frame().await {
                 Some(Ok(frame)) => {
                     self.line
@@ -481,8 +493,8 @@ impl Attached {
                 Some(Err(error)) => return Err(broken(&self.place, error.to_string())),
                 None => return Err(broken(&self.place, "it closed the connection".to_owned())),
             }
-        }
-        serde_json::from_slice(&self.line).map_err(|error| ClientError::NotUnderstood {
+        };
+        serde_json::from_slice(&line).map_err(|error| ClientError::NotUnderstood {
             place: self.place.clone(),
             reason: error.to_string(),
         })

@@ -52,6 +52,8 @@ pub(crate) struct Slot {
     pub(crate) cut: watch::Sender<Option<Ending>>,
     /// What its sessions watch, from its opening or last resumption on. Locked where `cut` changes.
     term: Mutex<watch::Sender<Option<Cut>>>,
+    /// Whether it is suspended, for whoever is attached.
+    pub(crate) suspension: watch::Sender<bool>,
     /// It was suspended and that is not on record yet.
     pub(crate) unrecorded: AtomicBool,
     /// Held by whoever suspends or resumes it, until that is on record: the records are in order.
@@ -92,6 +94,7 @@ impl Slot {
             },
             cut: watch::channel(None).0,
             term: Mutex::new(watch::channel(None).0),
+            suspension: watch::channel(false).0,
             unrecorded: AtomicBool::new(false),
             turn: tokio::sync::Mutex::default(),
             ended_at: Mutex::new(None),
@@ -165,13 +168,18 @@ impl Slot {
 
     /// Cuts what it has open, and its credential opens nothing more; whether it could act before.
     pub(crate) fn suspend(&self) -> bool {
-        lock(&self.term).send_if_modified(|cut| {
+        let term = lock(&self.term);
+        let could = term.send_if_modified(|cut| {
             let could = cut.is_none();
             if could {
                 *cut = Some(Cut::Suspended);
             }
             could
-        })
+        });
+        if could {
+            self.suspension.send_replace(true);
+        }
+        could
     }
 
     /// Lets it act again; whether it was suspended. What was cut stays cut.
@@ -180,6 +188,7 @@ impl Slot {
         let suspended = *term.borrow() == Some(Cut::Suspended);
         if suspended {
             *term = watch::channel(None).0;
+            self.suspension.send_replace(false);
         }
         suspended
     }

@@ -65,13 +65,15 @@ impl Proxied {
     fn run(&self, client: &Command) -> (Finished, String) {
         let mut run = self
             .world
-            .command(&["run", "--task", "proxied", "--unconfined", "--"]);
-        run.arg(client.get_program()).args(client.get_args());
+            .command(&["run", "--task", "proxied", "--unconfined"]);
         for (name, value) in client.get_envs() {
             if let Some(value) = value {
-                run.env(name, value);
+                run.env(name, value).arg("--env").arg(name);
             }
         }
+        run.arg("--")
+            .arg(client.get_program())
+            .args(client.get_args());
         let finished = finish(&mut run);
         let said = finished.stderr.split_whitespace();
         let id = said.clone().find(|word| word.starts_with("run_"));

@@ -93,12 +93,12 @@ fn a_confined_agent_with_the_file_or_the_command() {
             let mut arguments = vec!["run", "--task", "triage"];
             arguments.extend(unconfined);
             for (name, _) in &environment {
-                arguments.extend(["--env", name.as_ref()]);
+                arguments.extend(["--env", name.as_str()]);
             }
             arguments.push("--");
             arguments.extend(before);
             arguments.extend(words.iter().map(String::as_str));
-            let ran = finish(world.command(&arguments).envs(environment));
+            let ran = finish(world.command(&arguments).envs(environment.clone()));
             check(&world, &server, &ran, mark + 1);
         }
         world.verify();

@@ -52,6 +52,7 @@ impl Init {
             ]);
         }
         render::print(&table.render(render::columns()))?;
+        self.warn();
         let go = match self.folder == Path::new(".") {
             true => String::new(),
             false => format!("cd {} && ", self.folder.display()),
@@ -65,6 +66,28 @@ impl Init {
              5. in another terminal: {go}bailiwick run --task triage-tickets -- CMD\n"
         ))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Init {
+    /// A confined agent can neither list a folder that leads to this one, nor add anything to it.
+    fn warn(&self) {
+        let home = std::env::home_dir().map(|home| ("your home directory", home));
+        let temporary = ("the folder for temporary files", std::env::temp_dir());
+        let Ok(folder) = self.folder.canonicalize() else {
+            return;
+        };
+        for (what, place) in home.into_iter().chain([temporary]) {
+            if place
+                .canonicalize()
+                .is_ok_and(|place| folder.starts_with(place))
+            {
+                render::note(format!(
+                    "this is in {what}, which agents then cannot list, nor add anything to it: many need \
+                     that. Move the folder elsewhere, such as to `/srv/bailiwick`"
+                ));
+            }
+        }
     }
 }
 

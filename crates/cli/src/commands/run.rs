@@ -1,13 +1,16 @@
 //! `bailiwick run`: a run that lasts as long as a command does.
 
 mod child;
+mod environment;
 mod handed;
+mod offspring;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
-use bailiwick_control::api::{OpenedRun, Summary};
+use bailiwick_control::api::{Change, OpenedRun, Summary};
 use bailiwick_control::client::{Attached, Client};
 use bailiwick_run::{Confinement, Ending};
 use clap::Args;
@@ -19,22 +22,28 @@ use crate::config::{Config, ConfigArg};
 use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
 use crate::render::{self, clean, note, style, time_box};
-use child::Child;
+use child::{Child, End, GRACE};
+use environment::{Environment, Wanted};
 use handed::Handed;
 pub(super) use handed::sweep;
 
 /// Run an agent: open a run, start the command inside it, close the run when the command ends
 ///
-/// The command gets the variables of the task's [env], with the run's own credential in them, and
-/// none of the gateway's secrets. It runs confined: it cannot reach the record, the keys or the
+/// The command gets the variables of the task's [env], with the run's own credential in them. Of yours it
+/// gets those that programs need to find their way (PATH, HOME, LANG, LC_*, TERM, TMPDIR and the like)
+/// and those that --env names, and never one that holds a secret of the gateway. It runs confined: it cannot reach the record, the keys or the
 /// controls, though it is the same user. Folders that lead to what it cannot reach can be used, but
 /// not listed, and nothing can be added to them.
 ///
-/// Exits with the command's status, with 128 and the signal's number if a signal ended it, and with
-/// 125 if it was not started.
+/// When the run is over before the command, by its time or because somebody revoked it, the command and
+/// all that it has started get SIGTERM, and SIGKILL five seconds later. A run that is suspended may be
+/// resumed, so its command goes on.
+///
+/// Exits with the command's status, with 128 and the signal's number if a signal ended it, with 122 if
+/// the run was over before the command, and with 125 if it was not started.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
-    bailiwick run --task triage-tickets -- claude -p 'triage the new tickets'\n  \
+    bailiwick run --task triage-tickets --env ANTHROPIC_API_KEY -- claude -p 'triage the new tickets'\n  \
     bailiwick run --task triage-tickets --ttl 5m -- psql -c 'select * from tickets'")]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -42,6 +51,9 @@ pub(crate) struct Run {
     /// Do not confine the command; the run's record says so
     #[arg(long)]
     unconfined: bool,
+    /// Give the command this variable too: yours, or with this value; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<Wanted>,
     #[command(flatten)]
     config: ConfigArg,
     /// The command and its arguments
@@ -67,7 +79,7 @@ impl Run {
                 attached,
                 opened,
             };
-            session.run(&config, &self.command, self.unconfined).await
+            session.run(&config, &self).await
         })
     }
 
@@ -89,6 +101,10 @@ impl Run {
     }
 }
 
+/// The exit status if the run was over first. No common program ends with it: not `timeout`, `xargs`, a shell, or
+/// what a signal has ended.
+const OVER: u8 = 122;
+
 /// An open run that lasts as long as this.
 struct Session {
     client: Client,
@@ -97,51 +113,67 @@ struct Session {
 }
 
 impl Session {
-    async fn run(
-        mut self,
-        config: &Config,
-        command: &[OsString],
-        unconfined: bool,
-    ) -> Result<ExitCode, Failure> {
+    async fn run(mut self, config: &Config, asked: &Run) -> Result<ExitCode, Failure> {
         let run = self.opened.run;
         let handed = Handed::make(config, &self.opened)?;
-        let spec = self.spec(config, handed.as_ref(), unconfined)?;
+        let spec = self.spec(config, handed.as_ref(), asked.unconfined)?;
         if let Some(spec) = &spec {
             warn(spec)?;
         }
-        let withheld = self
-            .opened
-            .withhold
-            .iter()
-            .cloned()
-            .chain(config.secret_variables());
-        let mut env = handed.as_ref().map(Handed::env).unwrap_or_default();
+        let withhold = self.opened.withhold.iter().cloned();
+        let secret: BTreeSet<String> = withhold.chain(config.secret_variables()).collect();
+        let mut environment = Environment::choose(std::env::vars_os(), &asked.env, &secret)?;
+        environment.notes().for_each(note);
+        let handed_on = handed.as_ref().map(Handed::env).unwrap_or_default();
         // What the task says wins.
-        env.extend(self.opened.env.clone());
-        let mut child = Child::start(spec.as_ref(), command, &env, withheld)?;
+        let set = handed_on.into_iter().chain(self.opened.env.clone());
+        let set = set.map(|(name, value)| (name.into(), value.into()));
+        environment.given.extend(set);
+        let mut child = Child::start(spec.as_ref(), &asked.command, &environment.given)?;
         let time_box = time_box(render::now().until(self.opened.expires));
         say(format!(
             "{run} opened for task {}, {time_box}",
             clean(&self.opened.task)
         ));
-        let mut ended_first = false;
-        let status = loop {
-            tokio::select! {
-                status = child.wait() => break status?,
-                ended = self.attached.ended(), if !ended_first => {
-                    ended_first = true;
-                    match ended {
-                        Ok(ended) => say(early(ended.ending)),
-                        Err(error) => note(format!("{error}; the run has ended with it")),
-                    }
+        let ended = loop {
+            let change = tokio::select! {
+                status = child.wait() => break Ended::Command(status?),
+                change = self.attached.change() => change,
+            };
+            match change {
+                Ok(Change::Suspended) => say(format!(
+                    "{run} is suspended: what it had open was cut, and the agent can do nothing at its targets until \
+                     somebody resumes it; its process goes on"
+                )),
+                Ok(Change::Resumed) => say(format!("{run} was resumed: the agent can act again")),
+                Ok(Change::Ended { ending }) => {
+                    say(format!("{run} is over: {}", early(ending)));
+                    break Ended::Run {
+                        // A gateway that stops answers nothing more.
+                        summary: ending != Ending::GatewayStopped,
+                    };
+                }
+                Err(error) => {
+                    note(format!(
+                        "{run} is over: {error}, and no run outlives its gateway"
+                    ));
+                    break Ended::Run { summary: false };
                 }
             }
         };
-        match self.client.close(&run).await {
-            Ok(summary) => report(&summary, spec.is_none()),
-            Err(error) => note(format!("the gateway gave no summary: {error}")),
+        if let Ended::Run { .. } = ended {
+            say(killed(child.end().await?));
         }
-        Ok(exit_code(status))
+        if let Ended::Command(_) | Ended::Run { summary: true } = ended {
+            match self.client.close(&run).await {
+                Ok(summary) => report(&summary, spec.is_none()),
+                Err(error) => note(format!("the gateway gave no summary: {error}")),
+            }
+        }
+        Ok(match ended {
+            Ended::Command(status) => exit_code(status),
+            Ended::Run { .. } => ExitCode::from(OVER),
+        })
     }
 
     /// What the child must not reach; nothing for a child that is not confined.
@@ -173,6 +205,15 @@ impl Session {
     }
 }
 
+/// What ended first.
+enum Ended {
+    Command(ExitStatus),
+    Run {
+        /// Whether there is a gateway to ask what it did.
+        summary: bool,
+    },
+}
+
 /// Says which folders the agent may be surprised by.
 fn warn(spec: &Spec) -> Result<(), Failure> {
     let mut folders: Vec<(&str, std::path::PathBuf)> = Vec::new();
@@ -194,7 +235,8 @@ fn warn(spec: &Spec) -> Result<(), Failure> {
         match standing {
             Standing::OnTheWay => note(format!(
                 "{what} `{shown}` leads to what the agent must not reach: the agent can use what is \
-                 in it, but cannot list it, nor add or remove anything there"
+                 in it, but cannot list it, nor add or remove anything there. Keep the gateway's folder \
+                 elsewhere, such as in `/srv/bailiwick`"
             )),
             Standing::ReadOnly => {
                 note(format!("{what} `{shown}` is read-only for the agent"));
@@ -208,10 +250,21 @@ fn warn(spec: &Spec) -> Result<(), Failure> {
 
 fn early(ending: Ending) -> &'static str {
     match ending {
-        Ending::Expired => "the run's time is over; its connections were cut",
-        Ending::Revoked => "the run was revoked; its connections were cut",
-        Ending::Closed => "the run was closed; its connections were cut",
-        Ending::GatewayStopped => "the gateway stops, and the run ends with it",
+        Ending::Expired => "its time is up; its connections were cut",
+        Ending::Revoked => "it was revoked; its connections were cut",
+        Ending::Closed => "it was closed; its connections were cut",
+        Ending::GatewayStopped => "the gateway stops, and no run outlives its gateway",
+    }
+}
+
+fn killed(end: End) -> String {
+    let grace = GRACE.as_secs();
+    match end {
+        End::Told => "the agent was told to end, and did".to_owned(),
+        End::Killed => format!("the agent did not end within {grace} seconds, and was killed"),
+        End::Lives => {
+            "the agent was killed, but something of it has not ended; look with `ps`".to_owned()
+        }
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bailiwick_run::{Ending, RunId};
 
 use super::Registry;
+use crate::api::Change;
 use crate::live::{Attach, Slot, lock};
 
 /// Why nobody can attach to a run.
@@ -24,6 +25,8 @@ pub enum AttachError {
 pub struct Attachment {
     registry: Registry,
     slot: Arc<Slot>,
+    /// Whether its holder knows it as suspended.
+    suspended: bool,
 }
 
 impl Registry {
@@ -44,19 +47,37 @@ impl Registry {
         Ok(Attachment {
             registry: self.clone(),
             slot,
+            suspended: false,
         })
     }
 }
 
 impl Attachment {
-    /// Waits until the run ends, and says why it did.
-    pub async fn ended(&self) -> Ending {
+    /// Waits until the run is suspended, resumed or ended, and says which. What was undone before anybody looked
+    /// is not told.
+    pub async fn change(&mut self) -> Change {
         let mut ended = self.slot.cut.subscribe();
-        let ending = ended.wait_for(Option::is_some).await.map(|ending| *ending);
-        match ending {
-            Ok(Some(ending)) => ending,
-            // Its sender is in the slot that we hold.
-            Ok(None) | Err(_) => std::future::pending().await,
+        let mut suspended = self.slot.suspension.subscribe();
+        let known = self.suspended;
+        let change = tokio::select! {
+            biased;
+            ending = ended.wait_for(Option::is_some) => match ending.map(|ending| *ending) {
+                Ok(Some(ending)) => Some(Change::Ended { ending }),
+                Ok(None) | Err(_) => None,
+            },
+            now = suspended.wait_for(|now| *now != known) => match now.map(|now| *now) {
+                Ok(true) => Some(Change::Suspended),
+                Ok(false) => Some(Change::Resumed),
+                Err(_) => None,
+            },
+        };
+        match change {
+            Some(change) => {
+                self.suspended = change == Change::Suspended;
+                change
+            }
+            // Their senders are in the slot that we hold.
+            None => std::future::pending().await,
         }
     }
 }

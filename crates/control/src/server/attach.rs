@@ -3,30 +3,38 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use bailiwick_run::Ending;
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use crate::api::Ended;
+use crate::api::Change;
 use crate::registry::Attachment;
 
 /// Keeps the run until the client goes away: then the body is dropped, and the attachment with it.
-/// When the run ends first, the client gets one line that says why.
+/// The client gets a line whenever the run is suspended or resumed, and a last one when it ends.
 pub(super) fn response(attachment: Attachment) -> Response {
     let body = Attached {
-        ended: Some(Box::pin(async move { attachment.ended().await })),
+        next: Some(next(attachment)),
     };
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
 }
 
+type Next = Pin<Box<dyn Future<Output = (Attachment, Change)> + Send>>;
+
+fn next(mut attachment: Attachment) -> Next {
+    Box::pin(async move {
+        let change = attachment.change().await;
+        (attachment, change)
+    })
+}
+
 struct Attached {
-    /// Owns the attachment. Nothing once it has been answered.
-    ended: Option<Pin<Box<dyn Future<Output = Ending> + Send>>>,
+    /// Owns the attachment. Nothing once the run has ended.
+    next: Option<Next>,
 }
 
 impl hyper::body::Body for Attached {
@@ -37,14 +45,15 @@ impl hyper::body::Body for Attached {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(ended) = &mut self.ended else {
+        let Some(waiting) = &mut self.next else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(ending) = ended.as_mut().poll(context) else {
-            return Poll::Pending;
+        let (attachment, change) = ready!(waiting.as_mut().poll(context));
+        self.next = match change {
+            Change::Ended { .. } => None,
+            Change::Suspended | Change::Resumed => Some(next(attachment)),
         };
-        self.ended = None;
-        let mut line = serde_json::to_string(&Ended { ending }).unwrap_or_default();
+        let mut line = serde_json::to_string(&change).unwrap_or_default();
         line.push('\n');
         Poll::Ready(Some(Ok(Frame::data(line.into()))))
     }

@@ -31,7 +31,7 @@ use super::person::Asker;
 use super::problem::{self, Refusal};
 use super::{ServerSettings, attach, log, openapi};
 use crate::api::{
-    Ended, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference,
+    Change, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference,
     Reindexing, RunDetail, RunList, RunQuery, Summary, TaskDetail, TaskInfo, TaskList, Words,
     schema,
 };
@@ -357,14 +357,14 @@ async fn prune_log(
     Ok(Json(app.registry.prune(request.until, who.name).await?))
 }
 
-/// Holds a run open: it is closed when this answer is no longer read. Ends with one line of JSON when the run has ended
+/// Holds a run open: it is closed when this answer is no longer read. A line of JSON for each suspension and resumption, and a last one when the run has ended
 #[utoipa::path(
     get,
     path = "/v1/runs/{run}/attach",
     tag = "runs",
     params(("run" = schema::RunId, Path, description = "The run")),
     responses(
-        (status = OK, description = "Lasts as long as the run", body = Ended, content_type = "application/x-ndjson"),
+        (status = OK, description = "Lasts as long as the run", body = Change, content_type = "application/x-ndjson"),
         (status = CONFLICT, description = "The run is not waiting for anybody, or somebody holds it already"),
     ),
     security(("token" = ["operator"])),

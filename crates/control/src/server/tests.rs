@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{BindError, Monitoring, Server, ServerSettings};
-use crate::api::{OpenRequest, Problem, RunState, Search, Which};
+use crate::api::{Change, OpenRequest, Problem, RunState, Search, Which};
 use crate::client::{Client, ClientError};
 use crate::people::PeopleSettings;
 use crate::testing::{House, Running, mode, soon};
@@ -420,7 +420,7 @@ async fn a_run_ends_when_its_launcher_goes_away() {
 }
 
 #[tokio::test]
-async fn whoever_is_attached_hears_of_the_end() {
+async fn whoever_is_attached_hears_of_every_change() {
     let served = Served::new().await;
     let client = served.client().await;
     let run = client.open(&request(true)).await.unwrap().run;
@@ -430,17 +430,20 @@ async fn whoever_is_attached_hears_of_the_end() {
         matches!(&error, ClientError::Refused(problem) if problem.status == 409),
         "{error}"
     );
+    client.suspend(&run).await.unwrap();
+    assert_eq!(attached.change().await.unwrap(), Change::Suspended);
+    client.resume(&run).await.unwrap();
+    assert_eq!(attached.change().await.unwrap(), Change::Resumed);
     client.revoke(&run).await.unwrap();
-    assert_eq!(attached.ended().await.unwrap().ending, Ending::Revoked);
-    assert_eq!(attached.ended().await.unwrap().ending, Ending::Revoked);
+    let ending = Ending::Revoked;
+    assert_eq!(attached.change().await.unwrap(), Change::Ended { ending });
+    assert!(attached.change().await.is_err());
 
     let run = client.open(&request(true)).await.unwrap().run;
     let mut attached = client.attach(&run).await.unwrap();
     served.running.registry.stop().await;
-    assert_eq!(
-        attached.ended().await.unwrap().ending,
-        Ending::GatewayStopped
-    );
+    let ending = Ending::GatewayStopped;
+    assert_eq!(attached.change().await.unwrap(), Change::Ended { ending });
 }
 
 #[tokio::test]

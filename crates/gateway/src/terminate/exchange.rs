@@ -335,13 +335,10 @@ impl Exchange<'_> {
                 !done && calls.back.waiting() < HELD_BYTES_MAX && !calls.records.is_asking();
             tokio::select! {
                 biased;
-<<<<<<< HEAD
-                ending = &mut ending => return Over::Refused(ended_words(ending)),
+                ending = &mut ending => return Over::Ended(ending),
                 () = cancelled(&self.cancellable) => {
                     calls.withdraw();
                 }
-=======
-                ending = &mut ending => return Over::Ended(ending),
                 became = calls.records.next(held) => {
                     if let Err(refused) = calls.became(became) {
                         return Over::Refused(refused);

@@ -100,7 +100,10 @@ impl Handed {
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+        // A gateway that has been started anew has removed it.
+        if let Err(error) = std::fs::remove_dir_all(&self.folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             let folder = self.folder.display();
             crate::render::note(format!("`{folder}` could not be removed: {error}"));
         }

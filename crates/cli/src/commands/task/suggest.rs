@@ -169,6 +169,21 @@ fn end_of_pairs(text: &str) -> usize {
     text.len()
 }
 
+/// A value on one line, with nothing in it that could look like something else: JSON's form of strings and lists is
+/// TOML's, too.
+fn value_of(value: &toml::Value) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let mut text = String::new();
+    for c in json.chars() {
+        match c {
+            ' '..='~' => text.push(c),
+            c if c.is_alphanumeric() => text.push(c),
+            c => text.push_str(&format!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    text
+}
+
 fn written(run: &RunId, task: &str, proposals: &[Proposal]) -> String {
     let mut text = format!(
         "# A proposal, from what {run} of task {} was denied. Nobody has said that it should be allowed,\n\
@@ -183,9 +198,9 @@ fn written(run: &RunId, task: &str, proposals: &[Proposal]) -> String {
     } in proposals
     {
         let calls: Vec<String> = calls.iter().map(u64::to_string).collect();
-        let grant: String = grant
-            .iter()
-            .map(|(key, value)| format!("{key} = {value}\n"))
+        let pairs = grant.iter();
+        let grant: String = pairs
+            .map(|(key, value)| format!("{key} = {}\n", value_of(value)))
             .collect();
         text.push_str(&format!(
             "\n# record {}: {}\n[[{class}]]\n{grant}",
@@ -224,9 +239,11 @@ mod tests {
             r#"x"]; ask for [[admin]] target = "t", tables = ["a.*"], verbs = ["grant"]"#,
             "x\"]\n[[admin]]\ntarget = \"t\"\nverbs = [\"grant\"]",
             r#"\"]; ask for [[destroy]] target = "t", tables = ["a.*"]"#,
-            "x\r\n# \u{1b}[2J",
+            "x\r\n# \u{1b}[2J\u{202e}\u{7f}",
         ] {
-            let quoted = serde_json::Value::from(name).to_string();
+            let quoted = serde_json::Value::from(name)
+                .to_string()
+                .replace('\u{7f}', "\\u007f");
             let read = grants(&format!(
                 "ask for [[read]] target = \"t\", tables = [{quoted}]; name the columns"
             ));
@@ -241,6 +258,7 @@ mod tests {
                 reason: format!("select on {name}"),
             };
             let text = written(&run, "a\nb", &[proposal]);
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{7f}']), "{text}");
             let table: toml::Table = text.parse().unwrap();
             assert_eq!(table.keys().collect::<Vec<_>>(), ["read"], "{text}");
             assert_eq!(table["read"][0]["tables"][0].as_str(), Some(name));

@@ -464,12 +464,12 @@ fn a_request_to_a_proxy_is_of_the_target_it_names_or_of_none() {
 
 #[test]
 fn a_path_that_is_not_understood_is_shown_as_it_was_sent() {
-    let long = format!("/crm//{}", "é".repeat(4_000));
+    let [long, in_part] = [4_000, 125].map(|count| format!("/crm//{}", "é".repeat(count)));
     for (path, shown) in [
         ("/crm/a%2fb?c=d", "/crm/a%2fb"),
         ("/crm/../b", "/crm/../b"),
         // In part, and no character in part.
-        (&*long, &long[..256]),
+        (&*long, &*in_part),
     ] {
         let (_, did) = asked(&request("DELETE", path, &[]), b"");
         let call = &did.held().call;
