@@ -48,6 +48,13 @@ enum At {
     Looking(ApprovalId),
 }
 
+impl Holding {
+    /// Whether the session looks at its target before the call is made.
+    pub(crate) fn is_looking(&self) -> bool {
+        matches!(self.at, At::Looking(_))
+    }
+}
+
 /// What was heard of a call that is held.
 pub(crate) enum Heard {
     /// It was put before people, or could not be.

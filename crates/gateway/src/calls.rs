@@ -112,6 +112,12 @@ impl Records {
         self.asking.is_some() || self.holding.is_some()
     }
 
+    /// Whether the session looks whether a call that was held still is what people saw, for which it may need its
+    /// target.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.holding.as_ref().is_some_and(Holding::is_looking)
+    }
+
     /// Whether reads run ahead of their records.
     pub(crate) fn are_ahead(&self) -> bool {
         !self.ahead.is_empty()

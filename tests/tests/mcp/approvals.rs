@@ -5,7 +5,7 @@ use std::time::Duration;
 use bailiwick_tests::{McpClient, McpServer, confinement, finish, me, skipped};
 use serde_json::{Value, json};
 
-use crate::kit::{Client, Face, Said, Server, call, command, finished, pinned};
+use crate::kit::{Client, Face, Said, Server, call, client, command, finished, pinned};
 
 fn grants() -> String {
     format!(
@@ -72,6 +72,37 @@ fn a_held_tool_is_called_once_when_somebody_says_yes() {
             "{failed}"
         );
         assert_ne!(said.ok(4)["isError"], true, "{said:#?}");
+        assert_eq!(server.journal().calls("add_comment").len(), 1);
+        finished(&world, &run);
+        world.verify();
+    }
+}
+
+/// What is known of its tool is out of date by then, so the gateway asks the server again.
+#[test]
+fn a_tool_is_what_it_was_when_people_take_their_time() {
+    if confinement().map_err(skipped).is_err() {
+        return;
+    }
+    for server in [
+        Server::http(McpServer::Python),
+        Server::command(McpServer::TypeScript),
+    ] {
+        let world = pinned(&server, &grants());
+        let run = world.open_confined("triage");
+        let who = (McpClient::Python, "2026-07-28");
+        let mut waits = command(&world, &run, who, Face::Http, &json!([comment("late")]));
+        let other = json!([call("list_tickets", json!({}))]);
+        let said = std::thread::scope(|scope| {
+            let waits = scope.spawn(move || Said::of(&finish(&mut waits)));
+            let asked = world.asked(&run);
+            // For longer than a look at the tools is good.
+            std::thread::sleep(Duration::from_secs(6));
+            client(&world, &run, who, Face::Http, &other).text(1);
+            world.approve(&asked);
+            waits.join().expect("a client")
+        });
+        assert_eq!(said.text(1), "commented on 7", "{said:#?}");
         assert_eq!(server.journal().calls("add_comment").len(), 1);
         finished(&world, &run);
         world.verify();

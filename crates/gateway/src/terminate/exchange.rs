@@ -331,8 +331,8 @@ impl Exchange<'_> {
                 && !self.towards.is_full();
             // While a call waits, for its record or for people, the session only keeps what comes; a server that asks its
             // client one thing after the other could fill the memory with that.
-            let read_target =
-                !done && calls.back.waiting() < HELD_BYTES_MAX && !calls.records.is_asking();
+            let waits = calls.records.is_asking() && !calls.records.is_looking();
+            let read_target = !done && calls.back.waiting() < HELD_BYTES_MAX && !waits;
             tokio::select! {
                 biased;
                 ending = &mut ending => return Over::Ended(ending),

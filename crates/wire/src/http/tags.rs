@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -21,12 +21,14 @@ const NONE_HAS: &str = "\"bailiwick-unknown\"";
 
 /// The tags of one run and target.
 #[derive(Default)]
-pub(crate) struct Tags(Mutex<State>);
+pub(crate) struct Tags {
+    /// What makes the gateway's tags differ from everybody else's. Of the first session.
+    key: OnceLock<[u8; 26]>,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
-    /// What makes the gateway's tags differ from everybody else's. Of the first session.
-    key: Option<[u8; 26]>,
     /// The target's, by the gateway's.
     known: BTreeMap<String, String>,
     /// The oldest first.
@@ -36,15 +38,14 @@ struct State {
 impl Tags {
     /// Takes what the gateway's own tags are made with, if that is not there yet.
     pub(super) fn seed(&self, seed: &Seed) {
-        let key = || {
+        self.key.get_or_init(|| {
             let mut key = [0; 26];
             let random = seed.nonce.iter().chain(&seed.token);
             for (byte, random) in key.iter_mut().zip(random) {
                 *byte = *random;
             }
             key
-        };
-        self.state().key.get_or_insert_with(key);
+        });
     }
 
     /// The tag that an agent gets in the place of a target's; nothing in the place of what is none.
@@ -55,9 +56,8 @@ impl Tags {
         if tag.len() > HTTP_TAG_BYTES_MAX {
             return None;
         }
-        let mut state = self.state();
         let digest = Sha256::new()
-            .chain_update(state.key?)
+            .chain_update(self.key.get()?)
             .chain_update(tag)
             .finalize();
         let mut own = String::from(match tag.starts_with("W/") {
@@ -69,6 +69,7 @@ impl Tags {
             let _ = write!(own, "{byte:02x}");
         }
         own.push('"');
+        let mut state = self.state();
         if state.known.insert(own.clone(), (*tag).to_owned()).is_none() {
             state.order.push_back(own.clone());
         }
@@ -105,7 +106,7 @@ impl Tags {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

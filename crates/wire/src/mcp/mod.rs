@@ -303,10 +303,10 @@ impl Session for Mcp {
     }
 
     fn resume(&mut self, _: Ticket) -> Result<Option<bool>> {
-        Ok(Some(match &self.phase {
-            Phase::Active(exchange) => exchange.is_same(),
-            _ => false,
-        }))
+        match &mut self.phase {
+            Phase::Active(exchange) => exchange.resume(&mut self.out),
+            _ => Ok(Some(false)),
+        }
     }
 
     fn refresh(&mut self) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Coming, Exchange, Look, Out, State};
+use super::{CALL, Coming, Exchange, Look, Out, State, Then};
 use crate::content::events::{Event, Item};
 use crate::http::bhttp::{self, Part};
 use crate::limits::MCP_TARGET_BYTES_MAX;
@@ -14,10 +14,11 @@ use crate::mcp::reply::{EVENTS, JSON};
 use crate::{Plumbing, Result, Step};
 
 impl Exchange {
-    pub(super) fn look(&mut self, planned: Planned, out: &mut Out) {
+    pub(super) fn look(&mut self, planned: Planned, then: Then, out: &mut Out) {
         let listing = Listing::new(planned.revision, format!("{}-tools", self.alias.as_str()));
         self.relay_look(&planned, &listing, out);
         let look = Look {
+            then,
             listing,
             coming: Coming::Head,
             is_there: false,
@@ -71,11 +72,18 @@ impl Exchange {
             }
             Ok(Looked::All) => {
                 let tools = look.listing.into_tools();
-                hold_against(&mut planned, &self.given(), &tools);
+                let same = self.is_called_as_asked(&planned, &tools);
+                if matches!(look.then, Then::Ask) {
+                    hold_against(&mut planned, &self.given(), &tools);
+                }
                 self.shared
                     .with(planned.server_session(), |known| known.learn_tools(tools));
-                self.ask(planned, out);
+                match look.then {
+                    Then::Ask => self.ask(planned, out),
+                    Then::Resume => self.resumed(planned, same, out),
+                }
             }
+            Err(_) if matches!(look.then, Then::Resume) => self.resumed(planned, false, out),
             Err(why) => {
                 planned.refuse(stopped(&format!(
                     "the gateway looks at a tool's definition before it is called, and the server did not \
@@ -84,6 +92,13 @@ impl Exchange {
                 self.ask(planned, out);
             }
         }
+    }
+}
+
+impl Exchange {
+    fn resumed(&mut self, planned: Planned, same: bool, out: &mut Out) {
+        self.state = State::Asking(Box::new(planned));
+        out.push_back(Step::Resumed(CALL, same));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::mcp::method::What;
 use crate::mcp::plan::{self, Expect, Given, Own, Planned, hold_against};
 use crate::mcp::reply::{DENIED, Place, Reply, TAKEN_BACK};
 use crate::mcp::shared::{Flight, Input, Known, Shared};
+use crate::mcp::tools::Tools;
 use crate::{Answer as Decided, End, Fault, Refused, Result, Step, Terms, Ticket, Veil, Why};
 
 /// The call of the exchange; what a server asks its client has tickets from here on.
@@ -57,6 +58,15 @@ enum State {
     Over,
 }
 
+/// What follows a look at the tools.
+#[derive(Clone, Copy)]
+enum Then {
+    /// The call is asked for.
+    Ask,
+    /// It was, and is made if its tool is what it was.
+    Resume,
+}
+
 /// A response of the server, while it comes.
 enum Coming {
     Head,
@@ -69,6 +79,7 @@ enum Coming {
 }
 
 struct Look {
+    then: Then,
     listing: Listing,
     coming: Coming,
     /// The answer to the request that is under way is there.
@@ -152,21 +163,35 @@ impl Exchange {
     }
 
     /// Whether a call that has waited is still of the tool that people were asked about: the server may have put
-    /// another in its place. What is not known any more is looked at when the call is made again.
-    pub(in crate::mcp) fn is_same(&self) -> bool {
+    /// another in its place. Nothing where the server has to be asked first; then a step says it.
+    pub(in crate::mcp) fn resume(&mut self, out: &mut Out) -> Result<Option<bool>> {
         let State::Asking(planned) = &self.state else {
-            return false;
+            return Ok(Some(false));
         };
-        let Some(name) = planned.tool() else {
-            return true;
+        if planned.tool().is_none() {
+            return Ok(Some(true));
+        }
+        let is_same = |known: &mut Known| {
+            let tools = known.known_tools();
+            tools.map(|tools| self.is_called_as_asked(planned, tools))
         };
-        let fits = |known: &mut Known| {
-            let tool = known.known_tools().and_then(|tools| tools.get(name));
-            tool.is_some_and(|tool| fits(&*self.veil, tool).is_ok())
-        };
-        self.shared
-            .with(planned.server_session(), fits)
-            .unwrap_or(false)
+        match self.shared.with(planned.server_session(), is_same) {
+            None => return Ok(Some(false)),
+            Some(Some(same)) => return Ok(Some(same)),
+            Some(None) => {}
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Asking(planned) => {
+                self.look(*planned, Then::Resume, out);
+                Ok(None)
+            }
+            _ => Err(Fault::Bug("resumed, but nothing is asked")),
+        }
+    }
+
+    fn is_called_as_asked(&self, planned: &Planned, tools: &Tools) -> bool {
+        let tool = planned.tool().and_then(|name| tools.get(name));
+        tool.is_some_and(|tool| fits(&*self.veil, tool).is_ok())
     }
 
     fn given(&self) -> Given<'_> {
@@ -210,7 +235,7 @@ impl Exchange {
                 self.id.clone_from(&planned.id);
                 match self.known_tools(&mut planned) {
                     Some(()) => self.ask(planned, out),
-                    None => self.look(planned, out),
+                    None => self.look(planned, Then::Ask, out),
                 }
                 Ok(())
             }

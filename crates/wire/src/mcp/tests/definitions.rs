@@ -177,6 +177,14 @@ fn the_definition_is_looked_at_again_when_it_may_have_changed() {
     exchange.answers(&json!({"jsonrpc": "2.0", "id": 2, "result": {"tools": [changed]}}));
     assert_eq!(exchange.message()["result"]["tools"], json!([]));
     looks_again(&mut run, 3);
+    // It was shown just what is known.
+    let (mut run, exchange) = begun();
+    drop(exchange);
+    let mut exchange = run.call(2, "tools/list", json!({}));
+    exchange.allow();
+    let same = json!({"tools": [tool("list_tickets", "Lists.")]});
+    exchange.answers(&json!({"jsonrpc": "2.0", "id": 2, "result": same}));
+    assert_eq!(call(&mut run, 3).asked().call.refusal, None);
     // Time has gone by.
     let (mut run, mut exchange) = begun();
     exchange.session.refresh();

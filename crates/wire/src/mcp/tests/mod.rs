@@ -230,6 +230,7 @@ impl Run {
             asked: Vec::new(),
             finished: Vec::new(),
             cancelled: Vec::new(),
+            resumed: Vec::new(),
             server_session: fields
                 .iter()
                 .any(|(name, value)| *name == "mcp-session-id" && !value.starts_with("bw-")),
@@ -291,6 +292,7 @@ struct Exchange {
     asked: Vec<(Ticket, Held)>,
     finished: Vec<(Ticket, End)>,
     cancelled: Vec<CancelKey>,
+    resumed: Vec<bool>,
     /// What the agent sent.
     own: Value,
     /// Whether the server knows its session.
@@ -313,6 +315,7 @@ impl Exchange {
                 Step::Ask(ticket, held) => self.asked.push((ticket, held)),
                 Step::Finished(ticket, end) => self.finished.push((ticket, end)),
                 Step::Cancel(key) => self.cancelled.push(key),
+                Step::Resumed(_, same) => self.resumed.push(same),
                 Step::Ready => {}
                 Step::Done => self.done = true,
                 _ => panic!("a step that does not belong here"),
@@ -475,6 +478,7 @@ impl Exchange {
 
     /// The server's answer to the gateway's own request for its tools.
     fn lists(&mut self, tools: &[Value]) {
+        self.steps();
         let (head, body) = self.request();
         assert_eq!((&*head.method, &*head.path), ("POST", "/mcp"));
         assert_eq!(body["method"], "tools/list");
