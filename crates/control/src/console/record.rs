@@ -53,6 +53,13 @@ struct Fact {
     link_words: String,
 }
 
+impl Fact {
+    /// Whether it is read digit by digit, if at all.
+    fn is_digest(&self) -> bool {
+        matches!(self.name, "Fingerprint" | "Policies in force" | "Scope")
+    }
+}
+
 /// What shows that a record is in the log.
 pub(crate) struct Proof {
     pub(crate) size: String,
@@ -275,6 +282,39 @@ fn facts(record: &Record, now: Time) -> Vec<Fact> {
             facts.link(&format!("/records/{}", signal.of), "show it");
         }
         facts.add("Done about it", &signal.actions.join(", "));
+    }
+    if let Some(viewed) = &record.viewed {
+        let (chain, from, to) = (&viewed.chain, viewed.from, viewed.to);
+        match from == to {
+            true => facts.add("Record", &format!("{chain}/{from}")),
+            false => facts.add("Records", &format!("{chain}/{from} to {chain}/{to}")),
+        }
+        if is_record(&format!("{chain}/{from}")) {
+            facts.link(&format!("/records/{chain}/{from}"), "show it");
+        }
+        facts.add("By", &viewed.by);
+    }
+    if let Some(verified) = &record.verified {
+        facts.add("Trail of", &verified.run);
+        if verified.run.parse::<RunId>().is_ok() {
+            facts.link(&format!("/runs/{}", verified.run), "show it");
+        }
+        facts.add("Found", verified.problem.as_deref().unwrap_or("whole"));
+        facts.add("Whole", &count(verified.records, "record"));
+        if verified.problem.is_none() {
+            facts.add(
+                "Checkpoint",
+                &format!("over {}", count(verified.size, "record")),
+            );
+            facts.add(
+                "Cosigned by",
+                &match verified.witnesses.as_slice() {
+                    [] => "nobody".to_owned(),
+                    names => names.join(", "),
+                },
+            );
+        }
+        facts.add("By", &verified.by);
     }
     if let Some(by) = &record.by {
         facts.add("By", by);

@@ -62,8 +62,11 @@ fn action(action: &RecordedAction) -> String {
 /// What a call that the index found does, what it is named after first.
 pub(crate) fn actions(verb: Option<&str>, actions: &[String]) -> String {
     let own = format!("{} ", own_verb(verb.unwrap_or_default()));
+    // That a session is kept is nothing that is done to anything.
+    let done = actions.iter().map(String::as_str);
+    let done = done.filter(|action| !action.starts_with("session "));
     let (mut named, others): (Vec<&str>, Vec<&str>) =
-        (actions.iter().map(String::as_str)).partition(|action| action.starts_with(&own));
+        done.partition(|action| action.starts_with(&own));
     named.extend(others);
     let more = named.len().saturating_sub(ACTIONS_SHOWN);
     named.truncate(ACTIONS_SHOWN);

@@ -293,6 +293,9 @@ async fn a_trail_is_verified_on_demand_and_what_was_found_is_kept() {
     );
     let told = stage.told("run.verified");
     assert!(told.len() == 2 && told[1].contains("problem"), "{told:?}");
+    // And rules about trouble with the log see it.
+    let (run, _) = stage.running.registry.unverified().unwrap();
+    assert_eq!(run, stray.id);
     // What is shown is the record's, whatever becomes of the index.
     let rebuilt = stage.running.registry.index().rebuild();
     crate::testing::soon("it is made anew", || {
