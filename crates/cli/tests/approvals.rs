@@ -272,7 +272,8 @@ fn a_confined_child_cannot_decide() {
     let yes = ["approve", id.as_str(), "--yes"];
     let no = ["deny", id.as_str(), "--reason", "x"];
     for attempt in [&["approvals"][..], &yes, &no] {
-        let mut command = vec!["run", "--task", "tidy", "--", binary];
+        let mut command = vec!["run", "--task", "tidy", "--env", "BAILIWICK_CONFIG"];
+        command.extend(["--", binary]);
         command.extend(attempt);
         let tried = ran(&mut place.gateway.ask(&command));
         assert_ne!(tried.status, Some(0), "{attempt:?}");

@@ -294,7 +294,7 @@ fn a_trail_is_told_as_it_happens_and_shows_no_payload() {
     assert!(following.wait().unwrap().success());
     for words in [
         "opened for 5m",
-        "denied: login",
+        "denied: access",
         "ended: its work was done",
         " closed after ",
     ] {
