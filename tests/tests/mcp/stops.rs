@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bailiwick_tests::{McpClient, McpServer, World, eventually, finish, python_web, signal};
 use serde_json::json;
@@ -129,8 +129,10 @@ fn a_client_that_only_listens_does_not_hold_up_the_end() {
                 });
                 listens.then_some(())
             });
+            // What it has asked for besides may still be on its way, and is waited for.
+            let since = Instant::now();
             world.stop();
-            let waited = world.said().contains("may take up to");
+            let waited = since.elapsed() >= Duration::from_secs(50);
             assert!(!waited, "{client:?} {face:?} was waited for");
             let _ = process.kill();
             let _ = process.wait();
