@@ -18,7 +18,7 @@ use crate::render::{self, clean, note};
 ///
 /// Prints the least grants that would have let the run's denied calls through, as a task file writes them, each with
 /// the calls it is for. It is a proposal and changes nothing: an agent that was led astray was denied for good reason,
-/// and asks for what its task should never have. Somebody has to read every line. It proposes no [[mask]], no
+/// and asks for what its task should never have. Somebody has to read every line. It proposes no `[[mask]]`, no
 /// approval and no condition, and nothing for what a guardrail forbids, what was not understood or was held.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bailiwick task suggest last")]
