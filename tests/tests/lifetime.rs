@@ -166,6 +166,12 @@ fn revoking_ends_what_is_open() {
         "revoked",
     );
     assert_eq!(world.summary(&run.id)["ending"], "revoked");
+    // Who did it is on record, and in words.
+    let trail = world.trail(&run.id);
+    let closed = &trail.last().expect("records")["record"];
+    assert_eq!(closed["by"], closed["launcher"], "{closed:#}");
+    let said = world.bailiwick(&["trail", &run.id]);
+    assert!(said.ok().contains("it was revoked by human:"), "{said:#?}");
     // Again is no error, and changes nothing.
     world.bailiwick(&["revoke", &run.id]).ok();
     assert_eq!(world.summary(&run.id)["ending"], "revoked");

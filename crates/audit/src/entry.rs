@@ -103,7 +103,7 @@ pub struct Record {
     pub witness: Option<RecordedWitness>,
     /// The approval that was asked for or decided.
     pub approval: Option<RecordedApproval>,
-    /// Who suspended or resumed the run, or signed in.
+    /// Who closed, revoked, suspended or resumed the run, had the index made anew, or signed in.
     pub by: Option<String>,
     /// How it is known who signed in.
     pub via: Option<String>,

@@ -298,7 +298,7 @@ fn allowed(run: &Run) -> Draft {
 
 fn closed(run: &Run) -> Draft {
     let ending = Ending::Expired;
-    draft(run, Event::RunClosed { ending })
+    draft(run, Event::RunClosed { ending, by: None })
 }
 
 fn decided(run: &Run, number: u64) -> Draft {

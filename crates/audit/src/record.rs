@@ -196,6 +196,9 @@ pub enum Event {
     RunClosed {
         /// Why it ended.
         ending: Ending,
+        /// Who wanted it: `human:alice@acme.com`, or a rule: `signal:first-denied`. Nobody where its time was over,
+        /// its process was gone or the gateway stopped.
+        by: Option<String>,
     },
     /// `run.opened`: the first record of a run.
     RunOpened {
@@ -842,8 +845,9 @@ fn record<'a>(
             via: Some(via),
             ..base
         },
-        Event::RunClosed { ending } => Record {
+        Event::RunClosed { ending, by } => Record {
             r#type: "run.closed",
+            by: by.as_deref().map(|by| room.text(by)),
             ending: Some(ending.as_str()),
             count: Some(place.seq),
             last: Some(place.prev),

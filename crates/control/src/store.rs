@@ -25,7 +25,7 @@ pub(crate) use notices::{Standing, Waiting};
 pub(crate) use signals::{Place, Step};
 
 /// The version of the tables.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE run (
@@ -37,6 +37,7 @@ const TABLES: &str = "
         expires     INTEGER NOT NULL,
         ending      TEXT,              -- why it ended, as soon as it may not act any more
         ended       INTEGER,
+        ended_by    TEXT,              -- who wanted it, if anybody did
         closed      INTEGER NOT NULL DEFAULT 0,  -- 1 once its closing record is durable
         allowed     INTEGER NOT NULL DEFAULT 0,
         denied      INTEGER NOT NULL DEFAULT 0,
@@ -44,6 +45,9 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX run_not_closed ON run (id) WHERE closed = 0;
 ";
+
+/// What version 3 of the tables did not have.
+const SINCE_4: &str = "ALTER TABLE run ADD COLUMN ended_by TEXT";
 
 /// Why the registry's database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,8 @@ pub(crate) struct Stored {
     pub(crate) run: Run,
     /// Why and when it ended.
     pub(crate) ended: Option<(Ending, Time)>,
+    /// Who wanted it, if anybody did.
+    pub(crate) ended_by: Option<String>,
     /// Whether its closing record is durable.
     pub(crate) closed: bool,
     /// What it did, once it is closed.
@@ -186,11 +192,12 @@ impl Store {
         id: RunId,
         ending: Ending,
         ended: Time,
+        by: Option<String>,
     ) -> Result<(), StoreError> {
         self.job(move |connection| {
             connection.execute(
-                "UPDATE run SET ending = ?2, ended = ?3 WHERE id = ?1 AND ending IS NULL",
-                params![id.to_string(), ending.as_str(), millis(ended)],
+                "UPDATE run SET ending = ?2, ended = ?3, ended_by = ?4 WHERE id = ?1 AND ending IS NULL",
+                params![id.to_string(), ending.as_str(), millis(ended), by],
             )?;
             Ok(())
         })
@@ -322,15 +329,23 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let transaction = connection.transaction()?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        // Version 1 knew the runs alone.
-        0 | 1 => {
-            if found == 0 {
-                transaction.execute_batch(TABLES)?;
-            }
+        0 => {
+            transaction.execute_batch(TABLES)?;
             transaction.execute_batch(notices::TABLES)?;
             transaction.execute_batch(signals::TABLES)?;
         }
-        2 => transaction.execute_batch(notices::SINCE_3)?,
+        1..SCHEMA => {
+            match found {
+                // Version 1 knew the runs alone.
+                1 => {
+                    transaction.execute_batch(notices::TABLES)?;
+                    transaction.execute_batch(signals::TABLES)?;
+                }
+                2 => transaction.execute_batch(notices::SINCE_3)?,
+                _ => {}
+            }
+            transaction.execute_batch(SINCE_4)?;
+        }
         SCHEMA => {}
         found => {
             return Err(StoreError::Newer {
@@ -384,6 +399,7 @@ fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored {
         run,
         ended,
+        ended_by: row.get("ended_by")?,
         closed: row.get::<_, i64>("closed")? != 0,
         counts: Counts {
             allowed: row.get::<_, i64>("allowed")?.unsigned_abs(),
@@ -439,10 +455,19 @@ mod tests {
         store.opened(&one).await.unwrap();
         store.opened(&two).await.unwrap();
         let end = Time::from_millis(1_700_000_005_000);
-        store.ended(one.id, Ending::Revoked, end).await.unwrap();
+        let by = Some("human:b@localhost".to_owned());
+        store
+            .ended(one.id, Ending::Revoked, end, by.clone())
+            .await
+            .unwrap();
         // The first reason is the one that counts.
         store
-            .ended(one.id, Ending::Expired, end.after(Duration::from_secs(1)))
+            .ended(
+                one.id,
+                Ending::Expired,
+                end.after(Duration::from_secs(1)),
+                None,
+            )
             .await
             .unwrap();
         let found = store.find(one.id).await.unwrap().unwrap();
@@ -451,6 +476,7 @@ mod tests {
             (found.ended, found.closed),
             (Some((Ending::Revoked, end)), false)
         );
+        assert_eq!(found.ended_by, by);
 
         // It is still there after a restart.
         drop(store);
@@ -490,6 +516,29 @@ mod tests {
         };
         assert_eq!(mode("state.sqlite"), 0o600);
         assert_eq!(mode("state.sqlite-wal"), 0o600);
+    }
+
+    #[tokio::test]
+    async fn runs_of_an_older_version_are_there_and_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.sqlite");
+        let run = run(1);
+        let store = Store::open(&path).unwrap();
+        store.opened(&run).await.unwrap();
+        drop(store);
+        let older = Connection::open(&path).unwrap();
+        older
+            .execute_batch("ALTER TABLE run DROP COLUMN ended_by; PRAGMA user_version = 3")
+            .unwrap();
+        drop(older);
+        let store = Store::open(&path).unwrap();
+        let (by, end) = (Some("signal:first".to_owned()), run.time_box.expires);
+        store
+            .ended(run.id, Ending::Revoked, end, by.clone())
+            .await
+            .unwrap();
+        let found = store.find(run.id).await.unwrap().unwrap();
+        assert_eq!((found.run, found.ended_by), (run, by));
     }
 
     #[tokio::test]

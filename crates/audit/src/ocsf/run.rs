@@ -3,7 +3,7 @@
 use bailiwick_run::Time;
 
 use super::class::{Activity, Authentication, AuthorizeSession, Body, Control, Severity, Status};
-use super::objects::{Endpoint, Role, Service, Session, User};
+use super::objects::{Actor, Endpoint, Role, Service, Session, User};
 use super::{Mapped, NAME, Source};
 
 /// Authorize Session: Assign Roles. Nobody logs on when a run is opened; a launcher's run is given
@@ -39,14 +39,21 @@ pub(super) fn opened(source: Source<'_>) -> Option<Mapped<'_>> {
 }
 
 /// Authentication: Logoff, of which OCSF says that the session "no longer exists"; Authorize Session
-/// has no end.
+/// has no end. The actor is who wanted it; where nobody did, the launcher, whose session it was.
 pub(super) fn closed(source: Source<'_>) -> Option<Mapped<'_>> {
     let record = source.record;
     let agent = source.agent()?;
     let task = agent.name;
     let ending = record.ending.as_deref()?;
+    let by = record.by.as_deref();
     let body = Authentication {
-        actor: source.actor(),
+        actor: match by {
+            Some(by) => Some(Actor {
+                session: None,
+                user: User::launcher(by),
+            }),
+            None => source.actor(),
+        },
         ai_agent: Some(agent),
         dst_endpoint: None,
         service: service(source),
@@ -57,8 +64,14 @@ pub(super) fn closed(source: Source<'_>) -> Option<Mapped<'_>> {
         user: source.user()?,
     };
     Some(Mapped {
-        message: format!("{} for the task {task} ended: {ending}", record.run),
-        placed: &["ending", "last", "launcher", "task"],
+        message: match by {
+            Some(by) => format!(
+                "{} for the task {task} ended: {ending}, by {by}",
+                record.run
+            ),
+            None => format!("{} for the task {task} ended: {ending}", record.run),
+        },
+        placed: &["by", "ending", "last", "launcher", "task"],
         ..Mapped::new(Activity::LOGOFF, Body::Authentication(body))
     })
 }

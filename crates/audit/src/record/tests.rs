@@ -112,6 +112,11 @@ fn events() -> Vec<Event> {
         },
         Event::RunClosed {
             ending: Ending::GatewayStopped,
+            by: None,
+        },
+        Event::RunClosed {
+            ending: Ending::Revoked,
+            by: Some("human:eve@acme.com".into()),
         },
         Event::RunOpened {
             confinement: Confinement::GatewayOnly,

@@ -65,6 +65,7 @@ pub(crate) fn closed(run: &Run) -> Draft {
         run,
         Event::RunClosed {
             ending: Ending::Closed,
+            by: None,
         },
     )
 }

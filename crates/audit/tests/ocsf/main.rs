@@ -505,15 +505,12 @@ fn an_outcome_is_of_the_class_of_its_decision() {
 fn a_run_is_a_session_of_its_launcher() {
     let mut run = run(1);
     let begin = event(&logged(vec![opened(&run)]));
-    let end = event(&logged(vec![
-        opened(&run),
-        draft(
-            &run,
-            Event::RunClosed {
-                ending: Ending::Revoked,
-            },
-        ),
-    ]));
+    let ended = |by: Option<&str>| {
+        let (ending, by) = (Ending::Revoked, by.map(str::to_owned));
+        let closed = draft(&run, Event::RunClosed { ending, by });
+        event(&logged(vec![opened(&run), closed]))
+    };
+    let end = ended(None);
     for event in [&begin, &end] {
         assert_eq!(event["session"]["uid"], run.id.to_string());
         assert_eq!(event["ai_agent"]["instance_uid"], run.id.to_string());
@@ -525,6 +522,17 @@ fn a_run_is_a_session_of_its_launcher() {
     assert_eq!(begin["iam_roles"][0]["name"], "triage-tickets");
     assert_eq!(begin["session"]["expiration_time"], 1_700_000_100_000_u64);
     assert_eq!(end["session"]["expiration_reason"], "revoked");
+    // Who ended it is the actor, and not whose run it was.
+    let ended = ended(Some("human:eve@acme.com"));
+    assert_eq!(ended["actor"]["user"]["uid"], "human:eve@acme.com");
+    assert_eq!(ended["user"]["uid"], "human:alice@acme.com");
+    assert!(
+        ended["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("revoked, by human:eve@acme.com")
+    );
+    assert!(ended["unmapped"].get("by").is_none());
     run.launcher = "workflow:github:acme/support".parse().unwrap();
     let workflow = event(&logged(vec![opened(&run)]));
     assert_eq!(workflow["user"]["type"], "Service");

@@ -84,10 +84,7 @@ pub(crate) fn actions(verb: Option<&str>, actions: &[String]) -> String {
 pub(crate) fn event(record: &Record) -> (String, String) {
     let (word, what) = match record.r#type.as_str() {
         "run.opened" => ("opened", opened(record)),
-        "run.closed" => (
-            "ended",
-            words::ending(record.ending.as_deref().unwrap_or_default()).to_owned(),
-        ),
+        "run.closed" => ("ended", ended(record)),
         "run.suspended" => ("suspended", by(record.by.as_deref())),
         "run.resumed" => ("resumed", by(record.by.as_deref())),
         "approval.decided" => answered(record),
@@ -156,6 +153,16 @@ fn opened(record: &Record) -> String {
         Some("unconfined") => format!("{lasts}, its process not confined"),
         Some("elsewhere") => format!("{lasts}, for a process started elsewhere"),
         _ => lasts,
+    }
+}
+
+/// Why, and who wanted it: but for its launcher, whose run it is and who closed it.
+fn ended(record: &Record) -> String {
+    let ending = record.ending.as_deref().unwrap_or_default();
+    match (ending, record.by.as_deref()) {
+        ("revoked", Some(by)) => format!("{by} revoked it"),
+        ("closed", Some(by)) if record.launcher.as_deref() != Some(by) => format!("{by} closed it"),
+        _ => words::ending(ending).to_owned(),
     }
 }
 

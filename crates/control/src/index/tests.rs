@@ -107,6 +107,7 @@ fn finished(of: u64) -> Event {
 fn closed() -> Event {
     Event::RunClosed {
         ending: Ending::Closed,
+        by: None,
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_audit::{AppendError, Draft, Event, Outcome, State, Subject};
-use bailiwick_run::{Ending, Launcher, Run, RunId};
+use bailiwick_run::{Ending, Run, RunId};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{LookupError, Registry, blocking};
@@ -55,7 +55,7 @@ impl Registry {
         self.end_by(id, ending, None).await
     }
 
-    /// The same at somebody's wish, who is named in the closing record's payload.
+    /// The same at somebody's wish, who is named in the closing record: a launcher's name, or `signal:NAME`.
     ///
     /// # Errors
     /// As [`end`](Self::end).
@@ -63,7 +63,7 @@ impl Registry {
         &self,
         id: &RunId,
         ending: Ending,
-        by: Option<Launcher>,
+        by: Option<String>,
     ) -> Result<Summary, EndError> {
         let Some(slot) = self.slot(id) else {
             return self.summary(id).await?.ok_or(EndError::NoRun(*id));
@@ -73,7 +73,7 @@ impl Registry {
     }
 
     /// Ends what the run has open, at once, and sees to its closing record; the first ending counts.
-    pub(super) fn cut(&self, slot: &Arc<Slot>, ending: Ending, by: Option<Launcher>) {
+    pub(super) fn cut(&self, slot: &Arc<Slot>, ending: Ending, by: Option<String>) {
         if slot.end(ending, clock::now()) {
             let (registry, slot) = (self.clone(), Arc::clone(slot));
             self.0
@@ -101,11 +101,14 @@ impl Registry {
     }
 
     /// After the cut: the run's last records, its closing record, the registry.
-    async fn close(&self, slot: &Slot, ending: Ending, by: Option<Launcher>) {
+    async fn close(&self, slot: &Slot, ending: Ending, by: Option<String>) {
         let run = &slot.live.run;
         let ended = lock(&slot.ended_at).unwrap_or_else(clock::now);
         // Should the closing record have to wait for the next start, that still knows why.
-        if let Err(error) = self.0.store.ended(run.id, ending, ended).await {
+        let stored = (self.0.store)
+            .ended(run.id, ending, ended, by.clone())
+            .await;
+        if let Err(error) = stored {
             tracing::error!(run = %run.id, %error, "the end of a run could not be stored");
         }
         // Sessions may be waiting for somebody's answer.
@@ -123,11 +126,13 @@ impl Registry {
             self.finish_calls(run).await;
         }
         self.0.approvals.close(run.id, Moment::now()).await;
-        let payload = by.map(|by| serde_json::json!({ "by": by }).to_string().into_bytes());
         let closed = || Draft {
-            event: Event::RunClosed { ending },
+            event: Event::RunClosed {
+                ending,
+                by: by.clone(),
+            },
             subject: Subject::Run(run.clone()),
-            payload: payload.clone(),
+            payload: None,
         };
         let result = loop {
             match self.0.log.append(closed()).await {

@@ -98,10 +98,10 @@ async fn close_one(
         log.append(lapsed(&run, approval, of)).await?;
     }
     // It may have ended before the gateway did, without its closing record.
-    let known = stored.and_then(|stored| stored.ended);
+    let (known, by) = stored.map_or((None, None), |stored| (stored.ended, stored.ended_by));
     let (ending, ended) = known.unwrap_or((Ending::GatewayStopped, clock::now()));
     log.append(Draft {
-        event: Event::RunClosed { ending },
+        event: Event::RunClosed { ending, by },
         subject: Subject::Run(run.clone()),
         payload: None,
     })
@@ -135,7 +135,7 @@ pub(super) async fn entries(log: &Log, id: RunId) -> Result<Vec<Entry>, ReadErro
 }
 
 /// The run as its first record has it, where the registry has lost it.
-pub(super) fn from_record(id: RunId, entries: &[Entry]) -> Option<Run> {
+pub(crate) fn from_record(id: RunId, entries: &[Entry]) -> Option<Run> {
     let opened = &entries.first()?.record;
     Some(Run {
         id,

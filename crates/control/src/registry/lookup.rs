@@ -67,6 +67,7 @@ impl Registry {
                 unreadable(first.index, "whose run it opens, for what and how long")
             })?,
             ended: Some(ended),
+            ended_by: last.record.by.clone(),
             closed: true,
             counts: trail::counts(&entries),
         }))

@@ -217,6 +217,7 @@ impl Registry {
             let closed = Draft {
                 event: Event::RunClosed {
                     ending: Ending::Closed,
+                    by: None,
                 },
                 subject: Subject::Run(run),
                 payload: None,

@@ -44,7 +44,7 @@ async fn a_run_is_opened_recorded_found_and_closed_once() {
     live.tally.deny();
     live.tally.mask(7);
 
-    let by = Some(LAUNCHER.parse().unwrap());
+    let by = Some(LAUNCHER.to_owned());
     let summary = registry.end_by(&run, Ending::Closed, by).await.unwrap();
     let counts = Counts {
         allowed: 1,
@@ -58,7 +58,10 @@ async fn a_run_is_opened_recorded_found_and_closed_once() {
     assert_eq!(summary.counts, counts);
     assert!(registry.find(&run).is_none());
     assert_eq!(running.types(run), ["run.opened", "run.closed"]);
-    assert_eq!(running.last(run).payload.unwrap()["by"], LAUNCHER);
+    // In the record itself, where it outlives the run's payloads.
+    let closed: Value = serde_json::from_str(running.last(run).record.get()).unwrap();
+    assert_eq!(closed["by"], LAUNCHER);
+    assert!(running.last(run).payload.is_none());
 
     // It stays as it ended.
     assert_eq!(registry.end(&run, Ending::Revoked).await.unwrap(), summary);
@@ -275,7 +278,8 @@ async fn a_start_closes_what_the_last_gateway_left_open() {
         .unwrap();
     database
         .execute(
-            "UPDATE run SET ending = 'revoked', ended = 1700000000000 WHERE id = ?1",
+            "UPDATE run SET ending = 'revoked', ended = 1700000000000, ended_by = 'human:eve@acme.com'
+             WHERE id = ?1",
             [revoked.id.to_string()],
         )
         .unwrap();
@@ -309,6 +313,7 @@ async fn a_start_closes_what_the_last_gateway_left_open() {
     assert_eq!(summary(&revoked.id).await.ending, Some(Ending::Revoked));
     let closed: Value = serde_json::from_str(running.last(revoked.id).record.get()).unwrap();
     assert_eq!(closed["ending"], "revoked");
+    assert_eq!(closed["by"], "human:eve@acme.com");
 
     // And once only.
     running.crash();
@@ -400,7 +405,7 @@ async fn what_is_not_listed_any_more_is_found_in_the_record_and_can_be_erased() 
     let by: Launcher = LAUNCHER.parse().unwrap();
     let ended = running
         .registry
-        .end_by(&run, Ending::Closed, Some(by.clone()));
+        .end_by(&run, Ending::Closed, Some(LAUNCHER.to_owned()));
     ended.await.unwrap();
     running
         .registry
@@ -451,7 +456,7 @@ async fn runs_of_a_log_that_was_rotated_away_stay_listed_until_it_is_pruned() {
     let run = opened.run.id;
     let ended = running
         .registry
-        .end_by(&run, Ending::Closed, Some(by.clone()));
+        .end_by(&run, Ending::Closed, Some(LAUNCHER.to_owned()));
     ended.await.unwrap();
     running.log.close();
     drop(running);

@@ -306,7 +306,7 @@ async fn end_run(app: &App, Asker(who): Asker, run: &str, ending: Ending) -> Ans
     let by = match who {
         Ok(who) => {
             who.must(Role::Operator)?;
-            Some(who.name)
+            Some(who.name.as_str().to_owned())
         }
         Err(why) if app.people.roles.are_given() => {
             return Err(Refusal::new(

@@ -137,7 +137,8 @@ async fn a_run_from_open_to_trail_over_the_socket() {
     assert_eq!(trail.records.len(), 2);
     assert!(!trail.more);
     let closed = &trail.records[1];
-    assert_eq!(closed.payload.as_ref().unwrap()["by"], me.as_str());
+    let record: serde_json::Value = serde_json::from_str(closed.record.get()).unwrap();
+    assert_eq!(record["by"], me.as_str());
     assert_eq!(client.trail(&opened.run, 1).await.unwrap().records.len(), 1);
     let again = client.record(&opened.run.to_string(), 2).await.unwrap();
     assert_eq!(

@@ -400,7 +400,7 @@ fn see_to_it(runtime: &Handle, registry: &Registry, run: RunId, signal: &str, re
     let (registry, by) = (registry.clone(), format!("signal:{signal}"));
     runtime.spawn(async move {
         let done = match revoke {
-            true => (registry.end(&run, Ending::Revoked).await)
+            true => (registry.end_by(&run, Ending::Revoked, Some(by)).await)
                 .map(drop)
                 .map_err(|error| error.to_string()),
             false => (registry.suspend(&run, by).await)

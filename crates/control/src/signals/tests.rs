@@ -127,6 +127,8 @@ async fn a_rule_that_revokes_ends_the_run_and_counts_to_its_number() {
     assert_eq!(summary.ending, Some(bailiwick_run::Ending::Revoked));
     let types = running.types(run.id);
     assert_eq!(types[types.len() - 2..], ["signal.raised", "run.closed"]);
+    let closed = records(&running, "run.closed").pop().unwrap();
+    assert_eq!(closed.record.by.as_deref(), Some("signal:three"));
     assert!(registry.find(&other.id).is_some());
 }
 

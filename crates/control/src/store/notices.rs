@@ -354,6 +354,7 @@ mod tests {
                 "DROP INDEX notice_waiting; DROP INDEX notice_refused;
                  ALTER TABLE notice DROP COLUMN refused;
                  CREATE INDEX notice_of_sink ON notice (sink, place);
+                 ALTER TABLE run DROP COLUMN ended_by;
                  PRAGMA user_version = 2",
             )
             .unwrap();

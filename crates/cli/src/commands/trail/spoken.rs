@@ -228,7 +228,11 @@ mod tests {
             decided("deny", &removal),
             decided("allow", &update),
             finished(24, 1, 0),
-            json!({"type": "run.closed", "ending": "closed"}),
+            json!({"type": "run.closed", "ending": "closed", "by": "human:a@x", "launcher": "human:a@x"}),
+            json!({"type": "run.closed", "ending": "closed", "by": "human:b@x", "launcher": "human:a@x"}),
+            json!({"type": "run.closed", "ending": "revoked", "by": "signal:first"}),
+            // As logs have it that were written before it was recorded who.
+            json!({"type": "run.closed", "ending": "revoked"}),
         ]) {
             told.extend(
                 story
@@ -262,6 +266,9 @@ mod tests {
                 "denied: request DELETE /drafts/1 at tickets",
                 "updated 1 row of public.tickets, select public.people (id) at tickets",
                 "ended: its work was done",
+                "ended: it was closed by human:b@x",
+                "ended: it was revoked by signal:first",
+                "ended: it was revoked",
             ]
         );
     }

@@ -198,10 +198,7 @@ impl Story {
                     format!("for {}", render::time_box(time.until(expires))),
                 )
             }
-            "run.closed" => (
-                "ended",
-                ending(record.ending.as_deref().unwrap_or_default()),
-            ),
+            "run.closed" => ("ended", ended(&record)),
             "gateway.started" => ("started", record.version.clone().unwrap_or_default()),
             "gateway.stopped" => ("stopped", String::new()),
             "log.continued" => ("continued", continued(&record)),
@@ -432,14 +429,19 @@ pub(super) fn fold(lines: Vec<Line>) -> Vec<Line> {
     folded
 }
 
-/// Why a run ended, in words.
-fn ending(name: &str) -> String {
-    match name {
-        "closed" => "its work was done".into(),
-        "expired" => "its time was over".into(),
-        "revoked" => "it was revoked".into(),
-        "gateway-stopped" => "the gateway stopped".into(),
-        other => other.into(),
+/// Why a run ended, and who wanted it. Its launcher, whose run it is, is not named for having closed it.
+fn ended(record: &Record) -> String {
+    let by = record.by.as_deref();
+    match (record.ending.as_deref().unwrap_or_default(), by) {
+        ("closed", Some(by)) if record.launcher.as_deref() != Some(by) => {
+            format!("it was closed by {by}")
+        }
+        ("closed", _) => "its work was done".into(),
+        ("expired", _) => "its time was over".into(),
+        ("revoked", Some(by)) => format!("it was revoked by {by}"),
+        ("revoked", None) => "it was revoked".into(),
+        ("gateway-stopped", _) => "the gateway stopped".into(),
+        (other, _) => other.into(),
     }
 }
 

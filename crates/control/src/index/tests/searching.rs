@@ -32,6 +32,7 @@ async fn records_are_found_by_words_and_by_what_they_are() {
     folder.call(&two, "cards", "SELECT pin FROM cards", false);
     let ended = Event::RunClosed {
         ending: Ending::Revoked,
+        by: Some("human:grace@acme.com".into()),
     };
     folder.append(&one, ended, None);
 
@@ -45,6 +46,7 @@ async fn records_are_found_by_words_and_by_what_they_are() {
     assert_eq!(of("\"value of\" pin").await, [5]);
     assert_eq!(of("uberprufung").await, [0]);
     assert_eq!(of("revoked").await, [6]);
+    assert_eq!(of("\"by human:grace@acme.com\"").await, [6]);
     assert_eq!(of("23505").await, [3]);
     assert_eq!(of("public.cards").await, [5, 4]);
     // All words have to be there, and whole ones, unless they are marked.

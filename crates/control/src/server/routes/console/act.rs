@@ -56,9 +56,9 @@ pub(super) async fn confirm(view: View, Path((run, act)): Path<(String, String)>
 pub(super) async fn run(view: View, Path((run, act)): Path<(String, String)>) -> Page {
     let (run, act) = (run_id(&run)?, act_of(&act)?);
     view.who.must(Role::Operator)?;
-    let (registry, by) = (&view.app.registry, view.who.name.clone());
+    let (registry, by) = (&view.app.registry, view.who.name.as_str().to_owned());
     match act {
-        Act::Suspend => drop(registry.suspend(&run, by.as_str().to_owned()).await?),
+        Act::Suspend => drop(registry.suspend(&run, by).await?),
         Act::Resume => drop(registry.resume(&run, &view.who).await?),
         Act::Revoke => drop(registry.end_by(&run, Ending::Revoked, Some(by)).await?),
     }
