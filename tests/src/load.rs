@@ -128,6 +128,13 @@ impl Load {
         lock(&self.sent).len()
     }
 
+    /// How many of them have been answered, in part at least.
+    pub fn answered(&self) -> usize {
+        let sent = lock(&self.sent);
+        let answered = sent.iter().filter(|call| call.told != Told::Nothing);
+        answered.count()
+    }
+
     /// Waits until every client has lost its connection. Returns what they did.
     #[track_caller]
     pub fn lost(self) -> Vec<Sent> {

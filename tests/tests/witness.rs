@@ -251,14 +251,25 @@ fn a_data_folder_that_was_rolled_back_is_found() {
 /// A signer for the gateway of the tests.
 struct Signer {
     dir: TempDir,
+    name: &'static str,
     process: Option<Lasting>,
 }
+
+/// The name of the log as the configuration has it, and after a rotation.
+const NAME: &str = "test.example/bailiwick";
+const NEXT: &str = "test.example/bailiwick/2027";
 
 impl Signer {
     #[track_caller]
     fn start() -> Self {
+        Self::of(NAME)
+    }
+
+    #[track_caller]
+    fn of(name: &'static str) -> Self {
         let mut signer = Self {
             dir: tempfile::tempdir().expect("a folder"),
+            name,
             process: None,
         };
         signer.serve(&["--new"]);
@@ -268,7 +279,7 @@ impl Signer {
     #[track_caller]
     fn serve(&mut self, more: &[&str]) {
         let mut command = command(bailiwick());
-        command.args(["signer", "--name", "test.example/bailiwick", "--key"]);
+        command.args(["signer", "--name", self.name, "--key"]);
         command.arg(self.dir.path().join("log.key"));
         command.arg("--listen").arg(self.socket()).args(more);
         let said = self.dir.path().join("said");
@@ -277,6 +288,11 @@ impl Signer {
 
     fn socket(&self) -> PathBuf {
         self.dir.path().join("signer.sock")
+    }
+
+    /// The key that checks what it signs.
+    fn vkey(&self) -> &str {
+        self.process.as_ref().expect("it runs").value("key")
     }
 
     fn kill(&mut self) {
@@ -302,12 +318,7 @@ fn a_gateway_with_a_signer_never_holds_the_key() {
     let mode = |path: PathBuf| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(signer.socket()), 0o600);
     assert_eq!(mode(signer.dir.path().join("log.key")), 0o600);
-    let vkey = signer
-        .process
-        .as_ref()
-        .expect("it runs")
-        .value("key")
-        .to_owned();
+    let vkey = signer.vkey().to_owned();
     let known = fs::read_to_string(world.data().join("log.vkey")).expect("the key");
     assert_eq!(known.trim(), vkey);
     record_something(&world);
@@ -385,4 +396,112 @@ fn a_signer_refuses_to_sign_a_history_anew() {
     fs::write(world.config(), config.replace(&ours, &others)).expect("the configuration");
     let refused = world.serve_in_vain();
     assert!(refused.stderr.contains("it has the key"), "{refused:#?}");
+}
+
+/// Gives the configuration another value.
+#[track_caller]
+fn configure(world: &World, from: &str, to: &str) {
+    let config = fs::read_to_string(world.config()).expect("the configuration");
+    assert!(config.contains(from), "{config}");
+    fs::write(world.config(), config.replace(from, to)).expect("the configuration");
+}
+
+/// Gives the log its next name, and a signer at this socket.
+#[track_caller]
+fn rename(world: &World, from: &Path, to: &Path) {
+    configure(
+        world,
+        &format!("name = {NAME:?}"),
+        &format!("name = {NEXT:?}"),
+    );
+    configure(world, &format!("{from:?}"), &format!("{to:?}"));
+}
+
+/// The log goes on under the key of its new signer, and both are whole.
+#[track_caller]
+fn goes_on(world: &mut World, signer: &Signer) {
+    world.serve();
+    record_something(world);
+    eventually("the new signer signs", SOON, || {
+        (published(world, "checkpoint")?.0 > 3).then_some(())
+    });
+    world.stop();
+    let report = world.verify();
+    assert_eq!(report["origin"], NEXT, "{report:#}");
+    assert_eq!(report["predecessors"][0]["origin"], NAME, "{report:#}");
+    let known = fs::read_to_string(world.data().join("log.vkey")).expect("the key");
+    assert_eq!(known.trim(), signer.vkey());
+    for name in ["keys/log.key", "keys/next.key"] {
+        assert!(!world.data().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_log_whose_key_a_signer_has_is_rotated_to_the_key_of_another_signer() {
+    let (mut world, old) = signed();
+    record_something(&world);
+    world.stop();
+    let mut next = Signer::of(NEXT);
+    rename(&world, &old.socket(), &next.socket());
+    let old_socket = old.socket();
+    let rotate = ["rotate", "--old-signer", old_socket.to_str().expect("text")];
+
+    // Each has to be there: nothing has happened without them.
+    let without = world.bailiwick(&["rotate"]);
+    assert!(!without.status.success(), "{without:#?}");
+    next.kill();
+    let missing = world.bailiwick(&rotate);
+    assert!(
+        missing.stderr.contains("does not say with which key"),
+        "{missing:#?}"
+    );
+    assert!(!world.data().join("archive").exists());
+    next.serve(&[]);
+
+    let rotated = world.bailiwick(&rotate);
+    assert!(rotated.ok().contains(next.vkey()), "{rotated:#?}");
+    let again = world.bailiwick(&rotate);
+    assert!(again.stderr.contains("rotated already"), "{again:#?}");
+    drop(old);
+
+    // Only the signer that the old log has named begins the new one.
+    let other = Signer::of(NEXT);
+    configure(
+        &world,
+        &format!("{:?}", next.socket()),
+        &format!("{:?}", other.socket()),
+    );
+    let refused = world.serve_in_vain();
+    assert!(
+        refused.stderr.contains("to go on under the key"),
+        "{refused:#?}"
+    );
+    configure(
+        &world,
+        &format!("{:?}", other.socket()),
+        &format!("{:?}", next.socket()),
+    );
+    goes_on(&mut world, &next);
+}
+
+#[test]
+fn a_log_with_a_key_of_its_own_is_rotated_to_one_that_a_signer_has() {
+    let mut world = World::triage();
+    record_something(&world);
+    world.stop();
+    let key = fs::read(world.data().join("keys/log.key")).expect("the key");
+    let next = Signer::of(NEXT);
+    configure(
+        &world,
+        &format!("name = {NAME:?}"),
+        &format!("name = {NEXT:?}"),
+    );
+    world.configure(&format!("\n[log]\nsigner = {:?}\n", next.socket()));
+    let rotated = world.bailiwick(&["rotate"]);
+    assert!(rotated.ok().contains(next.vkey()), "{rotated:#?}");
+    for entry in fs::read_dir(world.data().join("keys")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        assert_ne!(fs::read(&path).expect("a file"), key, "{}", path.display());
+    }
+    goes_on(&mut world, &next);
 }

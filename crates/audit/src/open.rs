@@ -26,7 +26,7 @@ use crate::payload::{self, MasterKey, PayloadKey};
 use crate::prune::{self, Pruner};
 use crate::publication::{Publication, Published};
 use crate::reader::Reader;
-use crate::record::Continues;
+use crate::record::{ContinuedBy, Continues};
 use crate::rotate;
 use crate::sign::{SignError, Unsigned};
 use crate::threads;
@@ -132,6 +132,17 @@ pub enum OpenError {
         said: String,
         /// The name that was given.
         name: String,
+    },
+    /// A rotation was to another key.
+    #[error(
+        "the log before this one was rotated to go on under the key {said}, and this one's is {is}: give back that \
+         key, or the signer that has it"
+    )]
+    OtherKey {
+        /// The key that it is to have.
+        said: String,
+        /// The key that there is.
+        is: String,
     },
     /// A rotation was begun.
     #[error(
@@ -258,14 +269,23 @@ pub(crate) fn open(
     let last = at(layout.last_checkpoint(), disk::read)?;
     let new = published.is_none() && last.is_none() && scan.is_new();
     let keys = Keys::open(&layout.keys(), new, payload_key.as_ref())?;
-    if new
-        && let Some(said) = at(layout.archive(), |_| rotate::successor(layout))?
-        && said != origin
+    let said = match new {
+        true => at(layout.archive(), |_| rotate::successor(layout))?,
+        false => None,
+    };
+    if let Some(ContinuedBy { origin: said, .. }) = &said
+        && *said != origin
     {
+        let said = said.clone();
         return Err(OpenError::OtherName { said, name: origin });
     }
     let key = Key::find(layout, origin, signer.clone(), new)?;
     let vkey = key.public().vkey();
+    if let Some(ContinuedBy { vkey: said, .. }) = said
+        && said != vkey
+    {
+        return Err(OpenError::OtherKey { said, is: vkey });
+    }
     let found = if new {
         None
     } else {

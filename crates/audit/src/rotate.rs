@@ -2,10 +2,10 @@
 //! last record of the old one has the new one's key, the first of the new one has where the old one
 //! ended. The old one is kept in `archive/`, whole and verifiable.
 //!
-//! 1. The new key is made, as `keys/next.key`.
+//! 1. The new key is made, as `keys/next.key`; a signer that has the key of the new log is asked for it.
 //! 2. The old log records that it is continued, signs a last checkpoint and closes.
-//! 3. Everything of it moves to `archive/next`; its signing key is destroyed; the new key takes its
-//!    place; `archive/next` gets its number.
+//! 3. Everything of it moves to `archive/next`; its signing key, if it is here, is destroyed; the new key
+//!    takes its place; `archive/next` gets its number.
 //! 4. The next start finds a new log and an archive, and records first what it continues. It has to be
 //!    under the name that the old log says.
 //!
@@ -26,6 +26,7 @@ use crate::note::{self, Public, Signer};
 use crate::open::{self, OpenError};
 use crate::reader::{ReadError, Reader};
 use crate::record::{ContinuedBy, Continues, Draft, Event, Subject};
+use crate::signer::{Remote, Unknown};
 use crate::wal::segment;
 
 /// Why a log was not rotated.
@@ -44,12 +45,32 @@ pub enum RotateError {
         /// Its log's name.
         name: String,
     },
-    /// The key that signs is elsewhere.
+    /// The signer that has the key of the new log does not give it.
     #[error(
-        "the log is signed by a signer, which has its key; only a log whose key is in the data folder \
-         can be rotated"
+        "the signer at {} does not say with which key {name} goes on: {reason}. A signer of the new name has to \
+         run: `bailiwick signer --new --key FILE --name {name} --listen {}`", socket.display(), socket.display()
     )]
-    Signer,
+    Signer {
+        /// Where it listens.
+        socket: PathBuf,
+        /// The name of the new log.
+        name: String,
+        /// What it says.
+        reason: String,
+    },
+    /// It was to be continued under another key.
+    #[error(
+        "the log is to be continued as {name} under the key {said} already, and the key is {is} now: give back the \
+         one that it was"
+    )]
+    OtherKey {
+        /// The name of the new log.
+        name: String,
+        /// The key that the old log says.
+        said: String,
+        /// The key that there is.
+        is: String,
+    },
     /// Runs are open.
     #[error(
         "{0} runs were left open by a crash; start the gateway under the log's old name once and stop \
@@ -104,12 +125,12 @@ pub struct Rotated {
 /// Ends the log of a data folder, and prepares another under the name and the settings given. No
 /// gateway may have the folder. Finishes a rotation that was begun before.
 ///
+/// The key of the new log is with the signer of the settings, or is made here. The key of the old one is here, or
+/// with the signer that listens at `old_signer`; by itself that is the new log's.
+///
 /// # Errors
-/// If the name is not new, runs are open, or a file cannot be moved.
-pub fn rotate(config: &Config) -> Result<Rotated, RotateError> {
-    if config.signer.is_some() {
-        return Err(RotateError::Signer);
-    }
+/// If the name is not new, runs are open, a signer is missing or has another key, or a file cannot be moved.
+pub fn rotate(config: &Config, old_signer: Option<&Path>) -> Result<Rotated, RotateError> {
     if !note::is_name(&config.origin) {
         return Err(OpenError::Origin(config.origin.clone()).into());
     }
@@ -124,16 +145,32 @@ pub fn rotate(config: &Config) -> Result<Rotated, RotateError> {
             })?,
         };
         if let Some(said) = said {
-            return Err(RotateError::NotStarted(said));
+            return Err(RotateError::NotStarted(said.origin));
         }
-        end(&layout, config)?;
+        end(&layout, config, old_signer)?;
     }
     let lock = open::take_lock(&layout)?;
     let next = layout.archive_next();
-    let archive =
-        archive(&layout, &FileSystem).map_err(|error| RotateError::Io { path: next, error })?;
+    let at = |error| RotateError::Io {
+        path: next.clone(),
+        error,
+    };
+    // Before the old key goes. A signer may be another one than when this was begun.
+    let by = next_log(&layout, config, false)?;
+    if let Some(said) = ended_as(&layout).map_err(at)?
+        && said != by
+    {
+        return Err(match said.origin == by.origin {
+            true => RotateError::OtherKey {
+                name: said.origin,
+                said: said.vkey,
+                is: by.vkey,
+            },
+            false => RotateError::OtherName(said.origin),
+        });
+    }
+    let archive = archive(&layout, config.signer.is_some(), &FileSystem).map_err(at)?;
     drop(lock);
-    let seed = keys::key(&layout.log_key(), false)?;
     let archived = Layout::archived(&layout, archive.clone());
     Ok(Rotated {
         continues: continues(&archived).map_err(|error| RotateError::Io {
@@ -141,12 +178,50 @@ pub fn rotate(config: &Config) -> Result<Rotated, RotateError> {
             error,
         })?,
         archive,
-        vkey: Signer::new(config.origin.clone(), &seed).public().vkey(),
+        vkey: by.vkey,
     })
 }
 
+/// The log to come, with its key: that of its signer, or the one here, which is made if there is to be none yet.
+fn next_log(layout: &Layout, config: &Config, make: bool) -> Result<ContinuedBy, RotateError> {
+    let origin = config.origin.clone();
+    let vkey = match &config.signer {
+        Some(socket) => {
+            let signer = |unknown| {
+                let (Unknown::Unavailable(reason) | Unknown::Refused(reason)) = unknown;
+                RotateError::Signer {
+                    socket: socket.clone(),
+                    name: origin.clone(),
+                    reason,
+                }
+            };
+            Remote::ask_key(socket, &origin).map_err(signer)?.vkey()
+        }
+        None => {
+            let next = layout.keys().join(NEXT_KEY);
+            let seed = match make || next.exists() {
+                true => keys::key(&next, make)?,
+                // It took the old one's place before a crash.
+                false => keys::key(&layout.log_key(), false)?,
+            };
+            Signer::new(origin.clone(), &seed).public().vkey()
+        }
+    };
+    Ok(ContinuedBy { origin, vkey })
+}
+
+/// What the old log says that it is continued as, wherever a crash has left it.
+fn ended_as(layout: &Layout) -> io::Result<Option<ContinuedBy>> {
+    let archived = Layout::archived(layout, layout.archive_next());
+    let old = match layout.checkpoint().exists() {
+        true => layout.clone(),
+        false => archived,
+    };
+    continued_by(old)
+}
+
 /// Has the old log record what continues it, sign that, and close.
-fn end(layout: &Layout, config: &Config) -> Result<(), RotateError> {
+fn end(layout: &Layout, config: &Config, old_signer: Option<&Path>) -> Result<(), RotateError> {
     let reader = Reader::open(layout.dir())?;
     let at = |error| RotateError::Io {
         path: layout.vkey(),
@@ -159,13 +234,13 @@ fn end(layout: &Layout, config: &Config) -> Result<(), RotateError> {
             name: old,
         });
     }
-    let seed = keys::key(&layout.keys().join(NEXT_KEY), true)?;
-    let by = ContinuedBy {
-        origin: config.origin.clone(),
-        vkey: Signer::new(config.origin.clone(), &seed).public().vkey(),
-    };
+    let by = next_log(layout, config, true)?;
+    let old_signer = old_signer
+        .map(Path::to_owned)
+        .or_else(|| config.signer.clone());
     let (log, recovered) = Log::open(Config {
         origin: old,
+        signer: old_signer.filter(|_| !layout.log_key().exists()),
         ..config.clone()
     })?;
     if !recovered.open_runs.is_empty() {
@@ -174,7 +249,16 @@ fn end(layout: &Layout, config: &Config) -> Result<(), RotateError> {
     let last = reader.newest(1)?.pop();
     match last.and_then(|last| last.record.continued_by) {
         Some(said) if said == by => {}
-        Some(said) => return Err(RotateError::OtherName(said.origin)),
+        Some(said) if said.origin != by.origin => {
+            return Err(RotateError::OtherName(said.origin));
+        }
+        Some(said) => {
+            return Err(RotateError::OtherKey {
+                name: by.origin,
+                said: said.vkey,
+                is: by.vkey,
+            });
+        }
         None => {
             let draft = Draft {
                 event: Event::LogContinued(by),
@@ -192,9 +276,9 @@ fn end(layout: &Layout, config: &Config) -> Result<(), RotateError> {
 /// The key of the log to come.
 const NEXT_KEY: &str = "next.key";
 
-/// Moves the old log aside, and puts the new key in its place. Done again after a crash, it goes on
-/// where that was.
-fn archive(layout: &Layout, disk: &dyn Disk) -> io::Result<PathBuf> {
+/// Moves the old log aside, and puts the new key in its place, if it is not with a signer. Done again after a crash,
+/// it goes on where that was.
+fn archive(layout: &Layout, has_signer: bool, disk: &dyn Disk) -> io::Result<PathBuf> {
     let next = layout.archive_next();
     let archived = Layout::archived(layout, next.clone());
     for folder in [layout.archive(), next.clone(), next.join("keys")] {
@@ -213,9 +297,13 @@ fn archive(layout: &Layout, disk: &dyn Disk) -> io::Result<PathBuf> {
     move_to(disk, &layout.vkey(), &archived.vkey())?;
     move_to(disk, &layout.log(), &archived.log())?;
     let (new, old) = (layout.keys().join(NEXT_KEY), layout.log_key());
-    if new.exists() {
+    if has_signer || new.exists() {
         disk::destroy(&old)?;
-        move_to(disk, &new, &old)?;
+    }
+    match has_signer {
+        // Of a rotation that was begun without it.
+        true => disk::destroy(&new)?,
+        false => move_to(disk, &new, &old)?,
     }
     // Older ones may have been moved away, and the newest still has its number.
     let number = |archived: &Layout| archived.dir().file_name()?.to_str()?.parse().ok();
@@ -271,17 +359,19 @@ pub(crate) fn predecessor(layout: &Layout) -> io::Result<Option<Continues>> {
     archives(layout)?.last().map(continues).transpose()
 }
 
-/// The name under which the last archived log of this data folder is continued, as its last record has
-/// it.
-pub(crate) fn successor(layout: &Layout) -> io::Result<Option<String>> {
-    let Some(archived) = archives(layout)?.pop() else {
-        return Ok(None);
-    };
-    let last = Reader::new(archived, None).newest(1);
+/// As what the last archived log of this data folder is continued, as its last record has it.
+pub(crate) fn successor(layout: &Layout) -> io::Result<Option<ContinuedBy>> {
+    match archives(layout)?.pop() {
+        Some(archived) => continued_by(archived),
+        None => Ok(None),
+    }
+}
+
+/// What the last record of a log says that it is continued as.
+fn continued_by(log: Layout) -> io::Result<Option<ContinuedBy>> {
+    let last = Reader::new(log, None).newest(1);
     let last = last.map_err(io::Error::other)?.pop();
-    Ok(last
-        .and_then(|last| last.record.continued_by)
-        .map(|by| by.origin))
+    Ok(last.and_then(|last| last.record.continued_by))
 }
 
 /// Where an archived log ended.

@@ -55,7 +55,7 @@ fn each_names_the_other_and_nothing_is_lost() {
     let run = old(dir.path());
     let key = std::fs::read(dir.path().join("keys/log.key")).unwrap();
     let old_vkey = vkey(dir.path());
-    let rotated = rotate(&next(dir.path())).unwrap();
+    let rotated = rotate(&next(dir.path()), None).unwrap();
     assert_eq!(rotated.archive, dir.path().join("archive/0001"));
     assert_eq!(rotated.continues.vkey, old_vkey.trim_end());
     // Nobody can go on with the old log.
@@ -86,7 +86,7 @@ fn each_names_the_other_and_nothing_is_lost() {
 
     // And once more.
     let third = Config::new(dir.path(), "test.example/bailiwick/2028");
-    let again = rotate(&third).unwrap();
+    let again = rotate(&third, None).unwrap();
     assert_eq!(again.archive, dir.path().join("archive/0002"));
     let (log, _) = Log::open(third).unwrap();
     log.close();
@@ -100,22 +100,22 @@ fn each_names_the_other_and_nothing_is_lost() {
 fn what_cannot_be_rotated_is_said() {
     let dir = tempfile::tempdir().unwrap();
     old(dir.path());
-    let same = rotate(&config(dir.path())).unwrap_err();
+    let same = rotate(&config(dir.path()), None).unwrap_err();
     assert!(matches!(same, RotateError::SameName { .. }), "{same}");
     let wrong = Log::open(next(dir.path())).err().unwrap().to_string();
     assert!(wrong.contains("bailiwick rotate"), "{wrong}");
     let (log, _) = open(dir.path());
-    let used = rotate(&next(dir.path())).unwrap_err();
+    let used = rotate(&next(dir.path()), None).unwrap_err();
     let in_use = matches!(used, RotateError::Open(OpenError::InUse(_)));
     assert!(in_use, "{used}");
     append(&log, opened(&run(7)));
     log.close();
-    let open = rotate(&next(dir.path())).unwrap_err();
+    let open = rotate(&next(dir.path()), None).unwrap_err();
     assert!(matches!(open, RotateError::OpenRuns(1)), "{open}");
     let mut elsewhere = next(dir.path());
     elsewhere.signer = Some("socket".into());
-    let signer = rotate(&elsewhere).unwrap_err();
-    assert!(matches!(signer, RotateError::Signer), "{signer}");
+    let signer = rotate(&elsewhere, None).unwrap_err();
+    assert!(matches!(signer, RotateError::Signer { .. }), "{signer}");
 }
 
 /// Every state that a crash can leave: after each rename, the folder as it was then.
@@ -126,7 +126,7 @@ fn a_rotation_that_was_cut_short_is_finished_by_the_next() {
         old(dir.path());
         let whole = tempfile::tempdir().unwrap();
         copy(dir.path(), whole.path());
-        let rotated = rotate(&next(whole.path())).unwrap();
+        let rotated = rotate(&next(whole.path()), None).unwrap();
         // Back, move by move, from the end.
         let (archive, home) = (whole.path().join("archive/next"), whole.path());
         std::fs::rename(&rotated.archive, &archive).unwrap();
@@ -157,7 +157,7 @@ fn a_rotation_that_was_cut_short_is_finished_by_the_next() {
                 "{step}: {refused}"
             );
         }
-        let finished = rotate(&next(home)).unwrap();
+        let finished = rotate(&next(home), None).unwrap();
         assert_eq!(finished.vkey, rotated.vkey, "{step}");
         goes_on(home, &finished);
     }
@@ -167,7 +167,7 @@ fn a_rotation_that_was_cut_short_is_finished_by_the_next() {
 fn a_log_that_does_not_end_where_the_next_begins_is_found() {
     let dir = tempfile::tempdir().unwrap();
     old(dir.path());
-    let rotated = rotate(&next(dir.path())).unwrap();
+    let rotated = rotate(&next(dir.path()), None).unwrap();
     goes_on(dir.path(), &rotated);
     // Another log of the same key in its place: shorter, and whole by itself.
     let other = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn an_old_log_that_was_moved_away_is_not_in_the_way_of_the_next() {
     let names = ["2027", "2028", "2029"].map(|year| format!("{ORIGIN}/{year}"));
     for (number, name) in (1..).zip(names) {
         let config = Config::new(dir.path(), name);
-        let rotated = rotate(&config).unwrap();
+        let rotated = rotate(&config, None).unwrap();
         let expected = dir.path().join(format!("archive/{number:04}"));
         assert_eq!(rotated.archive, expected);
         let (log, _) = Log::open(config).unwrap();
@@ -212,7 +212,7 @@ fn an_old_log_that_was_moved_away_is_not_in_the_way_of_the_next() {
 fn logs_that_come_before_each_other_in_a_circle_are_found() {
     let dir = tempfile::tempdir().unwrap();
     old(dir.path());
-    let rotated = rotate(&next(dir.path())).unwrap();
+    let rotated = rotate(&next(dir.path()), None).unwrap();
     goes_on(dir.path(), &rotated);
     let (mut report, _) = check_all(dir.path()).unwrap();
     let here = vkey(dir.path());
@@ -228,7 +228,7 @@ fn logs_that_come_before_each_other_in_a_circle_are_found() {
 fn the_first_start_after_a_rotation_may_be_inside_an_async_runtime() {
     let dir = tempfile::tempdir().unwrap();
     old(dir.path());
-    rotate(&next(dir.path())).unwrap();
+    rotate(&next(dir.path()), None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let (log, _) = (runtime.unwrap())
         .block_on(async { Log::open(next(dir.path())) })
@@ -247,11 +247,11 @@ fn the_first_start_after_a_rotation_may_be_inside_an_async_runtime() {
 fn a_rotated_log_goes_on_under_no_other_name() {
     let dir = tempfile::tempdir().unwrap();
     old(dir.path());
-    rotate(&next(dir.path())).unwrap();
+    rotate(&next(dir.path()), None).unwrap();
     let mistyped = Config::new(dir.path(), "test.example/bailiwick/2072");
     let refused = Log::open(mistyped.clone()).err().unwrap();
     assert!(matches!(refused, OpenError::OtherName { .. }), "{refused}");
-    let again = rotate(&mistyped).unwrap_err();
+    let again = rotate(&mistyped, None).unwrap_err();
     assert!(matches!(again, RotateError::NotStarted(_)), "{again}");
     let (log, _) = Log::open(next(dir.path())).unwrap();
     log.close();
@@ -262,7 +262,7 @@ fn a_rotated_log_goes_on_under_no_other_name() {
 fn a_log_that_was_rotated_away_is_pruned_whole_with_its_payloads() {
     let dir = tempfile::tempdir().unwrap();
     let run = old(dir.path());
-    let rotated = rotate(&next(dir.path())).unwrap();
+    let rotated = rotate(&next(dir.path()), None).unwrap();
     goes_on(dir.path(), &rotated);
     let key = dir.path().join(format!("payloads/{}.key", run.id));
     assert!(key.exists());

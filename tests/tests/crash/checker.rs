@@ -49,7 +49,25 @@ struct Decided {
     end: Option<String>,
 }
 
+/// So many kills are something to go by.
+const KILLS_MIN: u64 = 20;
+
 impl Account {
+    /// What there was too little of to go by, if there was: a test that has killed nothing, or nothing that matters,
+    /// has found nothing.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        let ends = ["ok", "error", "indeterminate", "denied"];
+        let never = |end: &&&str| !self.ends.contains_key(**end);
+        if self.kills < KILLS_MIN || self.runs < KILLS_MIN / 4 {
+            return Some(format!("{} kills, {} runs", self.kills, self.runs));
+        }
+        if self.told == 0 || self.effects == 0 {
+            return Some("calls that were answered, and that had an effect".to_owned());
+        }
+        let end = ends.iter().find(never)?;
+        Some(format!("calls that are on record as {end}"))
+    }
+
     /// Checks one run, which the gateway's death has ended.
     pub(crate) fn check(&mut self, trail: &[Value], sent: &[Sent], written: &str) {
         self.runs += 1;

@@ -461,7 +461,7 @@ async fn runs_of_a_log_that_was_rotated_away_stay_listed_until_it_is_pruned() {
     running.log.close();
     drop(running);
     let next = bailiwick_audit::Config::new(house.data(), "test.example/log/2");
-    let rotated = blocking(move || bailiwick_audit::rotate(&next)).await;
+    let rotated = blocking(move || bailiwick_audit::rotate(&next, None)).await;
     rotated.unwrap();
     let running = house.start_as("test.example/log/2").await;
     tokio::time::sleep(Duration::from_millis(5)).await;

@@ -189,7 +189,7 @@ fn logs_that_were_rotated_away_are_searched_with_the_one_that_goes_on() {
     for (name, run) in [("next", &second), ("last", &third)] {
         log.close();
         let config = Config::new(folder.data(), format!("test.example/{name}"));
-        bailiwick_audit::rotate(&config).unwrap();
+        bailiwick_audit::rotate(&config, None).unwrap();
         log = Log::open(config).unwrap().0;
         append(&log, run, opened(run), None);
         call(&log, run, "tickets", &secret(2, 1), true);
