@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -280,7 +281,7 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
         let sql = format!("SELECT id FROM tickets WHERE subject = '{name}'");
         agent.query(&sql).ok();
     }
-    let refused = world.bailiwick(&["erase", &erika.id]);
+    let refused = world.bailiwick(&["erase", &erika.id, "--yes"]);
     assert!(!refused.status.success(), "{refused:#?}");
     assert!(refused.stderr.contains("has not ended"), "{refused:#?}");
     assert!(!world.bailiwick(&["erase", "last"]).status.success());
@@ -295,7 +296,16 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
         found.ok().lines().count()
     };
     assert_eq!((found("erika"), found("max")), (1, 1));
-    let said = world.bailiwick(&["erase", &erika.id]);
+    // At a terminal it says what is lost and asks; whoever does not say yes has done nothing.
+    let asked = at_a_terminal(&world, &["erase", &erika.id], "n\n");
+    assert!(asked.contains("for good"), "{asked}");
+    assert!(asked.contains("nothing was done"), "{asked}");
+    // Nobody is there to be asked, so nothing is done.
+    let refused = world.bailiwick(&["erase", &erika.id]);
+    assert_eq!(refused.code(), 2, "{refused:#?}");
+    assert!(refused.stderr.contains("--yes"), "{refused:#?}");
+    assert_eq!((found("erika"), found("max")), (1, 1));
+    let said = world.bailiwick(&["erase", &erika.id, "--yes"]);
     assert!(said.ok().contains("gateway/"), "{said:#?}");
 
     let trail = world.trail(&erika.id);
@@ -323,6 +333,24 @@ fn what_is_erased_is_gone_and_the_log_is_whole() {
     );
     let told = world.bailiwick(&["verify"]);
     assert!(told.ok().contains("erased"), "{told:#?}");
+}
+
+/// Runs a command in a pseudo-terminal, at which somebody types this; what the terminal shows.
+#[track_caller]
+fn at_a_terminal(world: &World, arguments: &[&str], typed: &str) -> String {
+    let line = arguments.join(" ");
+    let mut terminal = command("script");
+    terminal.args([
+        "-qec",
+        &format!("{} {line}", bailiwick().display()),
+        "/dev/null",
+    ]);
+    terminal.env("BAILIWICK_CONFIG", world.config());
+    terminal.env("TERM", "dumb");
+    let mut keys = tempfile::tempfile().expect("a file");
+    keys.write_all(typed.as_bytes()).expect("room");
+    keys.rewind().expect("a file");
+    finish(terminal.stdin(keys)).stdout
 }
 
 #[test]
@@ -549,10 +577,11 @@ impl Copy {
         self.data().join("log")
     }
 
-    /// The file with the records.
+    /// The file with the records. One of fewer records may be left beside it.
     fn entries(&self) -> PathBuf {
-        let mut found = files(&self.log().join("tile/entries"));
-        found.pop().expect("an entry bundle")
+        let found = files(&self.log().join("tile/entries")).into_iter();
+        let records = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u64>().ok();
+        found.max_by_key(records).expect("an entry bundle")
     }
 
     fn verify(&self) -> Finished {

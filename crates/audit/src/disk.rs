@@ -1,7 +1,7 @@
 //! What makes a write durable: the order of the system calls, in one place.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -163,12 +163,31 @@ pub(crate) fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// The whole file, or nothing where there is none.
+/// The whole file, or nothing where there is none. A copy that somebody else has made can hold a pipe or a device in
+/// its place, which never ends.
+///
+/// # Errors
+/// If it is not a file, is longer than any of a data folder, or cannot be read.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let no_file = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    // Before it is opened: opening a pipe waits for its other end.
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(no_file("it is not a file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // It was there a moment ago.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limits::FILE + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limits::FILE {
+        true => Err(no_file("it is longer than any file of a log")),
+        false => Ok(bytes.into()),
     }
 }
 
@@ -208,4 +227,28 @@ fn zeroed_file(path: &Path, head: &[u8], size: u64) -> io::Result<()> {
         left -= now as u64;
     }
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(read(&path("none")).unwrap(), None);
+        std::fs::write(path("whole"), b"whole").unwrap();
+        assert_eq!(read(&path("whole")).unwrap(), Some(b"whole".to_vec()));
+        std::os::unix::fs::symlink("/dev/zero", path("endless")).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let long = File::create(path("long")).unwrap();
+        long.set_len(1 << 40).unwrap();
+        for name in ["endless", "folder", "pipe", "long"] {
+            assert!(read(&path(name)).is_err(), "{name}");
+        }
+    }
 }

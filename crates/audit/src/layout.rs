@@ -6,19 +6,31 @@ pub(crate) struct Layout {
     dir: PathBuf,
     /// Where keys and payloads are: the same folder, but for an archived log.
     home: PathBuf,
+    /// Where the published part is.
+    log: PathBuf,
 }
 
 impl Layout {
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self {
             home: dir.clone(),
+            log: dir.join("log"),
             dir,
+        }
+    }
+
+    /// Of a folder that is a copy of the published part alone.
+    pub(crate) fn published(dir: PathBuf) -> Self {
+        Self {
+            log: dir.clone(),
+            ..Self::new(dir)
         }
     }
 
     /// Of a log that was rotated away into this folder.
     pub(crate) fn archived(home: &Layout, dir: PathBuf) -> Self {
         Self {
+            log: dir.join("log"),
             dir,
             home: home.home.clone(),
         }
@@ -45,21 +57,21 @@ impl Layout {
 
     /// What may be published.
     pub(crate) fn log(&self) -> PathBuf {
-        self.dir.join("log")
+        self.log.clone()
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
-        self.dir.join("log/checkpoint")
+        self.log.join("checkpoint")
     }
 
     /// The checkpoint with more signatures, before it takes the other's place.
     pub(crate) fn cosigned(&self) -> PathBuf {
-        self.dir.join("log/checkpoint.cosigned")
+        self.log.join("checkpoint.cosigned")
     }
 
     /// The newest checkpoint with as many cosignatures as the policy asks for.
     pub(crate) fn witnessed(&self) -> PathBuf {
-        self.dir.join("log/witnessed")
+        self.log.join("witnessed")
     }
 
     pub(crate) fn vkey(&self) -> PathBuf {

@@ -77,6 +77,10 @@ pub(crate) const PRUNED_AT_ONCE: u64 = 16;
 /// looked through by time.
 pub(crate) const CLOCK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest file of a data folder that is read whole. The longest there are say where the chains of all open
+/// runs stand.
+pub(crate) const FILE: u64 = (256 * MIB) as u64;
+
 /// The longest file that is read to verify a log: a bundle of 256 entries of 64 KiB, or a segment of
 /// the write-ahead log.
 pub(crate) const VERIFIED_FILE: u64 = (17 * MIB) as u64;

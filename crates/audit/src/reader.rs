@@ -35,8 +35,8 @@ pub use in_order::InOrder;
 pub enum ReadError {
     /// There is no log in the folder.
     #[error(
-        "{} is not a data folder with a log; give the folder that `data` names in bailiwick.toml. \
-         After a rotation, the next `bailiwick serve` begins the new log",
+        "{} is not a data folder with a log; give the folder that `data` names in bailiwick.toml, or a copy \
+         of it or of its `log` folder. After a rotation, the next `bailiwick serve` begins the new log",
         .0.display()
     )]
     NoLog(PathBuf),
@@ -76,8 +76,13 @@ pub enum ReadError {
     /// The master key is missing or is not one.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key that opens payloads is not here, or not for this user.
+    #[error(
+        "the payload of {0} is sealed: the key that opens payloads is not in this folder, or may not be read"
+    )]
+    Sealed(String),
     /// The payload's key is gone.
-    #[error("the payload key of {0} is gone: its payloads were erased, or are in another backup")]
+    #[error("the payload key of {0} is gone: its payloads were erased, or are not in this folder")]
     Erased(String),
     /// The payload is gone.
     #[error("the payload of {0} is missing from the data folder")]
@@ -98,17 +103,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads the log of this data folder, whether or not a gateway has it open.
+    /// Reads the log of this data folder, whether or not a gateway has it open. A copy will do, also one of its
+    /// `log` folder alone.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, ReadError> {
         let dir = dir.into();
-        let layout = Layout::new(dir.clone());
-        if layout.checkpoint().is_file() {
-            Ok(Self {
-                layout,
-                master: None,
-            })
-        } else {
-            Err(ReadError::NoLog(dir))
+        let layouts = [Layout::new(dir.clone()), Layout::published(dir.clone())];
+        let mut layouts = layouts.into_iter();
+        match layouts.find(|layout| layout.checkpoint().is_file()) {
+            Some(layout) => Ok(Self::new(layout, None)),
+            None => Err(ReadError::NoLog(dir)),
         }
     }
 
@@ -123,10 +126,18 @@ impl Reader {
         Self { master, ..self }
     }
 
-    fn master_key(&self) -> Result<MasterKey, KeyError> {
+    fn master_key(&self, chain: ChainId) -> Result<MasterKey, ReadError> {
         match &self.master {
             Some(master) => Ok(master.clone()),
-            None => keys::master_key(&self.layout.keys()),
+            None => match keys::master_key(&self.layout.keys()) {
+                Err(KeyError::Missing(_)) => Err(ReadError::Sealed(chain.to_string())),
+                Err(KeyError::Io { error, .. })
+                    if error.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    Err(ReadError::Sealed(chain.to_string()))
+                }
+                key => Ok(key?),
+            },
         }
     }
 
@@ -245,6 +256,28 @@ impl Reader {
         Ok(newest.and_then(|entry| entry.record.run.parse().ok()))
     }
 
+    /// Every record, the newest first, until `visit` says no more: then also those of the logs that this one
+    /// continues.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or `visit` fails.
+    pub fn back(
+        &self,
+        mut visit: impl FnMut(&Entry) -> Result<bool, ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut goes_on = true;
+        for log in std::iter::once(self.clone()).chain(self.archived()?.into_iter().rev()) {
+            log.walk_back(|index, bytes| {
+                goes_on = visit(&entry(index, bytes)?)?;
+                Ok(goes_on)
+            })?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest records of the log, oldest of them first, at most `count`.
     pub fn newest(&self, count: usize) -> Result<Vec<Entry>, ReadError> {
         let mut entries = Vec::new();
@@ -282,7 +315,7 @@ impl Reader {
         if Digest::of(sealed.as_bytes()).to_string() != reference.digest {
             return Err(ReadError::PayloadAltered(id));
         }
-        let opened = (self.master_key()?)
+        let opened = (self.master_key(chain)?)
             .unwrap(chain, &key)
             .and_then(|key| key.open(chain, &sealed));
         opened.map(Some).map_err(|_| ReadError::PayloadAltered(id))

@@ -144,7 +144,7 @@ pub(crate) fn read(root: &Path, kind: Kind, number: u64, width: usize) -> io::Re
     {
         return Ok(bytes);
     }
-    std::fs::read(full)
+    disk::read(&full)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The entries of one bundle of a log of `size` records.

@@ -89,6 +89,9 @@ fn the_log_leaves_as_records_and_as_events() {
     assert_eq!(types(&of_run), ["run.opened", "run.closed"]);
     assert!(of_run.iter().all(|record| record["run"] == first.as_str()));
     assert_ne!(first, second);
+    let newest = lines(&mut export(&data, &["--format", "jsonl", "--run", "last"]));
+    assert_eq!(types(&newest), ["run.opened", "run.closed"]);
+    assert!(newest.iter().all(|record| record["run"] == second.as_str()));
     let own = lines(&mut export(
         &data,
         &["--format", "jsonl", "--run", "gateway"],
@@ -119,7 +122,7 @@ fn a_part_is_named_by_time_or_by_record() {
         (["--since", "other#1"], "`other` is another log"),
         (["--since", "1234"], "or a record (#1234)"),
         (["--run", "run_01JD5K3T9V8Z0W2Y4X6A7B8C9D"], "has no run"),
-        (["--run", "last"], "not a run id"),
+        (["--run", "newest"], "not a run id"),
     ] {
         let refused = ran(export(&data, &["--format", "ocsf"]).args(arguments));
         assert_eq!(refused.status, Some(2), "{arguments:?}");

@@ -48,6 +48,7 @@ pub(crate) use query::Query;
 use query::QueryError;
 pub(crate) use views::{ChainIncidents, Place, Spans};
 
+pub(crate) use offline::search as search_once;
 pub use offline::{ReindexError, reindex};
 
 /// What can be searched for.
@@ -119,6 +120,9 @@ pub enum SearchError {
     /// It is being made anew.
     #[error("the index was damaged and is being made anew from the record; try again in a while")]
     Damaged,
+    /// There is none, and it cannot be made for this search.
+    #[error(transparent)]
+    NotMade(#[from] ReindexError),
     /// It cannot be made or read.
     #[error("the index cannot be used: {0}; the gateway goes on without it, and its log says more")]
     Failed(String),

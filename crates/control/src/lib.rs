@@ -12,6 +12,7 @@ mod approvals;
 pub mod client;
 mod clock;
 mod console;
+mod folder;
 mod index;
 mod limits;
 mod live;
@@ -33,6 +34,7 @@ mod view;
 mod witness;
 
 pub use approvals::{ApprovalSettings, AskError, Asked, NotTheirs, RuleError};
+pub use folder::Folder;
 pub use index::{NotAQuery, ReindexError, SearchError, Words, reindex};
 pub use live::{Live, Suspended};
 pub use notice::{NoticeSettings, Sink, Syslog, Way};

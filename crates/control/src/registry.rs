@@ -41,6 +41,7 @@ pub use attach::{AttachError, Attachment};
 pub use end::EndError;
 pub use erase::EraseError;
 pub use leftover::StartError;
+pub(crate) use leftover::from_record;
 pub use lookup::LookupError;
 pub use open::{OpenRunError, Opened, Opening};
 pub use prune::PruneRunsError;

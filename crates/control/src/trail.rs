@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use bailiwick_audit::{Entry, InOrder, ReadError, Reader};
+use bailiwick_audit::{Entry, InOrder, ReadError, Reader, Record};
 use bailiwick_run::ApprovalId;
 use serde_json::value::RawValue;
 
@@ -21,6 +21,8 @@ pub(crate) enum Payloads {
     PutTo(BTreeSet<String>),
     /// Whoever asks may see none.
     Withheld,
+    /// Their gateway is there, or may be, to show them, and to record to whom.
+    OfLive,
 }
 
 /// What somebody may see who wants payloads; nobody, where they are not wanted.
@@ -44,6 +46,9 @@ impl Payloads {
         match self {
             Self::All => None,
             Self::Left => Some("it was not asked for"),
+            Self::OfLive => Some(
+                "a gateway has this folder, or may have it, and records who is shown payloads: ask without --data",
+            ),
             Self::PutTo(names) => {
                 let approval = entry.record.approval.as_ref();
                 let approval = approval.filter(|_| entry.record.r#type == "call.held");
@@ -133,24 +138,26 @@ pub(crate) fn show(
 /// What a run did.
 pub(crate) fn counts(entries: &[Entry]) -> Counts {
     let mut counts = Counts::default();
-    for Entry { record, .. } in entries {
-        match record
-            .decision
-            .as_ref()
-            .map(|decision| decision.effect.as_str())
-        {
-            Some("allow") => counts.allowed += 1,
-            Some(_) => counts.denied += 1,
-            None => {}
-        }
-        if record.login.is_some() {
-            counts.denied += 1;
-        }
-        if let Some(outcome) = &record.outcome {
-            counts.masked = counts.masked.saturating_add(outcome.masked);
-        }
-    }
+    entries
+        .iter()
+        .for_each(|entry| count(&mut counts, &entry.record));
     counts
+}
+
+/// One record more of what a run did.
+pub(crate) fn count(counts: &mut Counts, record: &Record) {
+    let decision = record.decision.as_ref();
+    match decision.map(|decision| decision.effect.as_str()) {
+        Some("allow") => counts.allowed += 1,
+        Some(_) => counts.denied += 1,
+        None => {}
+    }
+    if record.login.is_some() {
+        counts.denied += 1;
+    }
+    if let Some(outcome) = &record.outcome {
+        counts.masked = counts.masked.saturating_add(outcome.masked);
+    }
 }
 
 /// A call that was allowed and has no outcome.

@@ -70,7 +70,7 @@ impl Payloads {
         let Some(wrapped) = wrapped else {
             return Ok(None);
         };
-        let key = self.master()?.unwrap(chain, &wrapped).ok();
+        let key = self.master(chain)?.unwrap(chain, &wrapped).ok();
         if let Some(key) = &key {
             remember(&mut self.keys, chain, key.clone());
         }
@@ -88,11 +88,11 @@ impl Payloads {
         }))
     }
 
-    fn master(&mut self) -> Result<MasterKey, ReadError> {
+    fn master(&mut self, chain: ChainId) -> Result<MasterKey, ReadError> {
         if let Some(master) = &self.master {
             return Ok(master.clone());
         }
-        let master = self.reader.master_key()?;
+        let master = self.reader.master_key(chain)?;
         Ok(self.master.insert(master).clone())
     }
 }

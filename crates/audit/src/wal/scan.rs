@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::wal::frame::{self, Frame};
 use crate::wal::segment::{self, HEAD_LEN, Segment};
 
@@ -103,7 +104,9 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, WalError> {
                 next: segment.path.clone(),
             });
         }
-        let bytes = std::fs::read(&segment.path).map_err(|error| io_error(&segment.path, error))?;
+        let bytes = disk::read(&segment.path)
+            .and_then(|bytes| bytes.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .map_err(|error| io_error(&segment.path, error))?;
         let content =
             segment::content(&bytes).ok_or_else(|| WalError::NotASegment(segment.path.clone()))?;
         let mut at = 0;

@@ -42,7 +42,13 @@ pub(crate) fn take(disk: &dyn Disk, dir: &Path, prepared: &Path, base: u64) -> i
 /// The segments in use, in order.
 pub(crate) fn list(dir: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        // A copy of the published part has none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(segments),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         let digits = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));

@@ -1,18 +1,15 @@
 //! `bailiwick approve` and `bailiwick deny`: what becomes of a call that waits.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use bailiwick_control::api::{Approval, ApprovalState, ApproveRequest, DenyRequest};
 use clap::Args;
 
+use crate::commands::confirm::{Help, confirm};
 use crate::commands::{approvals, gateway};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render;
-
-/// The longest answer to a question on the terminal.
-const ANSWER_MAX: u64 = 64;
 
 /// Approve a call that waits
 ///
@@ -64,7 +61,14 @@ impl Approve {
         let decided = gateway::ask(&self.config, async |client| {
             let approval = client.approval(&id).await?;
             if approval.state == ApprovalState::Open && !self.yes {
-                confirm(&approval)?;
+                confirm(
+                    &approvals::describe(&approval, None),
+                    "Approve this call?",
+                    &Help {
+                        nobody: "look at it with `bailiwick approvals ID`, and say --yes",
+                        no: "the call still waits; `bailiwick deny ID --reason TEXT` says no, and tells the agent why",
+                    },
+                )?;
             }
             let request = ApproveRequest {
                 note: self.note.clone(),
@@ -85,30 +89,6 @@ impl Deny {
             Ok(client.deny(&id, &request).await?)
         })?;
         report(&decided, self.json)
-    }
-}
-
-/// Shows what is decided, and goes on only if somebody says so. On stderr: stdout is for what came of it.
-fn confirm(approval: &Approval) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(
-            Failure::new("nothing was decided: nobody is at this terminal to be asked")
-                .help("look at it with `bailiwick approvals ID`, and say --yes"),
-        );
-    }
-    let mut err = anstream::stderr();
-    let shown = approvals::describe(approval, None);
-    let asked = write!(err, "{shown}\nApprove this call? [y/N] ").and_then(|()| err.flush());
-    let mut answer = String::new();
-    let answered = asked.and_then(|()| {
-        let stdin = std::io::stdin().lock();
-        std::io::Read::take(stdin, ANSWER_MAX).read_line(&mut answer)
-    });
-    answered.map_err(|error| Failure::new(format!("nothing was decided: {error}")))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::new("nothing was decided; the call still waits")
-            .help("`bailiwick deny ID --reason TEXT` says no, and tells the agent why")),
     }
 }
 

@@ -2,25 +2,34 @@
 
 use std::process::ExitCode;
 
+use bailiwick_control::api::RunDetail;
 use bailiwick_run::RunId;
 use clap::Args;
 
-use crate::commands::gateway;
+use crate::commands::confirm::{Help, confirm};
+use crate::commands::{close, gateway};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
-use crate::render;
+use crate::render::{self, clean};
 
 /// Erase what a run wrote and got
 ///
 /// Destroys the key under which the run's payloads are encrypted: statements, values, results and the
 /// launcher's reason. Its records stay, every proof still holds, and one more record says who erased
-/// them. Nothing undoes this, except a backup of the data folder: see to those, too.
+/// them. Nothing undoes this, except a backup of the data folder: see to those, too. So it asks first;
+/// where nobody is at a terminal to be asked, it does nothing without --yes.
 #[derive(Args)]
-#[command(after_help = "Example:\n  bailiwick erase run_01JD5K3T9V8Z0W2Y4X6A7B8C9D")]
+#[command(
+    after_help = "Examples:\n  bailiwick erase run_01JD5K3T9V8Z0W2Y4X6A7B8C9D\n  \
+    bailiwick erase run_01JD5K3T9V8Z0W2Y4X6A7B8C9D --yes     # in a script"
+)]
 pub(crate) struct Erase {
     /// Its full id: the run has to have ended
     #[arg(value_name = "RUN")]
     run: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,7 +44,19 @@ impl Erase {
             Failure::new(format!("`{}` is {error}", self.run))
                 .help("erasing wants the run's full id; `bailiwick runs` lists them")
         })?;
-        let erased = gateway::ask(&self.config, async |client| Ok(client.erase(&run).await?))?;
+        let erased = gateway::ask(&self.config, async |client| {
+            if !self.yes {
+                confirm(
+                    &at_stake(&client.run(&run).await?),
+                    "Erase them?",
+                    &Help {
+                        nobody: "look at it with `bailiwick trail RUN`, and say --yes",
+                        no: "its payloads are as they were",
+                    },
+                )?;
+            }
+            Ok(client.erase(&run).await?)
+        })?;
         if self.json {
             render::print_json(&erased)?;
         } else {
@@ -46,4 +67,22 @@ impl Erase {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Which run it is, and what will be gone.
+fn at_stake(run: &RunDetail) -> String {
+    let summary = &run.summary;
+    let mut text = format!(
+        "{}\n{} for {}\n",
+        close::summary(summary),
+        clean(&summary.task),
+        clean(summary.launcher.as_str())
+    );
+    if let Some(reason) = &run.reason {
+        text.push_str(&format!("“{}”\n", clean(reason)));
+    }
+    text.push_str(
+        "Its statements, values, results and the reason of its launcher will be gone for good. Its records stay.\n",
+    );
+    text
 }

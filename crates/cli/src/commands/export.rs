@@ -42,7 +42,7 @@ pub(crate) struct Export {
     /// Only what comes before
     #[arg(long, value_name = "WHEN")]
     until: Option<Moment>,
-    /// Only this run's records, or `gateway` for the gateway's own
+    /// Only this run's records: its id, `last` for the newest, or `gateway` for the gateway's own
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
     /// The data folder, or a copy of it; that of the configuration if not given
@@ -86,7 +86,8 @@ impl Export {
             Some(data) => data.clone(),
             None => self.config.load()?.data,
         };
-        let mut records = Published::new(Reader::open(data)?)?;
+        let reader = Reader::open(data)?;
+        let mut records = Published::new(reader.clone())?;
         if let Some(since) = &self.since {
             let place = since.place(records.origin())?;
             let first = records.first()?;
@@ -102,13 +103,7 @@ impl Export {
         match self.run.as_deref() {
             None => Ok(records),
             Some("gateway") => Ok(records.of_gateway()),
-            Some(run) => {
-                let run = run.parse().map_err(|error| {
-                    Failure::new(format!("`{run}` is {error}"))
-                        .help("`bailiwick runs` lists the ids")
-                })?;
-                Ok(records.of_run(run)?)
-            }
+            Some(run) => Ok(records.of_run(gateway::find_in(&reader, run)?)?),
         }
     }
 

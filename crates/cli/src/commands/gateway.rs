@@ -1,5 +1,6 @@
 //! Asking the running gateway.
 
+use bailiwick_audit::Reader;
 use bailiwick_control::api::Which;
 use bailiwick_control::client::{Client, ClientError};
 use bailiwick_run::RunId;
@@ -32,10 +33,25 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 pub(crate) async fn find(client: &Client, name: &str) -> Result<RunId, Failure> {
     if name == "last" {
         let newest = client.runs(Which::All, 1).await?.runs.into_iter().next();
-        return newest
-            .map(|run| run.run)
-            .ok_or_else(|| Failure::new("there are no runs yet"));
+        return newest.map(|run| run.run).ok_or_else(no_runs);
     }
+    named(name)
+}
+
+/// The same by the log of a data folder.
+pub(crate) fn find_in(reader: &Reader, name: &str) -> Result<RunId, Failure> {
+    match name {
+        "last" => reader.newest_run()?.ok_or_else(no_runs),
+        name => named(name),
+    }
+}
+
+fn no_runs() -> Failure {
+    Failure::new("there are no runs yet")
+}
+
+/// A run by its id alone.
+pub(crate) fn named(name: &str) -> Result<RunId, Failure> {
     name.parse().map_err(|error| {
         Failure::new(format!("`{name}` is {error}"))
             .help("`bailiwick runs` lists the ids; `last` is the newest")

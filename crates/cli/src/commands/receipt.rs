@@ -84,11 +84,7 @@ impl Receipt {
 fn find(reader: &Reader, name: &str) -> Result<Entry, Failure> {
     let name = match name.strip_prefix("last/") {
         None => name.to_owned(),
-        Some(seq) => {
-            let newest = reader.newest_run()?;
-            let newest = newest.ok_or_else(|| Failure::new("there are no runs yet"))?;
-            format!("{newest}/{seq}")
-        }
+        Some(seq) => format!("{}/{seq}", gateway::find_in(reader, "last")?),
     };
     let found = reader.record(&name)?;
     found.ok_or_else(|| {

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use bailiwick_control::api::{RunState, Summary, Which};
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::source::SourceArgs;
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, ago, style};
 
 /// List runs, the newest first
 #[derive(Args)]
-#[command(after_help = "Example:\n  bailiwick runs --open")]
+#[command(
+    after_help = "Examples:\n  bailiwick runs --open\n  bailiwick runs --data /backup/bailiwick/data"
+)]
 pub(crate) struct Runs {
     /// Only those that have not ended
     #[arg(long, conflicts_with = "ended")]
@@ -27,7 +28,7 @@ pub(crate) struct Runs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    source: SourceArgs,
 }
 
 impl Runs {
@@ -37,20 +38,17 @@ impl Runs {
             (_, true) => Which::Ended,
             _ => Which::All,
         };
-        let runs = gateway::ask(&self.config, async |client| {
-            Ok(client.runs(which, self.limit).await?.runs)
-        })?;
-        if self.json {
-            for run in &runs {
-                render::print_json(run)?;
+        self.source.ask(async |source| {
+            let runs = source.runs(which, self.limit).await?;
+            if self.json {
+                runs.iter().try_for_each(render::print_json)
+            } else if runs.is_empty() {
+                render::note("there are none");
+                Ok(())
+            } else {
+                render::print(&table(&runs).render(render::columns()))
             }
-            return Ok(ExitCode::SUCCESS);
-        }
-        if runs.is_empty() {
-            render::note("there are none");
-            return Ok(ExitCode::SUCCESS);
-        }
-        render::print(&table(&runs).render(render::columns()))?;
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,20 +8,21 @@ use bailiwick_control::api::{self, Answer, Hit};
 use bailiwick_run::Time;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::source::SourceArgs;
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, count, style};
 
 /// Find records over all runs, also those that ended long ago, the newest first
 ///
-/// Finds what has all the words, in the record (task, launcher, target, tables, reason, …) or in what
-/// the agent wrote (statements and the values bound to them). WORD* finds every word that begins so;
-/// case and accents make no difference.
+/// Finds what has all the words in its record: task, launcher, target, tables, columns, the reason of a
+/// denial, who did it. What agents wrote and got (statements, values, results) is encrypted, and searched
+/// only where `index_payloads = true` stands under `[log]`, and for those with the role `auditor`. WORD*
+/// finds every word that begins so; case and accents make no difference. With --data an index is made
+/// for the one search, which takes a while in a large log.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     bailiwick search billing.cards --denied\n  \
-    bailiwick search 'DELETE FROM tickets' --since 2h\n  \
+    bailiwick search delete public.tickets --since 2h\n  \
     bailiwick search invoi* --task triage-tickets --json | jq -r .id")]
 pub(crate) struct Search {
     /// The words; any record if there are none
@@ -54,7 +55,7 @@ pub(crate) struct Search {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    source: SourceArgs,
 }
 
 /// Actions of a call that a line names.
@@ -65,11 +66,11 @@ const INDENT: usize = 8;
 
 impl Search {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let answer = gateway::ask(&self.config, async |client| {
+        self.source.ask(async |source| {
             let run = match self.run.as_deref() {
                 None => None,
                 Some("gateway") => Some("gateway".to_owned()),
-                Some(run) => Some(gateway::find(client, run).await?.to_string()),
+                Some(run) => Some(source.find(run).await?.to_string()),
             };
             let words = Some(self.words.join(" ")).filter(|words| !words.is_empty());
             let search = api::Search {
@@ -83,21 +84,23 @@ impl Search {
                 until: self.until,
                 limit: Some(self.limit),
             };
-            Ok(client.search(&search).await?)
+            self.print(&source.search(search).await?)
         })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(&self, answer: &Answer) -> Result<(), Failure> {
         if self.json {
-            for hit in &answer.hits {
-                render::print_json(hit)?;
-            }
+            answer.hits.iter().try_for_each(render::print_json)?;
         } else {
-            render::print(&describe(&answer))?;
+            render::print(&describe(answer))?;
         }
         if answer.hits.is_empty() {
-            render::note(match self.config.load()?.log.words {
+            render::note(match self.source.words()? {
                 Words::WithPayloads => "nothing was found",
                 Words::OfRecords => {
                     "nothing was found; statements, values and results are not searched, because \
-                     they are encrypted: `index_payloads = true` under [log] has their words indexed"
+                     they are encrypted: `index_payloads = true` under [log] has a gateway index their words"
                 }
             });
         }
@@ -108,7 +111,7 @@ impl Search {
                  found when it has come up with it"
             ));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -130,7 +133,7 @@ fn describe(answer: &Answer) -> String {
 fn show(table: &mut Table, hit: &Hit) {
     let (mark, style) = match (hit.effect.as_deref(), hit.state.as_deref()) {
         (Some("allow") | None, Some("error" | "cut" | "indeterminate")) => ("! fail", style::NOTE),
-        (Some("allow") | None, _) if hit.r#type == "signal.raised" => ("! sign", style::NOTE),
+        (Some("allow") | None, _) if hit.r#type == "signal.raised" => ("! signal", style::NOTE),
         (Some("allow") | None, _) => ("", style::DIM),
         (Some("hold"), _) => ("‖ held", style::NOTE),
         (Some(_), _) => ("✗ DENY", style::DENIED),

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use bailiwick_audit::Record;
+use bailiwick_control::Chain;
 use bailiwick_control::api::TrailRecord;
 use clap::Args;
 
-use crate::commands::gateway;
 use crate::commands::page::Page;
-use crate::config::ConfigArg;
+use crate::commands::source::SourceArgs;
 use crate::failure::Failure;
 use crate::render;
 
@@ -25,7 +25,7 @@ pub(crate) struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    source: SourceArgs,
 }
 
 impl Show {
@@ -38,18 +38,18 @@ impl Show {
                 Failure::new(format!("`{}` names no record", self.name))
                     .help("a record's name is RUN/NUMBER; `bailiwick trail RUN` shows the numbers")
             })?;
-        let record = gateway::ask(&self.config, async |client| {
+        self.source.ask(async |source| {
             let chain = match chain {
-                "gateway" => chain.to_owned(),
-                run => gateway::find(client, run).await?.to_string(),
+                "gateway" => Chain::Gateway,
+                run => Chain::Run(source.find(run).await?),
             };
-            Ok(client.record(&chain, seq).await?)
+            let record = source.record(chain, seq).await?;
+            if self.json {
+                render::print_json(&record)
+            } else {
+                render::print(&describe(&record)?)
+            }
         })?;
-        if self.json {
-            render::print_json(&record)?;
-        } else {
-            render::print(&describe(&record)?)?;
-        }
         Ok(ExitCode::SUCCESS)
     }
 }

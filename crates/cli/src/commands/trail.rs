@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bailiwick_control::api::{RunDetail, TrailRecord};
-use bailiwick_control::client::Client;
 use bailiwick_run::RunId;
 use clap::Args;
 
-use crate::commands::{close, gateway};
-use crate::config::ConfigArg;
+use crate::commands::close;
+use crate::commands::source::{Source, SourceArgs};
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, clean, style};
 pub(crate) use live::time_of_day;
@@ -41,13 +40,13 @@ pub(crate) struct Trail {
     #[arg(long)]
     all: bool,
     /// Go on as the run does, until it ends
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data")]
     follow: bool,
     /// Print JSON, a record a line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    source: SourceArgs,
 }
 
 /// How often a followed run is asked for more.
@@ -58,26 +57,23 @@ const INDENT: usize = 10;
 
 impl Trail {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        gateway::ask(&self.config, async |client| {
-            let chain = Chain::find(client, &self.run).await?;
+        self.source.ask(async |source| {
+            let chain = Chain::find(source, &self.run).await?;
             if self.json {
-                self.print_json(client, &chain).await
+                self.print_json(source, &chain).await
             } else if self.follow {
-                live::follow(client, &chain, self.denied, self.all).await
+                live::follow(source, &chain, self.denied, self.all).await
             } else {
-                self.print_whole(client, &chain).await
+                self.print_whole(source, &chain).await
             }
         })?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn print_json(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
+    async fn print_json(&self, source: &Source, chain: &Chain) -> Result<(), Failure> {
         let mut after = 0;
         loop {
-            let page = match &chain {
-                Chain::Run(run) => client.trail(&run.summary.run, after).await?,
-                Chain::Gateway => client.gateway_trail(after).await?,
-            };
+            let page = source.trail(chain.run(), after).await?;
             let mut closed = false;
             for record in &page.records {
                 let read = Story::read(record)?;
@@ -95,10 +91,10 @@ impl Trail {
         }
     }
 
-    async fn print_whole(&self, client: &Client, chain: &Chain) -> Result<(), Failure> {
+    async fn print_whole(&self, source: &Source, chain: &Chain) -> Result<(), Failure> {
         let mut story = Story::default();
         let mut lines = Vec::new();
-        let records = chain.records(client).await?;
+        let records = chain.records(source).await?;
         for record in &records {
             lines.extend(story.add(record)?);
         }
@@ -157,12 +153,12 @@ enum Chain {
 }
 
 impl Chain {
-    async fn find(client: &Client, name: &str) -> Result<Self, Failure> {
+    async fn find(source: &Source, name: &str) -> Result<Self, Failure> {
         if name == "gateway" {
             return Ok(Self::Gateway);
         }
-        let run = gateway::find(client, name).await?;
-        Ok(Self::Run(Box::new(client.run(&run).await?)))
+        let run = source.find(name).await?;
+        Ok(Self::Run(Box::new(source.run(&run).await?)))
     }
 
     /// The run, unless it is the gateway's own chain.
@@ -173,11 +169,11 @@ impl Chain {
         }
     }
 
-    async fn records(&self, client: &Client) -> Result<Vec<TrailRecord>, Failure> {
+    async fn records(&self, source: &Source) -> Result<Vec<TrailRecord>, Failure> {
         let mut records: Vec<TrailRecord> = Vec::new();
         loop {
             let after = records.last().map_or(0, |record| record.seq);
-            let page = client.records(self.run(), after).await?;
+            let page = source.records(self.run(), after).await?;
             let done = !page.more || page.records.is_empty();
             records.extend(page.records);
             if done {
@@ -209,7 +205,7 @@ fn show(table: &mut Table, story: &Story, line: &Line) {
         Effect::Denied => ("✗ DENY", style::DENIED),
         Effect::Failed => ("! fail", style::NOTE),
         Effect::Held => ("‖ held", style::NOTE),
-        Effect::Signal => ("! sign", style::NOTE),
+        Effect::Signal => ("! signal", style::NOTE),
         Effect::Allowed | Effect::Event => ("", style::DIM),
     };
     let dim = |text: String| Cell::new(text).style(style::DIM);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bailiwick_audit::{
-    Broken, DirSource, Policy, Report, Source, Transport, Verification, VerifyOptions,
+    Broken, DirSource, Policy, Reader, Report, Source, Transport, Verification, VerifyOptions,
     verify_predecessors,
 };
 use bailiwick_control::client::Client;
@@ -53,7 +53,7 @@ pub(crate) struct Verify {
     /// Do not ask the policy's witnesses what they have seen
     #[arg(long)]
     offline: bool,
-    /// Report on this run, too
+    /// Report on this run, too: its id, or `last` for the newest
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
     /// Go on from a checkpoint that was verified before: what it covers is not read again
@@ -69,23 +69,20 @@ pub(crate) struct Verify {
     config: ConfigArg,
 }
 
+/// What was found, the run that was asked about, and whether the key is the one beside the log.
+type Checked = (Result<Report, Broken>, Option<RunId>, bool);
+
 /// The exit status for a log that is broken.
 const BROKEN: u8 = 1;
 
 impl Verify {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let run: Option<RunId> = match self.run.as_deref() {
-            None => None,
-            Some(run) => Some(
-                run.parse().map_err(|error| {
-                    Failure::new(format!("`{run}` is {error}"))
-                        .help("verifying asks no gateway, so it wants the full id; `bailiwick runs` lists them")
-                })?,
-            ),
-        };
-        let (checked, own_key) = match &self.url {
-            Some(url) => (self.over_network(url, run)?, false),
-            None => self.on_disk(run)?,
+        let (checked, run, own_key) = match &self.url {
+            Some(url) => {
+                let run = self.run.as_deref().map(gateway::named).transpose()?;
+                (self.over_network(url, run)?, run, false)
+            }
+            None => self.on_disk()?,
         };
         match checked {
             Ok(report) => self.whole(&report, run, own_key),
@@ -101,17 +98,23 @@ impl Verify {
         }
     }
 
-    fn on_disk(&self, run: Option<RunId>) -> Result<(Result<Report, Broken>, bool), Failure> {
+    fn on_disk(&self) -> Result<Checked, Failure> {
         let data = match &self.data {
             Some(data) => data.clone(),
             None => self.config.load()?.data,
         };
+        let run = match self.run.as_deref() {
+            None => Ok(None),
+            Some("last") => newest_run(&data).map(Some),
+            Some(run) => Ok(Some(gateway::named(run)?)),
+        };
+        let asked = run.as_ref().ok().copied().flatten();
         // A copy of the published part has no write-ahead log and no key beside it.
         let (log, options) = if data.join("log").is_dir() {
-            (data.join("log"), VerifyOptions::for_data_dir(&data, run))
+            (data.join("log"), VerifyOptions::for_data_dir(&data, asked))
         } else if data.join("checkpoint").is_file() {
             let options = VerifyOptions {
-                run,
+                run: asked,
                 ..VerifyOptions::default()
             };
             (data.clone(), options)
@@ -127,8 +130,14 @@ impl Verify {
             policy => (trust::accept(policy, &own_key(&data)?)?, true),
         };
         let checked = self.check(&DirSource::new(log), &policy, options)?;
+        // Where the newest run cannot be told, that the log is broken is what there is to say.
+        let run = match &checked {
+            Ok(_) => run?,
+            Err(_) => asked,
+        };
         Ok((
             checked.and_then(|report| with_predecessors(&data, &policy, report)),
+            run,
             own_key,
         ))
     }
@@ -261,6 +270,10 @@ fn with_predecessors(data: &Path, policy: &Policy, mut report: Report) -> Result
         report.predecessors = verify_predecessors(data, &report, log.vkey())?;
     }
     Ok(report)
+}
+
+fn newest_run(data: &Path) -> Result<RunId, Failure> {
+    gateway::find_in(&Reader::open(data)?, "last")
 }
 
 fn own_key(data: &Path) -> Result<String, Failure> {

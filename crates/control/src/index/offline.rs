@@ -11,8 +11,9 @@ use bailiwick_audit::{PayloadSecret, ReadError, Reader};
 use super::file::{self, IndexError};
 use super::logs::Logs;
 use super::projection::{Projection, Step};
-use super::{Index, Words};
-use crate::api::Reindexed;
+use super::query::QueryError;
+use super::{Index, Query, SearchError, Words};
+use crate::api::{Answer, Reindexed};
 
 /// Why the index cannot be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -69,20 +70,42 @@ pub fn reindex(
     key: Option<PayloadSecret>,
     words: Words,
 ) -> Result<Reindexed, ReindexError> {
-    let begun = Instant::now();
     let reader = Reader::open(data)?.with_payload_key(key);
     let _lock = lock(data)?;
-    let expected = Logs::count(&reader)?;
-    let path = Index::path(data);
-    let failed = |error: IndexError| match error {
-        IndexError::Read(error) => ReindexError::Read(error),
-        error => ReindexError::Index {
-            path: path.clone(),
-            reason: error.to_string(),
-        },
-    };
-    file::remove(&path).map_err(failed)?;
-    let mut projection = Projection::open(&path, &reader, words).map_err(failed)?;
+    make(&Index::path(data), &reader, words)
+}
+
+/// Searches a log that nobody has an index of: makes one in this folder, which is empty, and asks it. Words of
+/// payloads are not searched. Waits for the disk.
+///
+/// # Errors
+/// If it cannot be searched so, the log cannot be read, or the index cannot be written.
+pub(crate) fn search(
+    reader: &Reader,
+    scratch: &Path,
+    query: &Query,
+) -> Result<Answer, SearchError> {
+    let path = Index::path(scratch);
+    make(&path, reader, Words::OfRecords)?;
+    let found = query.run(&path).map_err(|error| match error {
+        QueryError::TooSlow => SearchError::TooSlow,
+        QueryError::Index(error) => SearchError::NotMade(failed(&path, error)),
+    })?;
+    Ok(Answer {
+        hits: found.hits,
+        more: found.more,
+        records: found.records,
+        complete: true,
+    })
+}
+
+/// Makes an index of a log where there may be one.
+fn make(path: &Path, reader: &Reader, words: Words) -> Result<Reindexed, ReindexError> {
+    let begun = Instant::now();
+    let expected = Logs::count(reader)?;
+    let failed = |error| failed(path, error);
+    file::remove(path).map_err(failed)?;
+    let mut projection = Projection::open(path, reader, words).map_err(failed)?;
     while projection.step().map_err(failed)? == Step::On {}
     projection.scrub().map_err(failed)?;
     let records = projection.records();
@@ -97,6 +120,16 @@ pub fn reindex(
         payloads_unread: projection.unread(),
         took: begun.elapsed(),
     })
+}
+
+fn failed(path: &Path, error: IndexError) -> ReindexError {
+    match error {
+        IndexError::Read(error) => ReindexError::Read(error),
+        error => ReindexError::Index {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        },
+    }
 }
 
 /// What a gateway holds while it has the folder.

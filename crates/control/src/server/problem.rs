@@ -287,9 +287,10 @@ impl From<SearchError> for Refusal {
             SearchError::Query(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             SearchError::TooSlow => (StatusCode::UNPROCESSABLE_ENTITY, "too-slow"),
             SearchError::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-searches"),
-            SearchError::NotReady | SearchError::Damaged | SearchError::Failed(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "index")
-            }
+            SearchError::NotReady
+            | SearchError::Damaged
+            | SearchError::Failed(_)
+            | SearchError::NotMade(_) => (StatusCode::SERVICE_UNAVAILABLE, "index"),
         };
         Self::new(status, kind, error.to_string())
     }

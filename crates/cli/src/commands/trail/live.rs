@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bailiwick_control::client::Client;
-
 use super::{Chain, Effect, Line, POLL, Story, heading, sentence};
 use crate::commands::close;
+use crate::commands::source::Source;
 use crate::failure::Failure;
 use crate::render::{self, Table, clean, count, style};
 
@@ -17,7 +16,7 @@ const INDENT: usize = 10;
 
 /// Prints the lines of a chain until its run is closed.
 pub(super) async fn follow(
-    client: &Client,
+    source: &Source,
     chain: &Chain,
     denied: bool,
     all: bool,
@@ -29,7 +28,7 @@ pub(super) async fn follow(
     let mut repeats = Repeats::default();
     let mut after = 0;
     loop {
-        let page = client.records(chain.run(), after).await?;
+        let page = source.records(chain.run(), after).await?;
         for record in &page.records {
             after = record.seq;
             let Some(line) = story.add(record)? else {
@@ -54,7 +53,7 @@ pub(super) async fn follow(
     }
     match chain.run() {
         Some(run) => {
-            let ended = client.run(run).await?.summary;
+            let ended = source.run(run).await?.summary;
             render::print(&format!("{}\n", close::summary(&ended)))
         }
         None => Ok(()),
