@@ -160,6 +160,9 @@ pub(crate) const TOKEN_BYTES_MIN: usize = 32;
 /// The same, at most.
 pub(crate) const TOKEN_BYTES_MAX: usize = 512;
 
+/// The longest name of a program that has a token, in bytes, without `workflow:`.
+pub(crate) const TOKEN_NAME_BYTES_MAX: usize = 128;
+
 /// How long a one-time link can be used.
 pub(crate) const LINK_TIME: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,7 @@ use bailiwick_run::Launcher;
 
 use super::secret::Hashed;
 use super::{Person, Role, Roles, Via};
-use crate::limits::{TOKEN_BYTES_MAX, TOKEN_BYTES_MIN};
+use crate::limits::{TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKEN_NAME_BYTES_MAX};
 
 /// A program that has a token. Only the token's digest is kept.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct ProgramToken {
 pub enum UnfitToken {
     /// The name does not fit.
     #[error(
-        "a token's name has 1 to 64 lower-case letters, digits, `-`, `_` and `.`, and `control-token` is the \
-         gateway's own"
+        "a token's name has 1 to {TOKEN_NAME_BYTES_MAX} lower-case letters, digits, `-`, `_` and `.`, between them single `:` and `/`, as \
+         in `github:acme/support`, and `control-token` is the gateway's own"
     )]
     Name,
     /// The secret does not fit.
@@ -42,7 +42,13 @@ impl ProgramToken {
     pub fn new(name: &str, secret: &str, roles: BTreeSet<Role>) -> Result<Self, UnfitToken> {
         let fits =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) || name == "control-token"
+        // No part can be taken for a step in a path.
+        let is_part = |part: &str| {
+            !part.is_empty() && part.bytes().all(fits) && !part.bytes().all(|byte| byte == b'.')
+        };
+        if name.len() > TOKEN_NAME_BYTES_MAX
+            || !name.split([':', '/']).all(is_part)
+            || name == "control-token"
         {
             return Err(UnfitToken::Name);
         }
@@ -100,7 +106,21 @@ mod tests {
         let token = new("grafana", &long).unwrap();
         assert_eq!(token.name().as_str(), "workflow:grafana");
         assert!(!format!("{token:?}").contains('x'));
-        for name in ["", "Grafana", "a b", "control-token", &"a".repeat(65)] {
+        let workflow = new("github:acme/support", &long).unwrap();
+        assert_eq!(workflow.name().as_str(), "workflow:github:acme/support");
+        for name in [
+            "",
+            "Grafana",
+            "a b",
+            "control-token",
+            &"a".repeat(129),
+            ":a",
+            "a/",
+            "a//b",
+            "a:/b",
+            "a/../b",
+            ".",
+        ] {
             assert_eq!(new(name, &long).unwrap_err(), UnfitToken::Name, "{name}");
         }
         for secret in [
