@@ -49,6 +49,7 @@ pub use registry::{
 };
 pub use server::{BindError, Check, Monitoring, Server, ServerSettings, openapi};
 pub use signals::{Canary, Does, Glob, Rule, SignalSettings, When};
+pub use socket::Shared;
 pub use store::StoreError;
 pub use view::{Chain, Change, Changes, ViewError};
 pub use witness::WitnessServer;

@@ -1,7 +1,7 @@
 //! Who is at the other end of the Unix socket.
 
 use bailiwick_run::Launcher;
-use nix::unistd::{Uid, User};
+use nix::unistd::{Uid, User, geteuid};
 
 /// Why it cannot be said who that is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,11 @@ pub(crate) fn launcher(uid: u32) -> Result<Launcher, Unknown> {
     format!("human:{name}@localhost")
         .parse()
         .map_err(|_| Unknown::Unusable(name))
+}
+
+/// Whether this is the user that the gateway is, or root: who has all that the gateway has without asking it.
+pub(crate) fn is_keeper(uid: u32) -> bool {
+    uid == geteuid().as_raw() || uid == 0
 }
 
 #[cfg(test)]

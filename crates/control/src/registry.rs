@@ -71,7 +71,7 @@ pub struct Kit {
 /// What the registry has to know of the configuration.
 #[derive(Clone)]
 pub struct Settings {
-    /// The data folder; `state.sqlite` is in it, and no run's process may see it.
+    /// The data folder; `state.sqlite` is in it.
     pub data: PathBuf,
     /// How agents reach the gateway.
     pub agent_url: AgentUrl,
@@ -88,6 +88,8 @@ pub struct Settings {
     pub notices: NoticeSettings,
     /// The ports of the gateway's listeners.
     pub gateway_ports: Vec<u16>,
+    /// What no run's process may see: the data folder, the shared socket with its token, and files with secrets.
+    pub hidden: Vec<PathBuf>,
     /// What no run's process may change: the configuration, the tasks and the guardrails.
     pub read_only: Vec<PathBuf>,
     /// How calls are held for an approval.
@@ -149,7 +151,7 @@ impl Registry {
     ) -> Result<Self, StartError> {
         // Runs are told these paths, and their launchers work elsewhere.
         settings.data = absolute(&settings.data)?;
-        for path in &mut settings.read_only {
+        for path in settings.hidden.iter_mut().chain(&mut settings.read_only) {
             *path = absolute(path)?;
         }
         let path = settings.data.join("state.sqlite");

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::peer;
 use crate::people::{People, PeopleSettings};
 use crate::registry::{Registry, blocking};
-use crate::socket;
+use crate::socket::{self, OurGroup, Shared, SocketError};
 use crate::token::Token;
 
 mod attach;
@@ -37,7 +37,7 @@ mod person;
 mod problem;
 mod routes;
 
-use guard::Peer;
+use guard::{Entrance, LocalTokens, LocalUser, Peer};
 use monitoring::Watched;
 pub use monitoring::{Check, Monitoring};
 pub use openapi::openapi;
@@ -45,8 +45,10 @@ pub use openapi::openapi;
 /// Where the API is served.
 #[derive(Debug)]
 pub struct ServerSettings {
-    /// The data folder: the socket and the token are in it, and the log to publish.
+    /// The data folder: a socket and its token are in it, for the gateway's own user, and the log to publish.
     pub data: PathBuf,
+    /// A second socket, which a group may use.
+    pub shared: Option<Shared>,
     /// The TCP address.
     pub network: Option<SocketAddr>,
     /// Whether anybody may read the published log there, without a token.
@@ -61,10 +63,10 @@ pub struct ServerSettings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// Nobody can be served on the Unix socket.
+    /// Nobody can be served on a Unix socket.
     #[error("cannot listen at {}: {reason}", path.display())]
     Local {
-        /// The socket.
+        /// The socket, or the token beside it.
         path: PathBuf,
         /// Why not.
         reason: String,
@@ -92,20 +94,21 @@ pub enum BindError {
         /// Why not.
         error: io::Error,
     },
-    /// The token cannot be kept.
-    #[error("cannot write {}: {error}", path.display())]
-    Token {
-        /// Its file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+}
+
+impl BindError {
+    fn local(path: &Path, error: &SocketError) -> Self {
+        Self::Local {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 /// The API, listening.
 pub struct Server {
-    path: PathBuf,
-    local: UnixListener,
+    local: Door,
+    shared: Option<Door>,
     network: Option<(TcpListener, SocketAddr)>,
     monitoring: Option<(TcpListener, SocketAddr)>,
     watched: Arc<Watched>,
@@ -124,13 +127,7 @@ impl Server {
         monitoring: Monitoring,
     ) -> Result<Self, BindError> {
         let people = Arc::new(People::new(settings.people.clone()).map_err(BindError::People)?);
-        let path = socket::path(&settings.data);
-        let local = socket::listen(&path)
-            .await
-            .map_err(|error| BindError::Local {
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
+        let (local, token) = Door::open(&settings.data, Entrance::Own, None).await?;
         let network = listen(settings.network)
             .await
             .map_err(|(address, error)| BindError::Network { address, error })?;
@@ -138,16 +135,22 @@ impl Server {
             .await
             .map_err(|(address, error)| BindError::Monitoring { address, error })?;
         let watched = Watched::new(registry.clone(), monitoring);
-        let token = Token::create(&settings.data).map_err(|error| BindError::Token {
-            path: Token::path(&settings.data),
-            error,
-        })?;
+        let (shared, shared_token) = match &settings.shared {
+            Some(shared) => {
+                let (door, token) = Door::share(shared).await?;
+                (Some(door), Some(token))
+            }
+            None => (None, None),
+        };
         Ok(Self {
-            path,
             local,
+            shared,
             router: routes::router(
                 registry,
-                token,
+                LocalTokens {
+                    own: token,
+                    shared: shared_token,
+                },
                 &settings,
                 Arc::clone(&people),
                 network.as_ref().map(|(_, a)| *a),
@@ -184,7 +187,13 @@ impl Server {
                 );
             }
         });
-        let local = serve_local(self.local, self.router.clone(), stop.clone());
+        let local = self.local.serve(self.router.clone(), stop.clone());
+        let (router, told) = (self.router.clone(), stop.clone());
+        let shared = async {
+            if let Some(door) = self.shared {
+                door.serve(router, told).await;
+            }
+        };
         let network = serve_if(
             self.network,
             self.router,
@@ -193,9 +202,48 @@ impl Server {
         );
         let watched = monitoring::open(&self.watched);
         let monitoring = serve_if(self.monitoring, watched, MONITORING_CONNECTIONS_MAX, stop);
-        tokio::join!(local, network, monitoring);
+        tokio::join!(local, shared, network, monitoring);
+    }
+}
+
+/// A Unix socket that is listened on.
+struct Door {
+    path: PathBuf,
+    listener: UnixListener,
+    entrance: Entrance,
+}
+
+impl Door {
+    /// Listens in this folder, and makes the token that is asked for there.
+    async fn open(
+        folder: &Path,
+        entrance: Entrance,
+        group: Option<&OurGroup>,
+    ) -> Result<(Self, Token), BindError> {
+        let path = socket::path(folder);
+        let listening = socket::listen(&path, group).await;
+        let listener = listening.map_err(|error| BindError::local(&path, &error))?;
+        let token = Token::create(folder, group)
+            .map_err(|error| BindError::local(&Token::path(folder), &error))?;
+        let door = Self {
+            path,
+            listener,
+            entrance,
+        };
+        Ok((door, token))
+    }
+
+    async fn share(shared: &Shared) -> Result<(Self, Token), BindError> {
+        let path = socket::path(&shared.folder);
+        let group = OurGroup::enter(shared).map_err(|error| BindError::local(&path, &error))?;
+        Self::open(&shared.folder, Entrance::Shared, Some(&group)).await
+    }
+
+    /// Serves until told to stop, then lets requests finish and removes the socket.
+    async fn serve(self, router: Router, stop: watch::Receiver<bool>) {
+        serve_local(self.listener, self.entrance, router, stop).await;
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "the control socket could not be removed");
+            tracing::debug!(%error, "a control socket could not be removed");
         }
     }
 }
@@ -223,7 +271,12 @@ async fn serve_if(
     }
 }
 
-async fn serve_local(listener: UnixListener, router: Router, mut stop: watch::Receiver<bool>) {
+async fn serve_local(
+    listener: UnixListener,
+    entrance: Entrance,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -240,8 +293,8 @@ async fn serve_local(listener: UnixListener, router: Router, mut stop: watch::Re
         };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            let launcher = who(&stream).await;
-            serve_connection(stream, router, Peer::Local(launcher), stop).await;
+            let peer = Peer::Local(who(&stream, entrance).await);
+            serve_connection(stream, router, peer, stop).await;
             drop(place);
         });
     }
@@ -293,14 +346,26 @@ async fn usable<T>(accepted: io::Result<T>) -> Option<T> {
 }
 
 /// The local user at the other end.
-async fn who(stream: &UnixStream) -> Result<bailiwick_run::Launcher, String> {
-    let credentials = stream
-        .peer_cred()
-        .map_err(|error| format!("the system does not say which user is connected: {error}"))?;
-    let uid = credentials.uid();
-    blocking(move || peer::launcher(uid))
-        .await
-        .map_err(|error| error.to_string())
+async fn who(stream: &UnixStream, entrance: Entrance) -> LocalUser {
+    let (name, is_keeper) = match stream.peer_cred() {
+        Ok(credentials) => {
+            let uid = credentials.uid();
+            let name = blocking(move || peer::launcher(uid)).await;
+            (
+                name.map_err(|error| error.to_string()),
+                peer::is_keeper(uid),
+            )
+        }
+        Err(error) => {
+            let unknown = format!("the system does not say which user is connected: {error}");
+            (Err(unknown), false)
+        }
+    };
+    LocalUser {
+        entrance,
+        is_keeper,
+        name,
+    }
 }
 
 async fn serve_connection(

@@ -107,6 +107,7 @@ impl House {
             }),
             withhold: vec!["TICKETS_PASSWORD".into()],
             gateway_ports: vec![7432],
+            hidden: vec![self.data()],
             read_only: vec![path("tasks"), path("policies")],
             approvals: self.approvals.clone(),
             policy: None,

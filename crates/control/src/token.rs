@@ -1,4 +1,4 @@
-//! The token that every request carries: whoever may read its file may use the controls.
+//! The tokens that every request carries: whoever may read its file may use the socket beside it.
 
 use std::fmt;
 use std::fs;
@@ -8,27 +8,29 @@ use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
 
+use crate::socket::{OurGroup, SocketError};
+
 /// 256 random bits as text. Made anew at every start.
 #[derive(Clone)]
 pub(crate) struct Token(String);
 
 impl Token {
-    /// Where a data folder keeps it.
-    pub(crate) fn path(data: &Path) -> PathBuf {
-        data.join("control.token")
+    /// Where a folder keeps it.
+    pub(crate) fn path(folder: &Path) -> PathBuf {
+        folder.join("control.token")
     }
 
-    /// Makes a new one and keeps it in the data folder, for its owner alone.
-    pub(crate) fn create(data: &Path) -> io::Result<Self> {
+    /// Makes a new one and keeps it in the folder, for its owner alone, or for this group, too.
+    pub(crate) fn create(folder: &Path, group: Option<&OurGroup>) -> Result<Self, SocketError> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let token = Self(format!("bwc_{hex}"));
         // Written beside and moved into place, so that nobody reads half of it and a file of
         // another mode does not survive.
-        let (path, beside) = (Self::path(data), data.join("control.token.new"));
+        let (path, beside) = (Self::path(folder), folder.join("control.token.new"));
         match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
         fs::OpenOptions::new()
@@ -37,13 +39,16 @@ impl Token {
             .mode(0o600)
             .open(&beside)?
             .write_all(token.0.as_bytes())?;
+        if let Some(group) = group {
+            group.share(&beside, 0o640)?;
+        }
         fs::rename(&beside, &path)?;
         Ok(token)
     }
 
     /// Reads that of a running gateway.
-    pub(crate) fn read(data: &Path) -> io::Result<Self> {
-        Ok(Self::from_text(&fs::read_to_string(Self::path(data))?))
+    pub(crate) fn read(folder: &Path) -> io::Result<Self> {
+        Ok(Self::from_text(&fs::read_to_string(Self::path(folder))?))
     }
 
     /// A token that somebody gave.
@@ -78,14 +83,14 @@ mod tests {
     fn is_for_its_owner_alone_and_new_each_time() {
         let data = tempfile::tempdir().unwrap();
         fs::write(Token::path(data.path()), "old").unwrap();
-        let one = Token::create(data.path()).unwrap();
+        let one = Token::create(data.path(), None).unwrap();
         let mode = fs::metadata(Token::path(data.path()))
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(one.is_in(Token::read(data.path()).unwrap().header().as_bytes()));
-        let two = Token::create(data.path()).unwrap();
+        let two = Token::create(data.path(), None).unwrap();
         assert!(!two.is_in(one.header().as_bytes()));
         assert!(!two.is_in(b""));
         assert!(!two.is_in(b"Bearer "));

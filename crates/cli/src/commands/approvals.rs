@@ -9,9 +9,8 @@ use bailiwick_control::client::Client;
 use bailiwick_run::ApprovalId;
 use clap::Args;
 
-use crate::commands::gateway;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::commands::page::Page;
-use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, Cell, Table, ago, count, now, style, time_box};
 
@@ -43,13 +42,13 @@ pub(crate) struct Approvals {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Approvals {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let id = self.id.as_deref().map(id).transpose()?;
-        gateway::ask(&self.config, async |client| match id {
+        gateway::ask(&self.gateway, async |client| match id {
             Some(id) => self.one(client, &id).await,
             None if self.follow => self.follow(client).await,
             None => self.list(client).await,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bailiwick_control::api::Summary;
 use clap::Args;
 
-use crate::commands::{gateway, runs};
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
+use crate::commands::runs;
 use crate::failure::Failure;
 use crate::render::{self, count, for_long, style};
 
@@ -40,13 +40,13 @@ struct End {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Close {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let name = &self.end.run;
-        let ended = gateway::ask(&self.end.config, async |client| {
+        let ended = gateway::ask(&self.end.gateway, async |client| {
             let run = gateway::find(client, name).await?;
             Ok(client.close(&run).await?)
         })?;
@@ -57,7 +57,7 @@ impl Close {
 impl Revoke {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let name = &self.end.run;
-        let ended = gateway::ask(&self.end.config, async |client| {
+        let ended = gateway::ask(&self.end.gateway, async |client| {
             let run = gateway::find(client, name).await?;
             Ok(client.revoke(&run).await?)
         })?;

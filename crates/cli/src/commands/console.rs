@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render::{self, note};
 
@@ -31,12 +30,12 @@ pub(crate) struct Console {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Console {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let link = gateway::ask(&self.config, async |client| {
+        let link = gateway::ask(&self.gateway, async |client| {
             Ok(client.console_link().await?)
         })?;
         if self.json {

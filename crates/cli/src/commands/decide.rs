@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use bailiwick_control::api::{Approval, ApprovalState, ApproveRequest, DenyRequest};
 use clap::Args;
 
+use crate::commands::approvals;
 use crate::commands::confirm::{Help, confirm};
-use crate::commands::{approvals, gateway};
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render;
 
@@ -31,7 +31,7 @@ pub(crate) struct Approve {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 /// Deny a call that waits
@@ -52,13 +52,13 @@ pub(crate) struct Deny {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Approve {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let id = approvals::id(&self.id)?;
-        let decided = gateway::ask(&self.config, async |client| {
+        let decided = gateway::ask(&self.gateway, async |client| {
             let approval = client.approval(&id).await?;
             if approval.state == ApprovalState::Open && !self.yes {
                 confirm(
@@ -82,7 +82,7 @@ impl Approve {
 impl Deny {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let id = approvals::id(&self.id)?;
-        let decided = gateway::ask(&self.config, async |client| {
+        let decided = gateway::ask(&self.gateway, async |client| {
             let request = DenyRequest {
                 reason: self.reason.clone(),
             };

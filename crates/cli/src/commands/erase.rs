@@ -6,9 +6,9 @@ use bailiwick_control::api::RunDetail;
 use bailiwick_run::RunId;
 use clap::Args;
 
+use crate::commands::close;
 use crate::commands::confirm::{Help, confirm};
-use crate::commands::{close, gateway};
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render::{self, clean};
 
@@ -34,7 +34,7 @@ pub(crate) struct Erase {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Erase {
@@ -44,7 +44,7 @@ impl Erase {
             Failure::new(format!("`{}` is {error}", self.run))
                 .help("erasing wants the run's full id; `bailiwick runs` lists them")
         })?;
-        let erased = gateway::ask(&self.config, async |client| {
+        let erased = gateway::ask(&self.gateway, async |client| {
             if !self.yes {
                 confirm(
                     &at_stake(&client.run(&run).await?),

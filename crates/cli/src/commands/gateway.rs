@@ -1,23 +1,93 @@
 //! Asking the running gateway.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
 use bailiwick_audit::Reader;
 use bailiwick_control::api::Which;
 use bailiwick_control::client::{Client, ClientError};
 use bailiwick_run::RunId;
+use clap::Args;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::ConfigArg;
+use crate::config::{ConfigArg, SHARED_FOLDER};
 use crate::failure::Failure;
 
-/// Asks the gateway of a configuration.
+/// Which gateway a command asks.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GatewayArg {
+    /// The gateway of another user: `unix:FOLDER`, with the `control_folder` of its configuration. Without, it is
+    /// the gateway of the configuration, or where there is none here, that of /run/bailiwick
+    #[arg(long, value_name = "WHERE", env = "BAILIWICK_GATEWAY")]
+    gateway: Option<Place>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// Where a gateway is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// At the socket of a group.
+    Shared(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("unix:").map(Path::new) {
+            Some(folder) if folder.is_absolute() => Ok(Self::Shared(folder.to_owned())),
+            _ => Err("a gateway is `unix:FOLDER`, such as unix:/run/bailiwick"),
+        }
+    }
+}
+
+/// A gateway that answers.
+pub(crate) struct Reached {
+    pub(crate) client: Client,
+    /// Its data folder, if this user is the one that the gateway is.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl GatewayArg {
+    /// Finds the gateway.
+    pub(crate) async fn reach(&self) -> Result<Reached, Failure> {
+        let shared = async |folder: &Path| {
+            let client = Client::connect(folder).await?;
+            Ok(Reached { client, data: None })
+        };
+        if let Some(Place::Shared(folder)) = &self.gateway {
+            return shared(folder).await;
+        }
+        let standard = Path::new(SHARED_FOLDER);
+        if !self.config.is_there() && standard.exists() {
+            return shared(standard).await;
+        }
+        let config = self.config.load()?;
+        match (Client::connect(&config.data).await, &config.listen.shared) {
+            (Err(ClientError::MayNot(_)), Some(socket)) => shared(&socket.folder).await,
+            (reached, _) => Ok(Reached {
+                client: reached?,
+                data: is_ours(&config.data).then_some(config.data),
+            }),
+        }
+    }
+}
+
+/// Whether this user is the one that the gateway is; root need not be.
+fn is_ours(data: &Path) -> bool {
+    (data.metadata()).is_ok_and(|folder| folder.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Asks the gateway.
 pub(crate) fn ask<T>(
-    config: &ConfigArg,
+    gateway: &GatewayArg,
     question: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let data = config.load()?.data;
     runtime()?.block_on(async {
-        let client = Client::connect(&data).await?;
-        question(&client).await
+        let reached = gateway.reach().await?;
+        question(&reached.client).await
     })
 }
 
@@ -67,7 +137,10 @@ impl From<ClientError> for Failure {
             .help("start it with `bailiwick serve`, or name its configuration with --config"),
             ClientError::MayNot(path) => {
                 Failure::new(format!("this process may not read {}", path.display()))
-                    .help("it runs confined in a run, or as another user than the gateway")
+                    .help(
+                        "it runs confined in a run, or as another user than the gateway: `control_group` under \
+                         [listen] lets the users of a group in, and BAILIWICK_GATEWAY says where",
+                    )
             }
             ClientError::Refused(problem) => {
                 let failure = Failure::new(&problem.detail);

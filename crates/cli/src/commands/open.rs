@@ -7,8 +7,7 @@ use bailiwick_control::api::{OpenRequest, OpenedRun};
 use bailiwick_run::Confinement;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render::{self, style};
 
@@ -41,13 +40,13 @@ pub(crate) struct Open {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Open {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let request = self.run.request(Confinement::Elsewhere, false);
-        let opened = gateway::ask(&self.config, async |client| {
+        let opened = gateway::ask(&self.gateway, async |client| {
             Ok(client.open(&request).await?)
         })?;
         if self.json {

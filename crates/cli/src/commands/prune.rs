@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bailiwick_run::Time;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render::{self, count};
 
@@ -26,7 +25,7 @@ pub(crate) struct Prune {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Prune {
@@ -34,7 +33,9 @@ impl Prune {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let until = since.unwrap_or_default().saturating_sub(self.older_than);
         let until = Time::from_millis(u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
-        let pruned = gateway::ask(&self.config, async |client| Ok(client.prune(until).await?))?;
+        let pruned = gateway::ask(&self.gateway, async |client| {
+            Ok(client.prune(until).await?)
+        })?;
         if self.json {
             render::print_json(&pruned)?;
         } else {

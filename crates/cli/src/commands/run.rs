@@ -15,17 +15,17 @@ use bailiwick_control::client::{Attached, Client};
 use bailiwick_run::{Confinement, Ending};
 use clap::Args;
 
+use crate::commands::close;
 use crate::commands::confined::NOT_STARTED;
+use crate::commands::gateway::{self, GatewayArg, Reached};
 use crate::commands::open::RunArgs;
-use crate::commands::{close, gateway};
-use crate::config::{Config, ConfigArg};
 use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
 use crate::render::{self, clean, note, style, time_box};
 use child::{Child, End, GRACE};
 use environment::{Environment, Wanted};
-use handed::Handed;
 pub(super) use handed::sweep;
+use handed::{Handed, Outbox};
 
 /// Run an agent: open a run, start the command inside it, close the run when the command ends
 ///
@@ -55,7 +55,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<Wanted>,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -67,19 +67,19 @@ impl Run {
     }
 
     fn run(self) -> Result<ExitCode, Failure> {
-        let config = self.config.load()?;
         let confinement = self.confinement()?;
         // Whoever starts a child with one thread can rely on that thread.
         gateway::runtime()?.block_on(async {
-            let client = Client::connect(&config.data).await?;
+            let Reached { client, data } = self.gateway.reach().await?;
             let opened = client.open(&self.run.request(confinement, true)).await?;
             let attached = client.attach(&opened.run).await?;
             let session = Session {
                 client,
                 attached,
                 opened,
+                outbox: Outbox::new(data),
             };
-            session.run(&config, &self).await
+            session.run(&self).await
         })
     }
 
@@ -110,18 +110,18 @@ struct Session {
     client: Client,
     attached: Attached,
     opened: OpenedRun,
+    outbox: Outbox,
 }
 
 impl Session {
-    async fn run(mut self, config: &Config, asked: &Run) -> Result<ExitCode, Failure> {
+    async fn run(mut self, asked: &Run) -> Result<ExitCode, Failure> {
         let run = self.opened.run;
-        let handed = Handed::make(config, &self.opened)?;
-        let spec = self.spec(config, handed.as_ref(), asked.unconfined)?;
+        let handed = Handed::make(&self.outbox, &self.opened)?;
+        let spec = self.spec(handed.as_ref(), asked.unconfined)?;
         if let Some(spec) = &spec {
             warn(spec)?;
         }
-        let withhold = self.opened.withhold.iter().cloned();
-        let secret: BTreeSet<String> = withhold.chain(config.secret_variables()).collect();
+        let secret: BTreeSet<String> = self.opened.withhold.iter().cloned().collect();
         let mut environment = Environment::choose(std::env::vars_os(), &asked.env, &secret)?;
         environment.notes().for_each(note);
         let handed_on = handed.as_ref().map(Handed::env).unwrap_or_default();
@@ -177,12 +177,7 @@ impl Session {
     }
 
     /// What the child must not reach; nothing for a child that is not confined.
-    fn spec(
-        &self,
-        config: &Config,
-        handed: Option<&Handed>,
-        unconfined: bool,
-    ) -> Result<Option<Spec>, Failure> {
+    fn spec(&self, handed: Option<&Handed>, unconfined: bool) -> Result<Option<Spec>, Failure> {
         let mode = self.opened.confine.mode;
         match (mode, unconfined) {
             (Confinement::Landlock | Confinement::GatewayOnly, _) => {}
@@ -199,8 +194,7 @@ impl Session {
             connect: (mode == Confinement::GatewayOnly)
                 .then(|| self.opened.confine.gateway_ports.iter().copied().collect()),
         };
-        spec.hidden.extend(config.hidden());
-        spec.read_only.extend(config.read_only());
+        spec.hidden.extend(self.outbox.hidden());
         Ok(Some(spec))
     }
 }

@@ -96,9 +96,9 @@ impl Search {
             render::print(&describe(answer))?;
         }
         if answer.hits.is_empty() {
-            render::note(match self.source.words()? {
-                Words::WithPayloads => "nothing was found",
-                Words::OfRecords => {
+            render::note(match self.source.words() {
+                None | Some(Words::WithPayloads) => "nothing was found",
+                Some(Words::OfRecords) => {
                     "nothing was found; statements, values and results are not searched, because \
                      they are encrypted: `index_payloads = true` under [log] has a gateway index their words"
                 }

@@ -173,6 +173,13 @@ impl House {
         if let Some(address) = self.api.network() {
             line("control", &format!("http://{address}"));
         }
+        if let Some(shared) = &config.listen.shared {
+            let folder = shared.folder.display();
+            line(
+                "group",
+                &format!("unix:{folder}, for the group {}", shared.group),
+            );
+        }
         if let Some(place) = config.people.place() {
             line("console", &place.to_string());
         }

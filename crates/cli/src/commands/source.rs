@@ -8,8 +8,7 @@ use bailiwick_control::{Chain, Folder, Words};
 use bailiwick_run::RunId;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render;
 
@@ -21,7 +20,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 /// What answers.
@@ -31,19 +30,15 @@ pub(crate) enum Source {
 }
 
 impl SourceArgs {
-    /// Asks the gateway of the configuration, or reads the folder that is named, and says that this verifies nothing.
+    /// Asks the gateway, or reads the folder that is named, and says that this verifies nothing.
     pub(crate) fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&Source) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let from = match &self.data {
-            Some(data) => Ok(data.clone()),
-            None => Err(self.config.load()?.data),
-        };
         let answer = gateway::runtime()?.block_on(async {
-            let source = match from {
-                Ok(folder) => Source::Folder(Folder::open(&folder).await?),
-                Err(data) => Source::Gateway(Client::connect(&data).await?),
+            let source = match &self.data {
+                Some(data) => Source::Folder(Folder::open(data).await?),
+                None => Source::Gateway(self.gateway.reach().await?.client),
             };
             question(&source).await
         })?;
@@ -58,11 +53,11 @@ impl SourceArgs {
         Ok(answer)
     }
 
-    /// Which words are indexed there.
-    pub(crate) fn words(&self) -> Result<Words, Failure> {
+    /// Which words are indexed there. Whoever asks the gateway of somebody else need not know.
+    pub(crate) fn words(&self) -> Option<Words> {
         match &self.data {
-            Some(_) => Ok(Words::OfRecords),
-            None => Ok(self.config.load()?.log.words),
+            Some(_) => Some(Words::OfRecords),
+            None => Some(self.gateway.config.load().ok()?.log.words),
         }
     }
 }

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use bailiwick_control::api::Summary;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render;
 
@@ -40,13 +39,13 @@ struct Which {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Suspend {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let name = &self.which.run;
-        let suspended = gateway::ask(&self.which.config, async |client| {
+        let suspended = gateway::ask(&self.which.gateway, async |client| {
             let run = gateway::find(client, name).await?;
             Ok(client.suspend(&run).await?)
         })?;
@@ -61,7 +60,7 @@ impl Suspend {
 impl Resume {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let name = &self.which.run;
-        let resumed = gateway::ask(&self.which.config, async |client| {
+        let resumed = gateway::ask(&self.which.gateway, async |client| {
             let run = gateway::find(client, name).await?;
             Ok(client.resume(&run).await?)
         })?;

@@ -21,8 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render;
 use app::{App, Wish};
@@ -42,7 +41,7 @@ use screen::Screen;
 )]
 pub(crate) struct Watch {
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 /// How often what is shown moves by itself: clocks and countdowns.
@@ -60,7 +59,7 @@ impl Watch {
                  programs",
             ));
         }
-        gateway::ask(&self.config, watch)
+        gateway::ask(&self.gateway, watch)
     }
 }
 

@@ -25,7 +25,7 @@ use clap::Args;
 
 use crate::failure::Failure;
 use document::{Document, Section};
-pub(crate) use listen::Listen;
+pub(crate) use listen::{Listen, SHARED_FOLDER};
 use notify::Notify;
 pub(crate) use people::People;
 pub(crate) use problem::{Problem, Problems};
@@ -45,18 +45,27 @@ pub(crate) struct ConfigArg {
         long,
         value_name = "FILE",
         env = "BAILIWICK_CONFIG",
-        default_value = "bailiwick.toml"
+        default_value = FILE
     )]
     pub(crate) config: PathBuf,
 }
 
+/// The configuration file that commands go by if none is named.
+const FILE: &str = "bailiwick.toml";
+
 impl ConfigArg {
+    /// Whether there is one here, or one is named.
+    pub(crate) fn is_there(&self) -> bool {
+        self.config != Path::new(FILE) || self.config.exists()
+    }
+
     /// Loads it.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
         if !self.config.exists() {
             let message = format!("there is no `{}`", self.config.display());
             return Err(Failure::new(message).help(
-                "`bailiwick init` writes one; --config FILE or BAILIWICK_CONFIG names another",
+                "`bailiwick init` writes one; --config FILE or BAILIWICK_CONFIG names another, and BAILIWICK_GATEWAY a \
+                 gateway of another user",
             ));
         }
         Ok(Config::load(&self.config)?)
@@ -145,9 +154,15 @@ impl Config {
         names
     }
 
-    /// What no run may read: the data folder, files that hold secrets, and this file if it does.
+    /// What no run may read: the data folder, the folder of the shared socket, files that hold secrets, and this file if it does.
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
         let mut hidden = vec![self.data.clone()];
+        hidden.extend(
+            self.listen
+                .shared
+                .iter()
+                .map(|shared| shared.folder.clone()),
+        );
         hidden.extend(self.log.signer.clone());
         hidden.extend(self.secret_files());
         if self.holds_secrets() {
@@ -342,12 +357,13 @@ fn from_table(
         }
         None => Log::default(),
     };
-    let listen = Listen::read(&top);
+    let data = path(&top, "data", "data");
+    let listen = Listen::read(&top, &data);
     let targets = target::read_all(&top, folder);
     let notify = notify::read_all(&top);
     Some(Config {
         people: People::read(&top, listen.control.is_some()),
-        data: path(&top, "data", "data"),
+        data,
         tasks: path(&top, "tasks", "tasks"),
         policies: path(&top, "policies", "policies"),
         listen,

@@ -86,6 +86,42 @@ fn who_signs_the_log_is_kept_from_runs() {
 }
 
 #[test]
+fn a_group_is_let_in_where_it_is_said_what_it_may() {
+    let with =
+        |lines: &str, more: &str| GOOD.replace("[listen]", &format!("[listen]\n{lines}")) + more;
+    const ROLES: &str = "[roles]\noperator = [\"human:*@localhost\"]";
+    let config = load(&with("control_group = \"agents\"", ROLES)).unwrap();
+    let shared = config.listen.shared.as_ref().unwrap();
+    assert_eq!(shared.folder, Path::new(SHARED_FOLDER));
+    assert!(config.hidden().contains(&shared.folder));
+    for (lines, more, says) in [
+        (
+            "control_group = \"agents\"",
+            "",
+            "nobody of that group may do anything",
+        ),
+        (
+            "control_folder = \"/run/b\"",
+            ROLES,
+            "nobody is served there",
+        ),
+        (
+            "control_group = \"agents\"\ncontrol_folder = \"run\"",
+            ROLES,
+            "absolute path",
+        ),
+        (
+            "control_group = \"agents\"\ncontrol_folder = \"/\"",
+            ROLES,
+            "absolute path",
+        ),
+    ] {
+        let problems = problems(&with(lines, more));
+        assert!(problems[0].contains(says), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_target_says_as_whom_it_is_entered() {
     let of =
         |line: &str| load(&format!("{GOOD}{line}")).map(|config| config.targets[0].credentials);

@@ -13,7 +13,8 @@ const MAX_LINKS: usize = 40;
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The place itself, free of links. What does not exist (yet) is taken at its word.
+    /// The place itself, free of links. What does not exist (yet), or is in a folder that
+    /// this user may not look into, is taken at its word.
     pub(super) place: PathBuf,
     /// The links that lead there. Whoever can replace one can lead the path elsewhere.
     pub(super) links: Vec<PathBuf>,
@@ -48,7 +49,12 @@ pub(super) fn find(path: &Path) -> io::Result<Found> {
                 place.pop();
             }
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Where this user may not even look, nothing that it starts may either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ) => {}
             Err(error) => return Err(error),
         }
     }

@@ -11,10 +11,22 @@ use tempfile::TempDir;
 /// The binary, in an environment without anything that could lead it elsewhere.
 pub(crate) fn bailiwick() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    at_home(&mut command);
     command
-        .env_remove("BAILIWICK_CONFIG")
-        .env_remove("BAILIWICK_LOG");
+}
+
+/// The binary by `setpriv`, with these options of it.
+pub(crate) fn as_others(options: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(options).arg(env!("CARGO_BIN_EXE_bailiwick"));
+    at_home(&mut command);
     command
+}
+
+fn at_home(command: &mut Command) {
+    for name in ["BAILIWICK_CONFIG", "BAILIWICK_GATEWAY", "BAILIWICK_LOG"] {
+        command.env_remove(name);
+    }
 }
 
 /// What a command wrote and how it ended.
@@ -122,14 +134,17 @@ impl Drop for Gateway {
 }
 
 fn serve(folder: &Path) -> Child {
-    let mut process = bailiwick()
+    let mut serve = bailiwick();
+    serve
         .arg("serve")
         .arg("--config")
-        .arg(folder.join("bailiwick.toml"))
-        .env("TEST_PASSWORD", "s3:cr@t")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .arg(folder.join("bailiwick.toml"));
+    serving(serve.env("TEST_PASSWORD", "s3:cr@t"))
+}
+
+/// Starts a gateway, and waits until it is there.
+pub(crate) fn serving(serve: &mut Command) -> Child {
+    let mut process = serve.stdout(Stdio::piped()).spawn().unwrap();
     let stdout = process.stdout.take().unwrap();
     let first = BufReader::new(stdout).lines().next().unwrap().unwrap();
     assert!(first.contains("test/bailiwick"), "{first}");

@@ -77,8 +77,8 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// These roles, and nobody else has any. Without (`None`), each local user that the control socket lets in
-    /// has them all.
+    /// These roles, and nobody else has any. Without (`None`), the gateway's own user and root
+    /// have them all.
     pub fn new(
         given: Option<BTreeMap<Role, Vec<Named>>>,
         groups: BTreeMap<String, Vec<Pattern>>,
@@ -141,6 +141,15 @@ impl Roles {
             groups,
             via,
         }
+    }
+
+    /// A local user who is not the gateway's own: they have what is given to them, and without any roles nothing.
+    pub(crate) fn guest(&self, name: Launcher) -> Person {
+        let mut person = self.person(name, Via::Local, BTreeSet::new());
+        if !self.are_given() {
+            person.roles.clear();
+        }
+        person
     }
 
     /// The groups of `[groups]` that somebody is in.
@@ -214,6 +223,27 @@ mod tests {
         assert!(remote.is(&here) && remote.is(&there) && remote.may(Role::Admin));
         let other = roles.person(name("human:bob@acme.com"), Via::Oidc, BTreeSet::new());
         assert!(!other.is(&here) && !other.is(&there) && !remote.is(&other.name));
+    }
+
+    #[test]
+    fn without_roles_a_user_of_a_shared_socket_has_none() {
+        let nobody = name("human:nobody@localhost");
+        let everywhere: BTreeMap<_, Vec<Pattern>> =
+            [("owners".into(), vec!["human:*".parse().unwrap()])].into();
+        let none = Roles::new(None, everywhere.clone());
+        assert!(none.guest(nobody.clone()).roles.is_empty());
+        let some = [(
+            Role::Operator,
+            vec![Named::People("human:nobody*".parse().unwrap())],
+        )];
+        let given = Roles::new(Some(some.into()), everywhere);
+        assert_eq!(given.guest(nobody).roles, [Role::Operator].into());
+        assert!(
+            given
+                .guest(name("human:mallory@localhost"))
+                .roles
+                .is_empty()
+        );
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Registry {
                 gateway_ports: settings.gateway_ports.clone(),
             },
             protect: Protect {
-                hidden: vec![settings.data.clone()],
+                hidden: settings.hidden.clone(),
                 read_only: settings.read_only.clone(),
             },
             run,

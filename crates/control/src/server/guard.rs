@@ -35,10 +35,38 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Peer {
-    /// A local user, proved by the socket; or why it cannot be said which one.
-    Local(Result<Launcher, String>),
+    /// A local user, proved by the socket.
+    Local(LocalUser),
     /// Somebody on the network, at this address.
     Network(IpAddr),
+}
+
+/// A user of this machine.
+#[derive(Clone, Debug)]
+pub(super) struct LocalUser {
+    /// Where they have come in.
+    pub(super) entrance: Entrance,
+    /// Whether it is the gateway's own user, or root.
+    pub(super) is_keeper: bool,
+    /// Who it is, or why that cannot be said.
+    pub(super) name: Result<Launcher, String>,
+}
+
+/// One of the gateway's Unix sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// That of the data folder.
+    Own,
+    /// That of a group.
+    Shared,
+}
+
+/// What is asked for at each of the Unix sockets, and kept where no confined process of the same user reads it. That of the
+/// shared one is good for nothing elsewhere, because many can read it.
+#[derive(Debug)]
+pub(super) struct LocalTokens {
+    pub(super) own: Token,
+    pub(super) shared: Option<Token>,
 }
 
 impl Peer {
@@ -53,7 +81,7 @@ impl Peer {
 
 /// What every request is checked against.
 pub(super) struct Guard {
-    pub(super) token: Token,
+    pub(super) tokens: LocalTokens,
     /// Where the TCP listener is.
     pub(super) network: Option<SocketAddr>,
     /// Whether the published log is for anybody.
@@ -103,7 +131,7 @@ impl Guard {
             return Ok(request);
         }
         let local = match request.extensions().get::<Peer>() {
-            Some(Peer::Local(launcher)) => Some(launcher.clone()),
+            Some(Peer::Local(user)) => Some(user.clone()),
             Some(Peer::Network(_)) | None => {
                 self.check_host(headers)
                     .map_err(IntoResponse::into_response)?;
@@ -143,21 +171,24 @@ impl Guard {
     }
 
     /// Whoever has this token.
-    fn holder(
-        &self,
-        headers: &HeaderMap,
-        local: Option<Result<Launcher, String>>,
-    ) -> Result<Asker, Refusal> {
+    fn holder(&self, headers: &HeaderMap, local: Option<LocalUser>) -> Result<Asker, Refusal> {
         let header = only(headers, &AUTHORIZATION).unwrap_or_default();
-        if self.token.is_in(header.as_bytes()) {
-            return Ok(Asker(match local {
-                Some(launcher) => {
-                    launcher.map(|name| self.people.roles.person(name, Via::Local, BTreeSet::new()))
-                }
-                None => (CONTROL_TOKEN.parse())
-                    .map(reader)
-                    .map_err(|error: InvalidLauncher| error.to_string()),
-            }));
+        let token = match &local {
+            Some(LocalUser {
+                entrance: Entrance::Shared,
+                ..
+            }) => self.tokens.shared.as_ref(),
+            _ => Some(&self.tokens.own),
+        };
+        if token.is_some_and(|token| token.is_in(header.as_bytes())) {
+            return match local {
+                Some(user) => self.local(user),
+                None => Ok(Asker(
+                    (CONTROL_TOKEN.parse())
+                        .map(reader)
+                        .map_err(|error: InvalidLauncher| error.to_string()),
+                )),
+            };
         }
         let program = header
             .split_once(' ')
@@ -166,6 +197,29 @@ impl Guard {
         match program {
             Some(program) => Ok(Asker(Ok(program))),
             None => Err(unknown()),
+        }
+    }
+
+    /// A local user. Where nobody has a role by the configuration, the keeper of the gateway has them all, and whoever
+    /// else a socket lets in has none.
+    fn local(&self, user: LocalUser) -> Result<Asker, Refusal> {
+        let roles = &self.people.roles;
+        match user {
+            LocalUser {
+                is_keeper: false,
+                name: Err(why),
+                ..
+            } => Err(Refusal::unnamed(&why)),
+            LocalUser {
+                is_keeper: false,
+                name: Ok(name),
+                ..
+            } => Ok(Asker(Ok(roles.guest(name)))),
+            LocalUser { name, .. } => {
+                Ok(Asker(name.map(|name| {
+                    roles.person(name, Via::Local, BTreeSet::new())
+                })))
+            }
         }
     }
 
@@ -278,7 +332,7 @@ fn unknown() -> Refusal {
         StatusCode::UNAUTHORIZED,
         "token",
         "every request needs the header `Authorization: Bearer TOKEN`: with a token of [[tokens]] in \
-         bailiwick.toml, or the one from the file control.token in the gateway's data folder, which changes with \
+         bailiwick.toml, or the one from the file control.token beside the socket, which changes with \
          every start. A person signs in at /sign-in"
             .to_owned(),
     )

@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::people::{People, PeopleSettings, Person, Role, Via};
     use crate::server::ServerSettings;
+    use crate::server::guard::LocalTokens;
     use crate::server::monitoring::{Monitoring, Watched};
     use crate::server::person::Asker;
     use crate::testing::House;
@@ -269,6 +270,7 @@ mod tests {
     fn settings(house: &House) -> ServerSettings {
         ServerSettings {
             data: house.data(),
+            shared: None,
             network: None,
             public_log: false,
             version: String::new(),
@@ -284,10 +286,20 @@ mod tests {
     async fn what_is_served_is_described() {
         let house = House::new();
         let registry = house.start().await.registry;
-        let token = Token::create(&house.data()).unwrap();
+        let tokens = LocalTokens {
+            own: Token::create(&house.data(), None).unwrap(),
+            shared: None,
+        };
         let watched = Watched::new(registry.clone(), Monitoring::default());
         // An `axum` router tells its paths to nobody but whoever debugs it.
-        let router = routes::router(registry, token, &settings(&house), people(), None, &watched);
+        let router = routes::router(
+            registry,
+            tokens,
+            &settings(&house),
+            people(),
+            None,
+            &watched,
+        );
         let served = format!("{router:?}");
         let served: BTreeSet<_> = served
             .split('"')

@@ -34,14 +34,7 @@ impl<S: Sync> FromRequestParts<S> for Person {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let asker = Asker::from_request_parts(parts, state).await;
         let Asker(who) = asker.map_err(Refusal::into_response)?;
-        who.map_err(|why| {
-            Refusal::new(
-                StatusCode::FORBIDDEN,
-                "launcher",
-                format!("nothing was done, because it is not known who asks: {why}"),
-            )
-            .into_response()
-        })
+        who.map_err(|why| Refusal::unnamed(&why).into_response())
     }
 }
 

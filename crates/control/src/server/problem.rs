@@ -36,6 +36,12 @@ impl Refusal {
         }
     }
 
+    /// It is not known who asks.
+    pub(crate) fn unnamed(why: &str) -> Self {
+        let detail = format!("nothing was done, because it is not known who asks: {why}");
+        Self::new(StatusCode::FORBIDDEN, "launcher", detail)
+    }
+
     pub(crate) fn not_found(detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }

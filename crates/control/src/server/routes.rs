@@ -24,7 +24,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::guard::{Guard, check};
+use super::guard::{Guard, LocalTokens, check};
 use super::headers::protect;
 use super::monitoring::{self, Watched};
 use super::person::Asker;
@@ -38,7 +38,6 @@ use crate::api::{
 use crate::limits::BODY_BYTES_MAX;
 use crate::people::{People, Person, Role};
 use crate::registry::{EndError, Opening, Registry, blocking};
-use crate::token::Token;
 
 mod approvals;
 mod console;
@@ -85,7 +84,7 @@ type Answer<T> = Result<Json<T>, Refusal>;
 /// All routes, behind the guard.
 pub(super) fn router(
     registry: Registry,
-    token: Token,
+    tokens: LocalTokens,
     settings: &ServerSettings,
     people: Arc<People>,
     network: Option<std::net::SocketAddr>,
@@ -101,7 +100,7 @@ pub(super) fn router(
     );
     let app = Arc::new(app);
     let guard = Arc::new(Guard {
-        token,
+        tokens,
         network,
         public_log: settings.public_log,
         people,
@@ -309,11 +308,7 @@ async fn end_run(app: &App, Asker(who): Asker, run: &str, ending: Ending) -> Ans
             Some(who.name.as_str().to_owned())
         }
         Err(why) if app.people.roles.are_given() => {
-            return Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "launcher",
-                format!("nothing was done, because it is not known who asks: {why}"),
-            ));
+            return Err(Refusal::unnamed(&why));
         }
         Err(_) => None,
     };

@@ -71,6 +71,7 @@ impl Served {
 fn settings(house: &House) -> ServerSettings {
     ServerSettings {
         data: house.data(),
+        shared: None,
         network: Some(([127, 0, 0, 1], 0).into()),
         public_log: false,
         version: "0.0.0-test".into(),
@@ -445,6 +446,65 @@ async fn whoever_is_attached_hears_of_every_change() {
     served.running.registry.stop().await;
     let ending = Ending::GatewayStopped;
     assert_eq!(attached.change().await.unwrap(), Change::Ended { ending });
+}
+
+#[tokio::test]
+async fn a_token_is_good_where_it_lies_and_nowhere_else() {
+    let house = House::new();
+    let running = house.start().await;
+    let folder = house.dir.path().join("shared");
+    let group = nix::unistd::Group::from_gid(nix::unistd::getegid());
+    let settings = ServerSettings {
+        shared: Some(crate::Shared {
+            folder: folder.clone(),
+            group: group.unwrap().unwrap().name,
+        }),
+        ..settings(&house)
+    };
+    let server = Server::bind(running.registry.clone(), settings, Monitoring::default())
+        .await
+        .unwrap();
+    let network = server.network().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(server.run(stopped));
+    assert_eq!(mode(&Token::path(&folder)), 0o640);
+    // This user is the gateway's own, so it may do everything by either socket.
+    for folder in [&house.data(), &folder] {
+        let client = Client::connect(folder).await.unwrap();
+        client.open(&request(false)).await.unwrap();
+    }
+    let (own, shared) = (
+        Token::read(&house.data()).unwrap(),
+        Token::read(&folder).unwrap(),
+    );
+    for (place, token, wanted) in [
+        (Some(house.data()), &own, 200),
+        (Some(house.data()), &shared, 401),
+        (Some(folder.clone()), &own, 401),
+        (Some(folder.clone()), &shared, 200),
+        (None, &own, 200),
+        (None, &shared, 401),
+    ] {
+        let asked = format!(
+            "GET /v1/health HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
+            token.header()
+        );
+        let status = match &place {
+            Some(place) => {
+                let stream = UnixStream::connect(socket::path(place)).await.unwrap();
+                answer(stream, &asked).await.0
+            }
+            None => {
+                answer(TcpStream::connect(network).await.unwrap(), &asked)
+                    .await
+                    .0
+            }
+        };
+        assert_eq!(status, wanted, "{place:?}");
+    }
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert!(!socket::path(&folder).exists());
 }
 
 #[tokio::test]

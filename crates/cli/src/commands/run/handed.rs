@@ -1,24 +1,28 @@
 //! Files for a run's process: with the run's credential in them, or to be trusted by it alone.
 //!
-//! They are in the data folder, which no confined process can read: each run's own one gets to read its own
-//! folder there, and no other run's. Elsewhere (the folder for temporary files, say) every run of the same
-//! user could read them.
+//! They are where no confined process of the same user can read: each run's own one gets to read its own folder there,
+//! and no other run's. Elsewhere (the folder for temporary files, say) every run of the same user could read
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bailiwick_control::api::OpenedRun;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
+use rustix::process::geteuid;
 
-use crate::config::Config;
 use crate::failure::Failure;
 
 /// Where such files are, in the data folder.
 const FOLDER: &str = "handed";
+
+/// Where those are that have no data folder, each user's own with their number behind it. A folder that hardly anything
+/// else is done in: what leads to a hidden place cannot be listed.
+const PLACE: &str = "/var/tmp/bailiwick-";
 
 const CLIENTS: &str = "mcp.json";
 const AUTHORITIES: &str = "authorities.pem";
@@ -32,6 +36,48 @@ const TRUST: [&str; 4] = [
     "SSL_CERT_FILE",
 ];
 
+/// Where the files of this user's runs are.
+pub(super) struct Outbox {
+    place: PathBuf,
+    /// The one that is not in a data folder.
+    own: PathBuf,
+}
+
+impl Outbox {
+    /// In this data folder, or for a user who has none, in one of their own.
+    pub(super) fn new(data: Option<PathBuf>) -> Self {
+        let own = PathBuf::from(format!("{PLACE}{}", geteuid().as_raw()));
+        let place = data.map_or_else(|| own.clone(), |data| data.join(FOLDER));
+        Self { place, own }
+    }
+
+    /// What other runs' files are in. The data folder is hidden anyway.
+    pub(super) fn hidden(&self) -> Option<PathBuf> {
+        is_ours(&self.own)
+            .is_ok_and(|ours| ours)
+            .then(|| self.own.clone())
+    }
+
+    fn open(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        match is_ours(&self.place)? {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "it is not a folder of yours alone (`chmod 700`); remove it, or have it removed",
+            )),
+        }
+    }
+}
+
+/// Whether it is a folder of this user's alone. Anybody can make something of such a name.
+fn is_ours(folder: &Path) -> io::Result<bool> {
+    let found = folder.symlink_metadata()?;
+    Ok(found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0)
+}
+
 /// The files of one run, which are gone when this is.
 pub(super) struct Handed {
     folder: PathBuf,
@@ -40,23 +86,20 @@ pub(super) struct Handed {
 
 impl Handed {
     /// Writes them; nothing if the run needs none.
-    pub(super) fn make(config: &Config, opened: &OpenedRun) -> Result<Option<Self>, Failure> {
+    pub(super) fn make(outbox: &Outbox, opened: &OpenedRun) -> Result<Option<Self>, Failure> {
         if opened.mcp.is_none() && opened.ca.is_none() {
             return Ok(None);
         }
-        let folder = config.data.join(FOLDER).join(opened.run.to_string());
+        let folder = outbox.place.join(opened.run.to_string());
         let cannot = |error: io::Error| {
             Failure::new(format!(
                 "the files for the agent cannot be written to `{}`: {error}",
                 folder.display()
             ))
-            .help("`bailiwick run` wants to be the user that the gateway is")
         };
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(&folder)
-            .map_err(cannot)?;
+        let made = outbox.open();
+        let made = made.and_then(|()| DirBuilder::new().mode(0o700).create(&folder));
+        made.map_err(cannot)?;
         let mut handed = Self {
             env: BTreeMap::new(),
             folder: folder.clone(),

@@ -239,6 +239,7 @@ pub(super) fn settings(
         agent_url: Arc::new(move |value, run, secret| ways.value(value, run, secret)),
         agent_kit: Arc::new(move |task, run, secret| of_kit.kit(task, run, secret)),
         withhold: config.secret_variables(),
+        hidden: config.hidden(),
         read_only: config.read_only(),
         approvals: config.approvals.clone(),
         policy,
@@ -333,6 +334,7 @@ pub(super) fn server_settings(config: &Config, people: PeopleSettings) -> Server
     ServerSettings {
         people,
         data: config.data.clone(),
+        shared: config.listen.shared.clone(),
         network: config.listen.control,
         public_log: config.log.public,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,9 +8,8 @@ use bailiwick_run::RunId;
 use clap::Args;
 use serde::Serialize;
 
-use crate::commands::gateway;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::commands::trail::Story;
-use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, clean, note};
 
@@ -29,7 +28,7 @@ pub(super) struct Suggest {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 /// A grant, and what it is for.
@@ -53,7 +52,7 @@ struct Proposals {
 
 impl Suggest {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let (run, task, proposals) = gateway::ask(&self.config, async |client| {
+        let (run, task, proposals) = gateway::ask(&self.gateway, async |client| {
             let run = gateway::find(client, &self.run).await?;
             let task = client.run(&run).await?.summary.task;
             Ok((run, task, read(client, &run).await?))

@@ -11,9 +11,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{find, load};
-use crate::commands::gateway;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::commands::open::duration;
-use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, Table, for_long, note, now, style};
 
@@ -39,7 +38,7 @@ pub(super) struct Trim {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 /// What runs have used.
@@ -72,9 +71,9 @@ struct Unused<'a> {
 
 impl Trim {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let (_, engine) = load(&self.config)?;
+        let (_, engine) = load(&self.gateway.config)?;
         let task = find(&engine, &self.task)?;
-        let used = gateway::ask(&self.config, async |client| self.used(client).await)?;
+        let used = gateway::ask(&self.gateway, async |client| self.used(client).await)?;
         let parts: Vec<Entry<'_>> = task.parts().collect();
         let unused = parts
             .iter()

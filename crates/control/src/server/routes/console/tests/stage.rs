@@ -24,7 +24,7 @@ use crate::api::Search;
 use crate::index::Query;
 use crate::people::{Named, People, PeopleSettings, Role, Roles};
 use crate::registry::Opening;
-use crate::server::guard::Peer;
+use crate::server::guard::{Entrance, LocalTokens, LocalUser, Peer};
 use crate::server::monitoring::{Monitoring, Watched};
 use crate::server::{ServerSettings, routes};
 use crate::testing::{House, Running};
@@ -121,17 +121,22 @@ impl Stage {
         };
         let settings = ServerSettings {
             data: house.data(),
+            shared: None,
             network: None,
             public_log: false,
             version: "0.1.0".into(),
             people: people.clone(),
         };
-        Token::create(&house.data()).unwrap();
+        Token::create(&house.data(), None).unwrap();
         let people = Arc::new(People::new(people).unwrap());
         let token = Token::read(&house.data()).unwrap();
         let registry = running.registry.clone();
         let watched = Watched::new(registry.clone(), Monitoring::default());
-        let router = routes::router(registry, token, &settings, people, None, &watched);
+        let tokens = LocalTokens {
+            own: token,
+            shared: None,
+        };
+        let router = routes::router(registry, tokens, &settings, people, None, &watched);
         let token = Token::read(&house.data()).unwrap();
         let stage = Self {
             house,
@@ -197,7 +202,11 @@ impl Stage {
                 let header = header.clone();
                 async move {
                     let name: Launcher = name.parse().unwrap();
-                    request.extensions_mut().insert(Peer::Local(Ok(name)));
+                    request.extensions_mut().insert(Peer::Local(LocalUser {
+                        entrance: Entrance::Own,
+                        is_keeper: false,
+                        name: Ok(name),
+                    }));
                     request
                         .headers_mut()
                         .insert(AUTHORIZATION, header.parse().unwrap());
