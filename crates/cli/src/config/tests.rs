@@ -64,6 +64,26 @@ fn the_documentation_shows_and_names_every_key() {
 }
 
 #[test]
+fn what_is_said_of_production_loads() {
+    let text = include_str!("../../../../docs/production.md");
+    let block = text.split("```toml\n").nth(1).unwrap();
+    let config = load(block.split("```").next().unwrap());
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    // The unit makes these two folders.
+    let unit = include_str!("../../../../contrib/systemd/bailiwick.service");
+    for (folder, path) in [
+        ("StateDirectory=", &config.data),
+        (
+            "RuntimeDirectory=",
+            &config.listen.shared.as_ref().unwrap().folder,
+        ),
+    ] {
+        let name = path.file_name().unwrap().display();
+        assert!(unit.contains(&format!("\n{folder}{name}\n")), "{folder}");
+    }
+}
+
+#[test]
 fn the_documented_example_loads() {
     let config = load(GOOD).unwrap();
     assert_eq!(config.name, "acme.example/bailiwick");
