@@ -99,6 +99,7 @@ impl Effect {
             | Event::CallHeld { .. }
             | Event::PayloadsViewed { .. }
             | Event::PayloadsSearched { .. }
+            | Event::PolicyLoaded { .. }
             | Event::ReceiptTaken { .. }
             | Event::RunVerified { .. }
             | Event::IndexRemade { .. }

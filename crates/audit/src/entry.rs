@@ -103,8 +103,10 @@ pub struct Record {
     pub witness: Option<RecordedWitness>,
     /// The approval that was asked for or decided.
     pub approval: Option<RecordedApproval>,
-    /// Who closed, revoked, suspended or resumed the run, had the index made anew, or signed in.
+    /// Who closed, revoked, suspended or resumed the run, had the index made anew or the policy loaded, or signed in.
     pub by: Option<String>,
+    /// What took the place of what.
+    pub policy: Option<RecordedPolicy>,
     /// How it is known who signed in.
     pub via: Option<String>,
     /// What whoever signed in may do.
@@ -123,6 +125,15 @@ impl Record {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
+}
+
+/// The digests of all tasks and guardrails that were in force and that are, as recorded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RecordedPolicy {
+    /// Those that were.
+    pub before: String,
+    /// Those that are from this record on.
+    pub after: String,
 }
 
 /// A call, as recorded.

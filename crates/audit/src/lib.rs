@@ -63,8 +63,9 @@ mod writer;
 pub use digest::Digest;
 pub use entry::{
     Entry, Record, RecordedAction, RecordedApproval, RecordedCall, RecordedDecision,
-    RecordedErased, RecordedLogin, RecordedOutcome, RecordedPayload, RecordedPruned,
-    RecordedResource, RecordedSignal, RecordedVerified, RecordedViewed, RecordedWitness,
+    RecordedErased, RecordedLogin, RecordedOutcome, RecordedPayload, RecordedPolicy,
+    RecordedPruned, RecordedResource, RecordedSignal, RecordedVerified, RecordedViewed,
+    RecordedWitness,
 };
 pub use error::AppendError;
 pub use keys::{InvalidSecret, KeyError, PayloadSecret};

@@ -701,6 +701,7 @@ fn kind(event: &Event) -> Kind {
         | Event::LoginDenied { .. }
         | Event::PayloadsViewed { .. }
         | Event::PayloadsSearched { .. }
+        | Event::PolicyLoaded { .. }
         | Event::ReceiptTaken { .. }
         | Event::RunVerified { .. }
         | Event::IndexRemade { .. }

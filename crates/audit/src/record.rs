@@ -165,6 +165,15 @@ pub enum Event {
         /// Who.
         by: Launcher,
     },
+    /// `policy.loaded`, in the gateway's chain: other tasks and guardrails are in force from here on.
+    PolicyLoaded {
+        /// Who wanted it: `human:alice@acme.com`, or `SIGHUP`.
+        by: String,
+        /// The digest of those that were in force before.
+        before: String,
+        /// The digest of those that are now.
+        after: String,
+    },
     /// `receipt.taken`, in the gateway's chain: somebody takes a record with its proof.
     ReceiptTaken {
         /// The chain of the record, a run's id or `gateway`.
@@ -476,6 +485,8 @@ struct Record<'a> {
     outcome: Option<OutcomePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a PayloadReference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyPart<'a>>,
     prev: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'a str>,
@@ -612,6 +623,12 @@ struct DecisionPart<'a> {
 struct ErasedPart<'a> {
     by: &'a str,
     run: RunId,
+}
+
+#[derive(Serialize)]
+struct PolicyPart<'a> {
+    after: Cow<'a, str>,
+    before: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -821,6 +838,15 @@ fn record<'a>(
         Event::PayloadsSearched { by } => Record {
             r#type: "payloads.searched",
             by: Some(Cow::Borrowed(by.as_str())),
+            ..base
+        },
+        Event::PolicyLoaded { by, before, after } => Record {
+            r#type: "policy.loaded",
+            by: Some(room.text(by)),
+            policy: Some(PolicyPart {
+                after: room.text(after),
+                before: room.text(before),
+            }),
             ..base
         },
         Event::ReceiptTaken { chain, seq, by } => Record {

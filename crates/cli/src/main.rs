@@ -14,8 +14,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     api, approvals, close, confined, console, decide, erase, export, init, mcp, open, prune,
-    receipt, reindex, rotate, run, runs, search, serve, show, signer, suspend, task, trail, verify,
-    verify_receipt, watch, witness,
+    receipt, reindex, reload, rotate, run, runs, search, serve, show, signer, suspend, task, trail,
+    verify, verify_receipt, watch, witness,
 };
 
 /// A gateway between autonomous agent runs and the systems they touch
@@ -64,6 +64,7 @@ enum Command {
     Rotate(rotate::Rotate),
     Reindex(reindex::Reindex),
     Task(task::Task),
+    Reload(reload::Reload),
     Api(api::Api),
     Witness(witness::Witness),
     Signer(signer::Signer),
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         Command::Rotate(command) => command.execute(),
         Command::Reindex(command) => command.execute(),
         Command::Task(command) => command.execute(),
+        Command::Reload(command) => command.execute(),
         Command::Api(command) => command.execute(),
         Command::Witness(command) => command.execute(),
         Command::Signer(command) => command.execute(),

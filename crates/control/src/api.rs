@@ -1,6 +1,6 @@
 //! What the API's requests and answers hold, for the server and for clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -268,6 +268,27 @@ pub struct Pruned {
     /// The index of the first record that stays.
     pub before: u64,
     /// How many runs left the list.
+    pub runs: u64,
+}
+
+/// What is in force once tasks and guardrails are loaded anew, and what is different from before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reloaded {
+    /// The digest of all that was in force.
+    pub before: String,
+    /// The digest of all that is. The same where nothing is different, and then there is no record.
+    pub after: String,
+    /// How many tasks there are.
+    pub tasks: u64,
+    /// How many guardrails there are.
+    pub guardrails: u64,
+    /// The tasks that there were not.
+    pub added: BTreeSet<String>,
+    /// The tasks that there were. Their runs go on.
+    pub removed: BTreeSet<String>,
+    /// The tasks that are others now. Their runs keep what they were opened with.
+    pub changed: BTreeSet<String>,
+    /// How many open runs have come under other guardrails.
     pub runs: u64,
 }
 

@@ -20,7 +20,8 @@ use tokio::time::timeout;
 
 use crate::api::{
     Change, ConsoleLink, Erased, Health, Me, OpenRequest, OpenedRun, Problem, PruneRequest, Pruned,
-    RunDetail, RunList, RunScope, Summary, TaskDetail, TaskList, Trail, TrailRecord, Which,
+    Reloaded, RunDetail, RunList, RunScope, Summary, TaskDetail, TaskList, Trail, TrailRecord,
+    Which,
 };
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::socket;
@@ -230,6 +231,14 @@ impl Client {
     pub async fn erase(&self, run: &RunId) -> Result<Erased, ClientError> {
         self.json(Method::POST, &format!("/v1/runs/{run}/erase"), Bytes::new())
             .await
+    }
+
+    /// Has the tasks and guardrails loaded anew.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health).
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.json(Method::POST, "/v1/reload", Bytes::new()).await
     }
 
     /// Removes what is older than a moment.

@@ -43,9 +43,9 @@ pub use people::{
     PeopleSettings, Person, Place, ProgramToken, Role, Roles, UnfitToken, Via,
 };
 pub use registry::{
-    AgentKit, AgentUrl, AttachError, Attachment, EndError, EraseError, Kit, LookupError,
-    OpenRunError, Opened, Opening, PruneRunsError, Registry, Settings, StartError, SuspendError,
-    WordsError,
+    AgentKit, AgentUrl, AttachError, Attachment, EndError, EraseError, Kit, LoadPolicy,
+    LookupError, OpenRunError, Opened, Opening, PruneRunsError, Registry, ReloadError, Settings,
+    StartError, SuspendError, WordsError,
 };
 pub use server::{BindError, Check, Monitoring, Server, ServerSettings, openapi};
 pub use signals::{Canary, Does, Glob, Rule, SignalSettings, When};

@@ -17,8 +17,8 @@ pub struct Live {
     pub run: Run,
     /// What its credential is checked against.
     pub verifier: Arc<Verifier>,
-    /// What it may do.
-    pub scope: Arc<Scope>,
+    /// What it may do: what it was opened to do, within the guardrails that are in force.
+    pub scope: watch::Receiver<Arc<Scope>>,
     /// Why what it has open is to be cut, once it is. A run that was suspended and is resumed is found anew.
     pub ended: watch::Receiver<Option<Cut>>,
     /// What it does, to be counted by the gateway. Its closing record waits for the sessions counted
@@ -37,11 +37,12 @@ pub struct Suspended {
     pub tally: Arc<Tally>,
 }
 
-/// What stays the same as long as a run lasts.
+/// What a run has as long as it lasts.
 pub(crate) struct Lasting {
     pub(crate) run: Run,
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) scope: Arc<Scope>,
+    /// Replaced where the guardrails are.
+    pub(crate) scope: watch::Sender<Arc<Scope>>,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -89,7 +90,7 @@ impl Slot {
             live: Lasting {
                 run,
                 verifier: Arc::new(verifier),
-                scope: Arc::new(scope),
+                scope: watch::channel(Arc::new(scope)).0,
                 tally: Arc::default(),
             },
             cut: watch::channel(None).0,
@@ -129,7 +130,7 @@ impl Slot {
         may.then(|| Live {
             run: self.live.run.clone(),
             verifier: Arc::clone(&self.live.verifier),
-            scope: Arc::clone(&self.live.scope),
+            scope: self.live.scope.subscribe(),
             ended,
             tally: Arc::clone(&self.live.tally),
         })

@@ -31,6 +31,7 @@ mod leftover;
 mod lookup;
 mod open;
 mod people;
+mod policy;
 mod prune;
 mod signal;
 mod suspend;
@@ -44,6 +45,8 @@ pub use leftover::StartError;
 pub(crate) use leftover::from_record;
 pub use lookup::LookupError;
 pub use open::{OpenRunError, Opened, Opening};
+use policy::InForce;
+pub use policy::{LoadPolicy, ReloadError};
 pub use prune::PruneRunsError;
 pub(crate) use signal::WeakRegistry;
 pub use suspend::SuspendError;
@@ -73,6 +76,10 @@ pub struct Kit {
 pub struct Settings {
     /// The data folder; `state.sqlite` is in it.
     pub data: PathBuf,
+    /// The folder of the task files.
+    pub tasks: PathBuf,
+    /// Loads them, and the guardrails.
+    pub load: LoadPolicy,
     /// How agents reach the gateway.
     pub agent_url: AgentUrl,
     /// What agents are handed beside.
@@ -104,7 +111,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    engine: Arc<Engine>,
+    policy: InForce,
     log: Log,
     store: Store,
     index: Index,
@@ -165,7 +172,7 @@ impl Registry {
             approvals,
             notices,
             settings,
-            engine,
+            policy: InForce::new(engine),
             log,
             store,
             meters: RunMeters::default(),
@@ -240,11 +247,6 @@ impl Registry {
     /// Whether no more runs are opened.
     pub(crate) fn is_stopping(&self) -> bool {
         lock(&self.0.slots).stopping
-    }
-
-    /// The tasks and guardrails in force.
-    pub fn engine(&self) -> &Engine {
-        &self.0.engine
     }
 
     /// Reads the record.

@@ -17,7 +17,7 @@ use crate::api::TrailRecord;
 use crate::approvals::ApprovalSettings;
 use crate::notice::NoticeSettings;
 use crate::people::{Person, Role, Via};
-use crate::registry::{Opening, Registry, Settings};
+use crate::registry::{LoadPolicy, Opening, Registry, Settings};
 use crate::signals::SignalSettings;
 
 pub(crate) const LAUNCHER: &str = "human:root@localhost";
@@ -77,6 +77,27 @@ impl House {
         fs::write(path, head + grants).unwrap();
     }
 
+    /// Puts a guardrail there.
+    pub(crate) fn write_guardrail(&self, name: &str, text: &str) {
+        let path = self
+            .dir
+            .path()
+            .join("policies")
+            .join(format!("{name}.cedar"));
+        fs::write(path, text).unwrap();
+    }
+
+    fn load(&self) -> LoadPolicy {
+        let (tasks, policies) = (
+            self.dir.path().join("tasks"),
+            self.dir.path().join("policies"),
+        );
+        let targets = [TargetName::new("tickets", "postgres", &["url", "jdbc"])];
+        Arc::new(move || {
+            Engine::load(&tasks, &policies, &targets).map_err(|errors| errors.to_string())
+        })
+    }
+
     pub(crate) async fn start(&self) -> Running {
         self.start_as("test.example/log").await
     }
@@ -84,11 +105,12 @@ impl House {
     /// With a log of this name.
     pub(crate) async fn start_as(&self, name: &str) -> Running {
         let (log, recovered) = Log::open(Config::new(self.data(), name)).unwrap();
-        let targets = [TargetName::new("tickets", "postgres", &["url", "jdbc"])];
         let path = |folder: &str| self.dir.path().join(folder);
-        let engine = Engine::load(&path("tasks"), &path("policies"), &targets).unwrap();
+        let engine = (self.load())().unwrap();
         let settings = Settings {
             data: self.data(),
+            tasks: path("tasks"),
+            load: self.load(),
             words: crate::Words::WithPayloads,
             signals: self.signals.clone(),
             notices: self.notices.clone(),

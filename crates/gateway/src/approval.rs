@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bailiwick_action::{Decision, Denial, Fingerprint, Held, Stage};
-use bailiwick_policy::{Hold, NotApproved};
+use bailiwick_policy::{Hold, NotApproved, Scope};
 use bailiwick_run::{ApprovalId, Time};
 use bailiwick_wire::{Answer, Fault, Rows, Ticket};
 use tokio::time::{Sleep, sleep};
@@ -32,6 +32,8 @@ struct HeldCall {
     ticket: Ticket,
     held: Held,
     hold: Hold,
+    /// What holds it.
+    scope: Arc<Scope>,
     /// What the question names it by, and its approval too.
     question: Fingerprint,
 }
@@ -83,7 +85,13 @@ pub(crate) async fn heard(holding: &mut Option<Holding>) -> Heard {
 
 impl<W> Calls<'_, W> {
     /// Holds a call, and has people asked about it.
-    pub(crate) fn hold(&mut self, ticket: Ticket, held: Held, hold: Hold) -> Result<(), Fault> {
+    pub(crate) fn hold(
+        &mut self,
+        ticket: Ticket,
+        held: Held,
+        hold: Hold,
+        scope: Arc<Scope>,
+    ) -> Result<(), Fault> {
         let by = approvers(&hold);
         let cannot = match held.stage {
             _ if self.gateway.desk.is_none() => Some("this gateway has nobody to ask"),
@@ -94,7 +102,7 @@ impl<W> Calls<'_, W> {
             let reason = format!("it needs approval by {by}, which nobody can give: {why}");
             let remedy = "ask for a grant without approve, or have it done outside the run";
             let denial = not_made(&hold, reason, remedy.to_owned());
-            self.decided(ticket, held, Err(Answer::Deny(denial)));
+            self.decided(ticket, held, Err(Answer::Deny(denial)), &scope);
             return Ok(());
         }
         self.meter.decided(Verdict::Hold, held.call.class());
@@ -103,6 +111,7 @@ impl<W> Calls<'_, W> {
             ticket,
             held,
             hold,
+            scope,
         };
         if call.held.stage != Stage::Waits {
             let why = "it was sent in the middle of others, where nothing else can be asked";
@@ -135,7 +144,12 @@ impl<W> Calls<'_, W> {
                     None => {
                         let reason = "what was sent before it has failed".to_owned();
                         let denial = not_made(&call.hold, reason, String::new());
-                        self.decided(call.ticket, call.held, Err(Answer::Deny(denial)));
+                        self.decided(
+                            call.ticket,
+                            call.held,
+                            Err(Answer::Deny(denial)),
+                            &call.scope,
+                        );
                     }
                 }
                 Ok(())
@@ -161,7 +175,7 @@ impl<W> Calls<'_, W> {
             actions,
             class: call.hold.class(),
             fingerprint: call.question,
-            policy_digest: self.admission.scope.digest().to_owned(),
+            policy_digest: call.scope.digest().to_owned(),
             approvers: call.hold.approvers().clone(),
             estimate: rows.map(|rows| Estimate { rows }),
             payload: kept::wrote(asked),
@@ -190,7 +204,12 @@ impl<W> Calls<'_, W> {
                     approvers(&call.hold)
                 );
                 let denial = not_made(&call.hold, reason, "try again later".to_owned());
-                self.decided(call.ticket, call.held, Err(Answer::Deny(denial)));
+                self.decided(
+                    call.ticket,
+                    call.held,
+                    Err(Answer::Deny(denial)),
+                    &call.scope,
+                );
                 Ok(())
             }
             (At::Asking(_), Heard::Asked(Ok(mut asked))) => {
@@ -268,7 +287,7 @@ impl<W> Calls<'_, W> {
                 match withdrawn {
                     true => {
                         self.withdraw_question(approval);
-                        self.decided(call.ticket, call.held, Err(Answer::Withdrawn));
+                        self.decided(call.ticket, call.held, Err(Answer::Withdrawn), &call.scope);
                     }
                     false => self.looked(call, approval, same),
                 }
@@ -296,15 +315,18 @@ impl<W> Calls<'_, W> {
             ticket,
             held,
             hold,
+            scope,
             question,
         } = call;
+        let now = self.admission.scope();
         let taken = match &self.gateway.desk {
             Some(desk) => desk.take(&approval),
             None => None,
         };
         let policies = hold.policies().to_vec();
-        let why = match taken.map(|approval| hold.approved(approval, question)) {
-            Some(Ok(allow)) => return self.decided(ticket, held, Ok(allow)),
+        let why = match taken.map(|approval| hold.approved(approval, question, &now)) {
+            Some(Ok(allow)) => return self.decided(ticket, held, Ok(allow), &now),
+            Some(Err(why)) if scope.digest() != now.digest() => not_approved(why),
             Some(Err(why)) => {
                 let run = self.admission.run.id;
                 tracing::error!(%run, %approval, %why, "the desk gave out an approval for something else");
@@ -317,7 +339,12 @@ impl<W> Calls<'_, W> {
             reason: format!("approval {approval} is not for this call: {why}"),
             remedy: "send the call again to have people asked anew".to_owned(),
         };
-        self.decided(ticket, held, Err(Answer::Unapproved(denial, approval)));
+        self.decided(
+            ticket,
+            held,
+            Err(Answer::Unapproved(denial, approval)),
+            &now,
+        );
     }
 
     /// Nobody has decided yet, and the call cannot wait.
@@ -354,6 +381,7 @@ impl<W> Calls<'_, W> {
             call.ticket,
             call.held,
             Err(Answer::Unapproved(denial, approval)),
+            &call.scope,
         );
     }
 
@@ -361,7 +389,7 @@ impl<W> Calls<'_, W> {
         let approval = asked.id;
         drop(asked);
         self.withdraw_question(approval);
-        self.decided(call.ticket, call.held, Err(Answer::Withdrawn));
+        self.decided(call.ticket, call.held, Err(Answer::Withdrawn), &call.scope);
     }
 
     /// For whoever does not hold what was asked any more.
@@ -411,7 +439,7 @@ impl<W> Calls<'_, W> {
         let Some(Holding { call, at, .. }) = self.records.holding.take() else {
             return;
         };
-        let draft = self.draft(&call.held, Decision::Deny(withdrawn()));
+        let draft = self.draft(&call.held, Decision::Deny(withdrawn()), &call.scope);
         drop(self.gateway.log.append(draft));
         match at {
             At::Readying => {}
@@ -440,7 +468,7 @@ impl<W> Calls<'_, W> {
         if let Some(Holding { call, at, .. }) = self.records.holding.take()
             && matches!(at, At::Readying | At::Asking(_))
         {
-            let draft = self.draft(&call.held, Decision::Deny(withdrawn()));
+            let draft = self.draft(&call.held, Decision::Deny(withdrawn()), &call.scope);
             // Nobody is there to wait for it.
             drop(self.gateway.log.append(draft));
         }
@@ -475,7 +503,7 @@ fn not_approved(why: NotApproved) -> &'static str {
         NotApproved::OtherRun => "it is another run's",
         NotApproved::OtherTarget => "it is for another target",
         NotApproved::OtherCall => "it is for another call",
-        NotApproved::OtherPolicies => "it was given under other policies",
+        NotApproved::OtherPolicies => "the policies are not those any more that it was given under",
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bailiwick_action::{Decision, Fingerprint, Held};
 use bailiwick_audit::{AppendError, Draft, Event, Pending, Receipt, State, Subject, Written};
-use bailiwick_policy::{Allow, Ruling};
+use bailiwick_policy::{Allow, Ruling, Scope};
 use bailiwick_run::{Cut, Ending};
 use bailiwick_wire::{Answer, End, Fault, Refused, Session, Step, Terms, Ticket, Why};
 use bytes::BytesMut;
@@ -189,27 +189,34 @@ impl<'g, W> Calls<'g, W> {
     /// allowed, need not wait for the disk; everything else does. What is held waits for people, whatever it
     /// does.
     fn ask(&mut self, ticket: Ticket, mut held: Held) -> Result<(), Fault> {
-        let scope = &self.admission.scope;
+        // One for the whole of it: the run may come under other guardrails meanwhile.
+        let scope = self.admission.scope();
         scope.settle(&self.target.name, &mut held.call);
         let decided = match scope.decide(&self.target.name, &held.call) {
             Ok(Ruling::Allow(allow)) if held.call.only_reads() => {
                 self.meter.decided(Verdict::Allow, held.call.class());
-                let draft = self.draft(&held, allow.decision());
+                let draft = self.draft(&held, allow.decision(), &scope);
                 return self.read_ahead(ticket, held, allow, draft);
             }
             Ok(Ruling::Allow(allow)) => Ok(allow),
             Ok(Ruling::Hold(hold)) => match hold.prepared(&held) {
                 Ok(allow) => Ok(allow),
-                Err(hold) => return self.hold(ticket, held, *hold),
+                Err(hold) => return self.hold(ticket, held, *hold, scope),
             },
             Err(denial) => Err(Answer::Deny(denial)),
         };
-        self.decided(ticket, held, decided);
+        self.decided(ticket, held, decided, &scope);
         Ok(())
     }
 
-    /// Submits what was decided to the record; what becomes of that is answered.
-    pub(crate) fn decided(&mut self, ticket: Ticket, held: Held, decided: Result<Allow, Answer>) {
+    /// Submits what this scope decided to the record; what becomes of that is answered.
+    pub(crate) fn decided(
+        &mut self,
+        ticket: Ticket,
+        held: Held,
+        decided: Result<Allow, Answer>,
+        scope: &Scope,
+    ) {
         let verdict = match &decided {
             Ok(_) => Verdict::Allow,
             Err(_) => Verdict::Deny,
@@ -224,7 +231,7 @@ impl<'g, W> Calls<'g, W> {
                 Decision::Deny(withdrawn())
             }
         };
-        let pending = self.gateway.log.append(self.draft(&held, decision));
+        let pending = self.gateway.log.append(self.draft(&held, decision, scope));
         self.records.asking = Some(Asking {
             ticket,
             held,
@@ -233,9 +240,8 @@ impl<'g, W> Calls<'g, W> {
         });
     }
 
-    /// The record of a decision.
-    pub(crate) fn draft(&self, held: &Held, decision: Decision) -> Draft {
-        let scope = &self.admission.scope;
+    /// The record of this scope's decision.
+    pub(crate) fn draft(&self, held: &Held, decision: Decision, scope: &Scope) -> Draft {
         let detectors = &self.gateway.detectors;
         let (actions, decision) = discreet::put(detectors, &held.call.actions, decision);
         Draft {

@@ -39,7 +39,7 @@ pub(crate) async fn connect(
     };
     let veil: Arc<dyn bailiwick_wire::Veil> = Arc::new(Veil::new(
         &target.name,
-        Arc::clone(&admission.scope),
+        admission.scope(),
         Arc::clone(&gateway.detectors),
     ));
     let label = format!("bailiwick {}", admission.run.id);
@@ -115,7 +115,8 @@ fn within<'g>(
         .wanted(wanted)
         .filter(|target| target.protocol.name == protocol.name);
     // A target that does not exist and one that is out of scope are told apart by nobody.
-    let Some(target) = known.filter(|target| admission.scope.may_use(&target.name)) else {
+    let scope = admission.scope();
+    let Some(target) = known.filter(|target| scope.may_use(&target.name)) else {
         return Err((
             known.map(|target| target.name.clone()),
             Refused {

@@ -41,12 +41,19 @@ pub struct Admission {
     pub run: Run,
     /// What its credential is checked against.
     pub verifier: Arc<Verifier>,
-    /// What it may do.
-    pub scope: Arc<Scope>,
+    /// What it may do: what it was opened to do, within the guardrails that are in force.
+    pub scope: watch::Receiver<Arc<Scope>>,
     /// Why what it has open is cut, once it is. One that is resumed is admitted anew.
     pub ended: watch::Receiver<Option<Cut>>,
     /// What it has done.
     pub tally: Arc<Tally>,
+}
+
+impl Admission {
+    /// What it may do now.
+    pub(crate) fn scope(&self) -> Arc<Scope> {
+        Arc::clone(&self.scope.borrow())
+    }
 }
 
 /// A session that is open; it counts as open until this is dropped, which is after its last record.

@@ -161,7 +161,7 @@ impl Gateway {
             sessions: LOGIN_SESSIONS_MAX,
             password: password.clone(),
             salt,
-            fence: Arc::new(Fence::new(&target.name, Arc::clone(&admission.scope))),
+            fence: Arc::new(Fence::new(&target.name, admission.scope())),
         };
         let _place = self.entrances.place().await;
         let label = format!("bailiwick for {}", run.id);

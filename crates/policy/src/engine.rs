@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ pub struct Engine {
     model: Arc<Model>,
     tasks: BTreeMap<String, Ready>,
     guardrails: Arc<[Guardrail]>,
+    guardrails_digest: String,
     digest: String,
 }
 
@@ -159,10 +161,7 @@ impl Engine {
         for task in parsed {
             let compiled = Compiled::new(&model, &task, &guardrails)
                 .map_err(|error| refused(&task.place.file, error))?;
-            let digest = Digest::new()
-                .part(guardrails_digest.as_bytes())
-                .part(task.digest.as_bytes())
-                .finish();
+            let digest = scope_digest(&guardrails_digest, &task);
             ready.insert(
                 task.name.clone(),
                 Ready {
@@ -176,6 +175,7 @@ impl Engine {
             model: Arc::new(model),
             tasks: ready,
             guardrails: guardrails.into(),
+            guardrails_digest,
             digest: digest.finish(),
         })
     }
@@ -240,6 +240,36 @@ impl Engine {
         .map_err(|error| ScopeError::Refused(error.to_string()))
     }
 
+    /// The scopes of runs that are open: what each was opened to do, within the guardrails of now. Nothing
+    /// where these are the guardrails that it has.
+    pub fn guarded(&self, open: &[(Arc<Scope>, Run)]) -> Result<Vec<Option<Scope>>, ScopeError> {
+        // Many runs are of one task.
+        let mut compiled: BTreeMap<String, Arc<Compiled>> = BTreeMap::new();
+        let mut guard = |scope: &Scope, run: &Run| {
+            let task = scope.shared_task();
+            let digest = scope_digest(&self.guardrails_digest, &task);
+            if digest == scope.digest() {
+                return Ok(None);
+            }
+            let policies = match compiled.get(&digest) {
+                Some(policies) => Arc::clone(policies),
+                None => {
+                    let policies = Compiled::new(&self.model, &task, &self.guardrails)?;
+                    let policies = Arc::new(policies);
+                    compiled.insert(digest.clone(), Arc::clone(&policies));
+                    policies
+                }
+            };
+            let (model, guardrails) = (Arc::clone(&self.model), Arc::clone(&self.guardrails));
+            Scope::new(model, task, policies, guardrails, digest, run).map(Some)
+        };
+        let guarded = open.iter().map(|(scope, run)| {
+            let refused = |error| ScopeError::Refused(format!("{}: {error}", run.id));
+            guard(scope, run).map_err(refused)
+        });
+        guarded.collect()
+    }
+
     /// The digest of the scope that a run of the task would be given; nothing if there is no such task.
     pub fn scope_digest(&self, task: &str) -> Option<&str> {
         self.tasks.get(task).map(|ready| ready.digest.as_str())
@@ -256,6 +286,12 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Engine({} tasks, {})", self.tasks.len(), self.digest)
     }
+}
+
+/// Of a task within guardrails.
+fn scope_digest(guardrails: &str, task: &Task) -> String {
+    let digest = Digest::new().part(guardrails.as_bytes());
+    digest.part(task.digest.as_bytes()).finish()
 }
 
 fn refused(file: &Path, error: Refused) -> LoadErrors {
@@ -285,8 +321,8 @@ fn files(folder: &Path, extension: &str, problems: &mut Vec<Problem>) -> Vec<Fil
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<Vec<_>, _>>()
     });
-    let mut paths = match listed {
-        Ok(paths) => paths,
+    let (mut paths, real) = match listed.and_then(|paths| Ok((paths, own(folder)?))) {
+        Ok(found) => found,
         Err(error) => {
             let message =
                 format!("cannot list this folder: {error}; if it should be empty, make it");
@@ -309,7 +345,7 @@ fn files(folder: &Path, extension: &str, problems: &mut Vec<Problem>) -> Vec<Fil
             .file_stem()
             .and_then(|stem| stem.to_str())
             .map(str::to_owned);
-        match (stem, read(&path)) {
+        match (stem, read(&path, &real)) {
             (Some(stem), _) if stem.starts_with('.') => {}
             (Some(stem), Ok(text)) => files.push(File { path, stem, text }),
             (None, _) => problems.push(whole(&path, "the file's name is not UTF-8".to_owned())),
@@ -319,14 +355,22 @@ fn files(folder: &Path, extension: &str, problems: &mut Vec<Problem>) -> Vec<Fil
     files
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path, folder: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read it: {error}");
     // Opening anything else, such as a pipe, could wait for ever.
     if !fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("it is not a file".to_owned());
     }
+    // Runs are kept from writing what is in the folder, and not where a link leads.
+    let real = own(path).map_err(cannot)?;
+    if !real.starts_with(folder) {
+        return Err(format!(
+            "it is a link to {}, which is outside its folder; put the file itself there",
+            real.display()
+        ));
+    }
     let mut bytes = Vec::new();
-    fs::File::open(path)
+    fs::File::open(&real)
         .map_err(cannot)?
         .take(MAX_FILE + 1)
         .read_to_end(&mut bytes)
@@ -335,4 +379,16 @@ fn read(path: &Path) -> Result<String, String> {
         return Err(format!("it is larger than {MAX_FILE} bytes"));
     }
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}
+
+/// Where a path really is, if it is not for everybody to write: an agent is among them.
+fn own(path: &Path) -> std::io::Result<PathBuf> {
+    let real = fs::canonicalize(path)?;
+    if fs::metadata(&real)?.mode() & 0o002 != 0 {
+        return Err(std::io::Error::other(format!(
+            "everybody may write it, agents among them; `chmod o-w {}` ends that",
+            real.display()
+        )));
+    }
+    Ok(real)
 }

@@ -4,7 +4,7 @@ use bailiwick_action::{Class, Fingerprint, Held, Stage};
 use bailiwick_run::RunId;
 
 use crate::approval::Approval;
-use crate::scope::Allow;
+use crate::scope::{Allow, Scope};
 
 /// The proof that all of a call is allowed but for the approvals of its grants. Only
 /// [`Scope::decide`](crate::Scope::decide) makes one. It becomes an [`Allow`] by [`approved`](Self::approved);
@@ -30,7 +30,7 @@ pub enum NotApproved {
     /// Something else was sent when it was asked for.
     #[error("the approval is for another call")]
     OtherCall,
-    /// Other policies held the call that it is for.
+    /// Other policies held the call that it is for, or they are not in force any more.
     #[error("the approval was given under other policies")]
     OtherPolicies,
 }
@@ -79,11 +79,17 @@ impl Hold {
     }
 
     /// The allow that an approval makes of it; the approval is used up. `asked` is what the question names,
-    /// made from the call as it is now ([`Fingerprint::of_question`]).
+    /// made from the call as it is now ([`Fingerprint::of_question`]), and `scope` the run's as it is now: it may
+    /// have come under other guardrails while people were asked.
     ///
     /// # Errors
     /// If the approval is not for this call of this run under these policies.
-    pub fn approved(self, approval: Approval, asked: Fingerprint) -> Result<Allow, NotApproved> {
+    pub fn approved(
+        self,
+        approval: Approval,
+        asked: Fingerprint,
+        scope: &Scope,
+    ) -> Result<Allow, NotApproved> {
         if approval.run != self.run {
             return Err(NotApproved::OtherRun);
         }
@@ -93,7 +99,7 @@ impl Hold {
         if approval.fingerprint != asked {
             return Err(NotApproved::OtherCall);
         }
-        if approval.policy_digest != self.policy_digest {
+        if approval.policy_digest != self.policy_digest || scope.digest() != self.policy_digest {
             return Err(NotApproved::OtherPolicies);
         }
         Ok(self.allow.approved_by(approval.id))

@@ -20,7 +20,10 @@ use crate::model::{Model, OPEN, Refused, Type, action_name, id};
 use crate::request;
 use crate::task::{Mask, Task};
 
-/// What one run may do: its task's grants within the guardrails, as they were when it was opened.
+/// What one run may do: its task's grants, as they were when it was opened, within the guardrails. It never
+/// changes; a run that lives to see other guardrails is given another one ([`Engine::guarded`]).
+///
+/// [`Engine::guarded`]: crate::Engine::guarded
 pub struct Scope {
     model: Arc<Model>,
     task: Arc<Task>,
@@ -204,6 +207,11 @@ impl Scope {
     /// The task.
     pub fn task(&self) -> &Task {
         &self.task
+    }
+
+    /// The task, for another scope.
+    pub(crate) fn shared_task(&self) -> Arc<Task> {
+        Arc::clone(&self.task)
     }
 
     /// What the run may do, in words.

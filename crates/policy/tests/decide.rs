@@ -432,7 +432,7 @@ fn an_approval_is_for_one_run_one_call_and_one_policy() {
         fingerprint: asked,
         policy_digest: scope.digest().to_owned(),
     };
-    let allow = hold().approved(approval(), asked).unwrap();
+    let allow = hold().approved(approval(), asked, &scope).unwrap();
     assert_eq!(
         allow.decision(),
         Decision::Allow {
@@ -459,8 +459,52 @@ fn an_approval_is_for_one_run_one_call_and_one_policy() {
         (approval(), other, NotApproved::OtherCall),
         (other_policies, asked, NotApproved::OtherPolicies),
     ] {
-        assert_eq!(hold().approved(approval, asked).unwrap_err(), why);
+        assert_eq!(hold().approved(approval, asked, &scope).unwrap_err(), why);
     }
+    // The run came under other guardrails while people were asked.
+    let now = house.scope(&run("greedy")).unwrap();
+    let why = hold().approved(approval(), asked, &now).unwrap_err();
+    assert_eq!(why, NotApproved::OtherPolicies);
+}
+
+#[test]
+fn a_run_that_is_open_comes_under_other_guardrails_and_keeps_its_task() {
+    use std::sync::Arc;
+    let grant = |tables: &str| {
+        common::task(&format!(
+            "[[read]]\ntarget = \"tickets\"\ntables = [{tables}]\n"
+        ))
+    };
+    let (before, after) = (grant("\"public.a\", \"public.b\""), grant("\"public.c\""));
+    let forbid = "@id(\"no-b\")\nforbid (principal, action, resource == Bailiwick::Table::\"tickets/public/b\");";
+    let load = |files: &[(&str, &str)]| common::load(files).unwrap();
+    let of = run("t");
+    let opened = Arc::new(load(&[("t.toml", &before)]).scope(&of).unwrap());
+    let may = |scope: &bailiwick_policy::Scope, table: &str| {
+        scope.allows("tickets", &on(Verb::Select, "public", table))
+    };
+    let guarded = |engine: Engine| {
+        let guarded = engine.guarded(&[(Arc::clone(&opened), of.clone())]);
+        guarded.unwrap().remove(0)
+    };
+    // Another task, or none, is nothing to it.
+    assert!(guarded(load(&[("t.toml", &after)])).is_none());
+    assert!(guarded(load(&[])).is_none());
+    let files = [("t.toml", &*after), ("own.cedar", forbid)];
+    let now = guarded(load(&files)).unwrap();
+    assert!(may(&opened, "a") && may(&opened, "b") && !may(&opened, "c"));
+    assert!(may(&now, "a") && !may(&now, "b") && !may(&now, "c"));
+    let denial = now.decide("tickets", &call([on(Verb::Select, "public", "b")]));
+    assert_eq!(denial.unwrap_err().policies, ["guardrail:no-b"]);
+    // The digest is that of what decides: the one a run of that task would have under these guardrails.
+    assert_ne!(now.digest(), opened.digest());
+    let same = load(&[("t.toml", &*before), ("own.cedar", forbid)]);
+    assert_eq!(same.scope_digest("t"), Some(now.digest()));
+    // And back.
+    let back = load(&[]).guarded(&[(Arc::new(now), of.clone())]).unwrap();
+    let back = back.into_iter().next().flatten().unwrap();
+    assert!(may(&back, "b"));
+    assert_eq!(back.digest(), opened.digest());
 }
 
 #[test]

@@ -410,3 +410,49 @@ fn the_systems_own_schemas_are_not_granted_whole() {
         assert!(said.contains("docs/postgres-clients.md"), "{said}");
     }
 }
+
+#[test]
+fn files_that_an_agent_could_write_are_refused() {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    for folder in ["tasks", "policies", "elsewhere"] {
+        fs::create_dir(path(folder)).unwrap();
+    }
+    let text = format!("{HEAD}[[read]]\ntarget = \"tickets\"\ntables = [\"public.a\"]\n");
+    let load = || Engine::load(&path("tasks"), &path("policies"), &targets());
+    let problem = || {
+        let problems = load().unwrap_err().to_string();
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+        problems
+    };
+    let mode = |name: &str, mode| {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // A link to where nothing keeps agents away; one within the folder is as good as the file.
+    fs::write(path("elsewhere/t.toml"), &text).unwrap();
+    symlink(path("elsewhere/t.toml"), path("tasks/t.toml")).unwrap();
+    let said = problem();
+    assert!(said.contains("tasks/t.toml: it is a link to"), "{said}");
+    fs::remove_file(path("tasks/t.toml")).unwrap();
+    fs::create_dir(path("tasks/..data")).unwrap();
+    fs::write(path("tasks/..data/t.toml"), &text).unwrap();
+    symlink("..data/t.toml", path("tasks/t.toml")).unwrap();
+    assert!(load().unwrap().task("t").is_some());
+    // Everybody may write the file, the one that a link leads to, or their folder.
+    for (name, good) in [
+        ("tasks/..data/t.toml", 0o644),
+        ("tasks", 0o755),
+        ("policies", 0o755),
+    ] {
+        mode(name, good | 0o002);
+        let problems = load().unwrap_err().to_string();
+        assert!(problems.contains("everybody may write it"), "{problems}");
+        mode(name, good);
+    }
+    assert!(load().is_ok());
+    // Links that lead nowhere, or in a circle.
+    symlink("b.toml", path("tasks/b.toml")).unwrap();
+    assert!(problem().contains("tasks/b.toml: cannot read it"));
+}

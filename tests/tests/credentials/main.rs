@@ -9,6 +9,7 @@ mod kit;
 mod lifetime;
 mod many;
 mod operator;
+mod reload;
 
 /// Makes a test of each function, on each PostgreSQL.
 #[macro_export]

@@ -169,6 +169,7 @@ impl<'e> Activity<'e> {
     // Application Lifecycle
     pub(super) const START: Activity<'static> = Activity::new(3, "Start");
     pub(super) const STOP: Activity<'static> = Activity::new(4, "Stop");
+    pub(super) const UPDATE_APP: Activity<'static> = Activity::new(8, "Update");
 
     // Detection Finding
     pub(super) const CREATE_FINDING: Activity<'static> = Activity::new(1, "Create");

@@ -1,4 +1,4 @@
-//! The gateway's own coming and going.
+//! The gateway's own coming and going, and what it goes by.
 
 use super::class::{Activity, Body, Lifecycle};
 use super::objects::Product;
@@ -20,6 +20,19 @@ pub(super) fn stopped(source: Source<'_>) -> Mapped<'_> {
         message: "the gateway stopped".to_owned(),
         ..lifecycle(source, Activity::STOP, None)
     }
+}
+
+/// Application Lifecycle: Update. The class has no place for who did it.
+pub(super) fn loaded(source: Source<'_>) -> Option<Mapped<'_>> {
+    let record = source.record;
+    let (by, policy) = (record.by.as_deref()?, record.policy.as_ref()?);
+    Some(Mapped {
+        message: format!(
+            "other tasks and guardrails are in force, {}, by {by}",
+            policy.after
+        ),
+        ..lifecycle(source, Activity::UPDATE_APP, None)
+    })
 }
 
 fn lifecycle<'e>(

@@ -198,6 +198,7 @@ impl<'e> Source<'e> {
             "payloads.erased" => log::erased(self),
             "payloads.searched" => people::searched(self),
             "payloads.viewed" => people::viewed(self),
+            "policy.loaded" => gateway::loaded(self),
             "receipt.taken" => people::taken(self),
             "index.remade" => people::remade(self),
             "person.signed_in" => people::signed_in(self),

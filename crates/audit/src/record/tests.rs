@@ -110,6 +110,11 @@ fn events() -> Vec<Event> {
             target: Some("tickets".into()),
             reason: "wrong secret".into(),
         },
+        Event::PolicyLoaded {
+            by: "SIGHUP".into(),
+            before: "sha256:11".into(),
+            after: "sha256:22".into(),
+        },
         Event::RunClosed {
             ending: Ending::GatewayStopped,
             by: None,

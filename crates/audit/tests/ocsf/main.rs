@@ -251,6 +251,10 @@ fn every_kind() -> Vec<Entry> {
         ),
         of_gateway("index.remade", json!({"by": "human:eve@acme.com"})),
         of_gateway(
+            "policy.loaded",
+            json!({"by": "human:eve@acme.com", "policy": {"after": "sha256:22", "before": "sha256:11"}}),
+        ),
+        of_gateway(
             "person.signed_in",
             json!({"by": "human:eve@acme.com", "roles": ["viewer"], "via": "oidc"}),
         ),
@@ -306,6 +310,7 @@ fn every_kind_of_record_is_a_valid_event() {
         "payloads.searched",
         "payloads.viewed",
         "person.signed_in",
+        "policy.loaded",
         "receipt.taken",
         "run.closed",
         "run.opened",

@@ -17,6 +17,14 @@ pub(super) struct Signals {
     hangup: Signal,
 }
 
+/// What a signal says.
+pub(super) enum Told {
+    /// To stop.
+    Stop,
+    /// To read what can be read anew.
+    Reload,
+}
+
 impl Signals {
     /// Listens for them; before anybody is told that the process is ready.
     pub(super) fn listen() -> Result<Self, Failure> {
@@ -31,17 +39,20 @@ impl Signals {
         })
     }
 
+    /// Waits for SIGTERM or Ctrl-C, or for SIGHUP. A terminal that closes sends the latter, and does not stop what
+    /// others use.
+    pub(super) async fn told(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
     /// Waits for SIGTERM or Ctrl-C.
     pub(super) async fn told_to_stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                // A terminal that closes does not stop what others use.
-                _ = self.hangup.recv() => {
-                    tracing::info!("SIGHUP is ignored: files are read at the start");
-                }
-            }
+        while let Told::Reload = self.told().await {
+            tracing::info!("SIGHUP is ignored: files are read at the start");
         }
     }
 }

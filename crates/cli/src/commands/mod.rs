@@ -18,6 +18,7 @@ pub(crate) mod page;
 pub(crate) mod prune;
 pub(crate) mod receipt;
 pub(crate) mod reindex;
+pub(crate) mod reload;
 pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod runs;

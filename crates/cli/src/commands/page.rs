@@ -53,6 +53,10 @@ impl Page {
             self.some("until", approval.expires.as_deref());
             self.some("policies", approval.policy_digest.as_deref());
         }
+        if let Some(policy) = &record.policy {
+            self.line("before", &policy.before);
+            self.line("now", &policy.after);
+        }
         if let Some(signal) = &record.signal {
             self.styled("signal", &signal.name, style::NOTE);
             self.line("rule", &signal.rule);

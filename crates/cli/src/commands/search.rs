@@ -182,6 +182,7 @@ fn verb(hit: &Hit) -> &str {
         ("receipt.taken", _) => "receipt",
         ("run.verified", _) => "verified",
         ("index.remade", _) => "reindexed",
+        ("policy.loaded", _) => "loaded",
         ("person.signed_in", _) => "sign-in",
         (other, _) => other,
     }

@@ -2,6 +2,7 @@
 
 mod desk;
 mod files;
+mod policy;
 mod ways;
 mod wiring;
 
@@ -21,9 +22,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::commands::lasting::{LogArg, Signals};
+use crate::commands::lasting::{LogArg, Signals, Told};
 use crate::commands::run;
-use crate::config::{Config, ConfigArg, check_tasks};
+use crate::config::{Config, ConfigArg};
 use crate::failure::Failure;
 use crate::render::{self, clean, count, style};
 
@@ -33,7 +34,7 @@ const RUNNING_LOOK: Duration = Duration::from_millis(10);
 /// Run the gateway
 ///
 /// Stops on SIGTERM or Ctrl-C: running calls get a while to end, then open runs are ended and recorded; a
-/// second signal ends them at once. What it has to say goes to stderr; BAILIWICK_LOG, or else RUST_LOG, sets
+/// second signal ends them at once. SIGHUP loads the tasks and guardrails anew, as `bailiwick reload` does. What it has to say goes to stderr; BAILIWICK_LOG, or else RUST_LOG, sets
 /// how much (error, warn, info, debug).
 #[derive(Args)]
 #[command(
@@ -53,7 +54,7 @@ impl Serve {
     }
 
     fn serve(&self) -> Result<ExitCode, Failure> {
-        let config = self.config.load()?;
+        let config = Arc::new(self.config.load()?);
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
@@ -91,17 +92,13 @@ struct House {
 
 impl House {
     /// Opens everything, or nothing.
-    async fn open(config: &Config) -> Result<Self, Failure> {
+    async fn open(config: &Arc<Config>) -> Result<Self, Failure> {
         // What can be wrong without touching anything comes first.
         let targets = wiring::targets(config)?;
-        let engine = Arc::new(config.engine().map_err(Failure::new)?);
+        let engine = Arc::new(policy::load(config).map_err(Failure::new)?);
         let policy = wiring::policy(config)?;
         let people = wiring::people(config)?;
         let notices = wiring::notices(config)?;
-        check_tasks(&config.signals, &engine)?;
-        for (_, warning) in config.people.empty_groups(engine.tasks()) {
-            tracing::warn!("{warning}");
-        }
         let listeners = wiring::listen(config).await?;
         let (log, recovered) = wiring::open_log(config)?;
         // Nobody else has the log open, so no run is.
@@ -198,11 +195,9 @@ impl House {
         if config.log.policy.is_some() {
             line("witnesses", &format!("{} asked", self.witnesses));
         }
-        let tasks = count(self.registry.engine().tasks().count() as u64, "task");
-        let guardrails = count(
-            self.registry.engine().guardrails().len() as u64,
-            "guardrail",
-        );
+        let engine = self.registry.engine();
+        let tasks = count(engine.tasks().count() as u64, "task");
+        let guardrails = count(engine.guardrails().len() as u64, "guardrail");
         line("policy", &format!("{tasks}, {guardrails}"));
         let names: Vec<_> = config
             .targets
@@ -230,13 +225,19 @@ impl House {
         }
         let gateway = Arc::clone(&self.gateway);
         tasks.spawn(bailiwick_gateway::keep_logins(gateway, phases.clone()));
-        let ended = tokio::select! {
-            () = signals.told_to_stop() => Ok(()),
-            // They serve until they are told to stop; an earlier end is a fault.
-            Some(ended) = tasks.join_next() => Err(Failure::new(match ended {
-                Err(error) => format!("a part of the gateway failed: {error}"),
-                Ok(()) => "a part of the gateway ended".into(),
-            })),
+        let ended = loop {
+            tokio::select! {
+                told = signals.told() => match told {
+                    Told::Stop => break Ok(()),
+                    // It waits for the disk; what tells to stop does not wait for it.
+                    Told::Reload => drop(tokio::spawn(policy::hangup(self.registry.clone()))),
+                },
+                // They serve until they are told to stop; an earlier end is a fault.
+                Some(ended) = tasks.join_next() => break Err(Failure::new(match ended {
+                    Err(error) => format!("a part of the gateway failed: {error}"),
+                    Ok(()) => "a part of the gateway ended".into(),
+                })),
+            }
         };
         self.registry.begin_to_stop();
         // Nobody listens any more where a task has failed.

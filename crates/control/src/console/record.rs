@@ -319,6 +319,10 @@ fn facts(record: &Record, now: Time) -> Vec<Fact> {
     if let Some(by) = &record.by {
         facts.add("By", by);
     }
+    if let Some(policy) = &record.policy {
+        facts.add("Policies before", &policy.before);
+        facts.add("Policies now", &policy.after);
+    }
     if let Some(confinement) = &record.confinement {
         facts.add("Confinement", confinement);
     }

@@ -103,6 +103,7 @@ pub(crate) fn event(record: &Record) -> (String, String) {
             "index made anew",
             format!("by {}", record.by.as_deref().unwrap_or_default()),
         ),
+        "policy.loaded" => ("policy loaded", by(record.by.as_deref())),
         "person.signed_in" => ("signed in", signed_in(record)),
         "log.pruned" => (
             "log pruned",

@@ -79,12 +79,14 @@ impl From<Opened> for OpenedRun {
 #[non_exhaustive]
 pub enum OpenRunError {
     /// There is no such task.
-    #[error("no task is called `{name}`{}", did_you_mean(.nearest.as_deref()))]
+    #[error("no task is called `{name}`{}", instead(name, .nearest.as_deref(), *.there))]
     NoTask {
         /// The name that was given.
         name: String,
         /// The one that was probably meant.
         nearest: Option<String>,
+        /// There is a file for it, which was not there when the tasks were loaded.
+        there: bool,
     },
     /// The launcher may not open it. The refusal is in the record.
     #[error("{}", .0.reason)]
@@ -133,8 +135,11 @@ pub enum OpenRunError {
     Unexpected,
 }
 
-fn did_you_mean(nearest: Option<&str>) -> String {
+fn instead(name: &str, nearest: Option<&str>, there: bool) -> String {
     match nearest {
+        _ if there => format!(
+            " among those that the gateway has loaded; `tasks/{name}.toml` is there: `bailiwick reload` loads it"
+        ),
         Some(nearest) => format!("; did you mean `{nearest}`?"),
         None => "; tasks are the files `tasks/NAME.toml`".to_owned(),
     }
@@ -160,12 +165,10 @@ impl Registry {
     }
 
     async fn open(&self, opening: Opening) -> Result<Opened, OpenRunError> {
-        let engine = &self.0.engine;
+        // Until it is open and known: whatever takes effect for all finds it, or comes before it.
+        let (engine, _opening) = self.policy_to_open().await;
         let Some(task) = engine.task(&opening.task) else {
-            return Err(OpenRunError::NoTask {
-                nearest: engine.nearest_task(&opening.task).map(str::to_owned),
-                name: opening.task,
-            });
+            return Err(self.no_task(opening.task).await);
         };
         if let Err(denial) = engine.may_open(&task.name, &opening.launcher) {
             self.0.log.append(refusal(&opening, &denial)).await?;
@@ -203,7 +206,7 @@ impl Registry {
         };
         let slot = {
             // Deriving the verifier and slicing the policies takes the processor a while.
-            let (engine, run, secret) = (Arc::clone(engine), run.clone(), secret.clone());
+            let (engine, run, secret) = (Arc::clone(&engine), run.clone(), secret.clone());
             blocking(move || {
                 let verifier = Verifier::new(run.id, &secret, salt);
                 let scope = engine.scope(&run)?;
@@ -297,7 +300,7 @@ fn opened_record(slot: &Slot) -> Draft {
         event: Event::RunOpened {
             confinement: run.confinement,
             expires: run.time_box.expires,
-            scope_digest: slot.live.scope.digest().to_owned(),
+            scope_digest: slot.live.scope.borrow().digest().to_owned(),
         },
         subject: Subject::Run(run.clone()),
         payload: (run.reason.as_ref()).map(|reason| {

@@ -11,8 +11,8 @@ use crate::index::SearchError;
 use crate::limits::REFUSED_BYTES_MAX;
 use crate::people::{LinkError, OidcError, SessionError, SignInError};
 use crate::registry::{
-    AttachError, EndError, EraseError, LookupError, OpenRunError, PruneRunsError, SuspendError,
-    VerifyError, WordsError,
+    AttachError, EndError, EraseError, LookupError, OpenRunError, PruneRunsError, ReloadError,
+    SuspendError, VerifyError, WordsError,
 };
 use crate::store::StoreError;
 use crate::view::ViewError;
@@ -213,6 +213,19 @@ impl From<EraseError> for Refusal {
             EraseError::Nobody(_) => (StatusCode::FORBIDDEN, "launcher"),
             EraseError::Record { .. } => (StatusCode::SERVICE_UNAVAILABLE, "record"),
             EraseError::Lookup(error) => lookup(error),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+impl From<ReloadError> for Refusal {
+    fn from(error: ReloadError) -> Self {
+        let (status, kind) = match &error {
+            ReloadError::Wrong(_) | ReloadError::Scope(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "policy")
+            }
+            ReloadError::Record(_) => (StatusCode::SERVICE_UNAVAILABLE, "record"),
+            ReloadError::Unexpected => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self::new(status, kind, error.to_string())
     }

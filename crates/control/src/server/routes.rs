@@ -32,8 +32,8 @@ use super::problem::{self, Refusal};
 use super::{ServerSettings, attach, log, openapi};
 use crate::api::{
     Change, Erased, Health, IndexState, OpenRequest, OpenedRun, PruneRequest, Pruned, Reference,
-    Reindexing, RunDetail, RunList, RunQuery, Summary, TaskDetail, TaskInfo, TaskList, Words,
-    schema,
+    Reindexing, Reloaded, RunDetail, RunList, RunQuery, Summary, TaskDetail, TaskInfo, TaskList,
+    Words, schema,
 };
 use crate::limits::BODY_BYTES_MAX;
 use crate::people::{People, Person, Role};
@@ -140,6 +140,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(prune_log))
         .routes(routes!(show_index))
         .routes(routes!(reindex))
+        .routes(routes!(reload))
         .routes(routes!(list_tasks))
         .routes(routes!(show_task))
         .merge(approvals::routes())
@@ -407,6 +408,23 @@ async fn reindex(State(app): Api, who: Person) -> Result<(StatusCode, Json<Reind
     Ok((StatusCode::ACCEPTED, Json(Reindexing { rebuild })))
 }
 
+/// Loads the tasks and guardrails anew: all are right, or everything stays as it was. Open runs go on, with what they were opened to do, within the new guardrails
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    tag = "tasks",
+    responses(
+        (status = OK, description = "They are in force", body = Reloaded),
+        (status = UNPROCESSABLE_ENTITY, description = "A file is wrong, and nothing was loaded"),
+    ),
+    security(("token" = ["admin"])),
+)]
+async fn reload(State(app): Api, who: Person) -> Answer<Reloaded> {
+    who.must(Role::Admin)?;
+    let by = who.name.as_str().to_owned();
+    Ok(Json(app.registry.reload(by).await?))
+}
+
 /// The tasks, by name
 #[utoipa::path(
     get,
@@ -432,15 +450,14 @@ async fn list_tasks(State(app): Api, who: Person) -> Answer<TaskList> {
 )]
 async fn show_task(State(app): Api, who: Person, Path(name): Path<String>) -> Answer<TaskDetail> {
     who.must(Role::Viewer)?;
-    Ok(Json(task_detail(&app, name)?))
+    Ok(Json(task_detail(&app, name).await?))
 }
 
 /// What a task says.
-fn task_detail(app: &App, name: String) -> Result<TaskDetail, Refusal> {
+async fn task_detail(app: &App, name: String) -> Result<TaskDetail, Refusal> {
     let engine = app.registry.engine();
     let (Some(task), Some(words)) = (engine.task(&name), engine.describe(&name)) else {
-        let nearest = engine.nearest_task(&name).map(str::to_owned);
-        return Err(crate::OpenRunError::NoTask { name, nearest }.into());
+        return Err(app.registry.no_task(name).await.into());
     };
     let references = task.references();
     Ok(TaskDetail {

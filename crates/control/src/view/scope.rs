@@ -18,12 +18,13 @@ impl Registry {
         let did = self.index().chain_counts(*id).await?;
         let engine = self.engine();
         let live = self.find(id);
-        let task = match &live {
-            Some(live) => Some(live.scope.task()),
+        let scope = live.map(|live| live.scope.borrow().clone());
+        let task = match &scope {
+            Some(scope) => Some(scope.task()),
             None => engine.task(&summary.task),
         };
-        let words = match &live {
-            Some(live) => live.scope.describe(),
+        let words = match &scope {
+            Some(scope) => scope.describe(),
             None => engine.describe(&summary.task).unwrap_or_default(),
         };
         let mut used: BTreeMap<String, u64> = BTreeMap::new();

@@ -85,9 +85,10 @@ pub(crate) async fn open(
     let Some(admission) = whose(gateway, protocol, &place, asked).await else {
         return Err(who());
     };
+    let may = admission.scope();
     let is_there = |scheme: &&str| {
         let mut targets = gateway.targets.at(scheme, &place.host, place.port);
-        targets.any(|target| admission.scope.may_use(&target.name))
+        targets.any(|target| may.may_use(&target.name))
     };
     // Some agents want a tunnel for plain HTTP, too.
     let found = ["https", "http"].into_iter().find(is_there).map(|scheme| {

@@ -71,12 +71,8 @@ impl Gateway {
         let together = Arc::new(Together {
             label: format!("bailiwick {run}"),
             veil: Arc::new(
-                Veil::new(
-                    &target.name,
-                    Arc::clone(&admission.scope),
-                    Arc::clone(&self.detectors),
-                )
-                .hiding(target.secrets()),
+                Veil::new(&target.name, admission.scope(), Arc::clone(&self.detectors))
+                    .hiding(target.secrets()),
             ),
             knowledge: target.protocol.shared.map(|shared| shared()),
             upstream: self.upstream(admission, target)?,

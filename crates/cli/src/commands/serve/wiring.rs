@@ -218,7 +218,7 @@ pub(super) fn tls(config: &Config) -> Result<AgentTls, Failure> {
 
 /// What the registry has to know.
 pub(super) fn settings(
-    config: &Config,
+    config: &Arc<Config>,
     listeners: &[Listener],
     ca: Authority,
     notices: NoticeSettings,
@@ -229,6 +229,8 @@ pub(super) fn settings(
     let ports = listeners.iter().map(|listener| listener.address.port());
     Settings {
         data: config.data.clone(),
+        tasks: config.tasks.clone(),
+        load: super::policy::anew(config),
         words: config.log.words,
         signals: SignalSettings {
             rules: config.signals.clone(),

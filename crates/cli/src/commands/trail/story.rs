@@ -213,6 +213,10 @@ impl Story {
             "payloads.viewed" => ("viewed", viewed(&record)),
             "receipt.taken" => ("receipt", viewed(&record)),
             "run.verified" => ("verified", verified(&record)),
+            "policy.loaded" => (
+                "loaded",
+                format!("other tasks and guardrails, {}", by(&record)),
+            ),
             "person.signed_in" => ("sign-in", signed_in(&record)),
             "run.resumed" => ("resumed", by(&record)),
             "run.suspended" => ("suspended", by(&record)),

@@ -176,7 +176,7 @@ impl House {
         let admission = Admission {
             run: run.clone(),
             verifier: Arc::new(Verifier::new(run.id, &secret, [1; 16])),
-            scope: Arc::new(engine.scope(&run).unwrap()),
+            scope: watch::channel(Arc::new(engine.scope(&run).unwrap())).1,
             ended: watched,
             tally: Arc::clone(&tally),
         };
@@ -185,7 +185,7 @@ impl House {
             event: Event::RunOpened {
                 confinement: run.confinement,
                 expires: run.time_box.expires,
-                scope_digest: admission.scope.digest().to_owned(),
+                scope_digest: admission.scope().digest().to_owned(),
             },
             subject: Subject::Run(run.clone()),
             payload: None,

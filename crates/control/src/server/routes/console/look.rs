@@ -281,7 +281,7 @@ pub(super) async fn tasks(view: View) -> Page {
 }
 
 pub(super) async fn task(view: View, Path(name): Path<String>) -> Page {
-    let detail: TaskDetail = task_detail(&view.app, name)?;
+    let detail: TaskDetail = task_detail(&view.app, name).await?;
     Ok(page(
         StatusCode::OK,
         &tasks::OnePage::new(view.layout(), &detail),
