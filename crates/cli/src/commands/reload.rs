@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use bailiwick_control::api::Reloaded;
 use clap::Args;
 
-use crate::commands::gateway;
-use crate::config::ConfigArg;
+use crate::commands::gateway::{self, GatewayArg};
 use crate::failure::Failure;
 use crate::render::{self, count};
 
@@ -23,12 +22,12 @@ pub(crate) struct Reload {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArg,
+    gateway: GatewayArg,
 }
 
 impl Reload {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let reloaded = gateway::ask(&self.config, async |client| Ok(client.reload().await?))?;
+        let reloaded = gateway::ask(&self.gateway, async |client| Ok(client.reload().await?))?;
         if self.json {
             render::print_json(&reloaded)?;
         } else {
