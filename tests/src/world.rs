@@ -71,6 +71,7 @@ pub struct Builder {
     targets: Vec<(String, String)>,
     sections: Vec<String>,
     guardrails: Vec<(String, String)>,
+    masks: String,
     data: Option<PathBuf>,
     top: String,
     settings: Vec<String>,
@@ -149,6 +150,12 @@ impl Builder {
         self
     }
 
+    /// Adds to what every task masks.
+    pub fn masks(mut self, text: &str) -> Self {
+        self.masks.push_str(text);
+        self
+    }
+
     /// Puts the data folder elsewhere.
     pub fn data(mut self, data: &Path) -> Self {
         self.data = Some(data.to_owned());
@@ -215,6 +222,10 @@ impl Builder {
         }
         for (name, text) in &self.guardrails {
             fs::write(gateway.join(format!("policies/{name}.cedar")), text).expect("a guardrail");
+        }
+        if !self.masks.is_empty() {
+            let masks = gateway.join("policies/masks.toml");
+            fs::write(masks, &self.masks).expect("what every task masks");
         }
         World {
             gateway: None,
@@ -322,6 +333,7 @@ impl World {
             targets: Vec::new(),
             sections: Vec::new(),
             guardrails: Vec::new(),
+            masks: String::new(),
             data: None,
             top: String::new(),
             settings: Vec::new(),

@@ -1,6 +1,6 @@
 //! Sensitive values leave the gateway masked: whatever name, expression, format or error carries them.
 
-use bailiwick_tests::{Agent, Run, Store, World, command, finish, frontend, mark, psql};
+use bailiwick_tests::{Agent, Run, Store, World, command, finish, frontend, mark, psql, task};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// What stands for a value that is masked whole.
@@ -410,4 +410,50 @@ fn names_that_lead_to_names_do_not_lead_around_masking() {
     });
     agent.answer().ok();
     agent.query("FETCH ALL FROM portal").denied(&["portal"]);
+}
+
+#[test]
+fn what_every_task_masks_is_masked_though_the_task_does_not_say_so() {
+    let grants = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.tickets\", \"public.contacts\"]\n\
+                  [[write]]\ntarget = \"tickets\"\ntables = [\"public.tickets\"]\n";
+    let looks =
+        "[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.tickets.email\"]\nlookup = true\n";
+    let world = World::builder()
+        .task(task("triage", grants))
+        .task(task("looks", &format!("{grants}{looks}")))
+        .masks("[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.tickets.email\"]\n")
+        .start();
+    for name in ["triage", "looks"] {
+        let run = world.open(name);
+        let mut agent = Agent::connect(&run);
+        for sql in [
+            "SELECT email FROM tickets WHERE id = 1",
+            "SELECT upper(email) AS subject FROM tickets WHERE id = 1",
+            "SELECT x FROM (SELECT email || 'x' AS x FROM tickets) y LIMIT 1",
+            "SELECT contact FROM contacts LIMIT 1",
+        ] {
+            let answer = agent.query(sql).ok();
+            assert_eq!(answer.value(), MASKED, "{sql}");
+            assert!(!answer.holds(SECRET), "{sql}");
+        }
+        // Also in the binary format, and copied out.
+        let answer = agent.execute("SELECT email FROM tickets WHERE id = $1", &["1"], true);
+        assert_eq!(answer.ok().value(), MASKED);
+        assert!(!agent.query("COPY tickets TO STDOUT").ok().holds(SECRET));
+        // No task makes less of it.
+        stays_out(
+            &mut agent,
+            "SELECT id FROM tickets WHERE email LIKE 'a%'",
+            "email",
+        );
+        stays_out(
+            &mut agent,
+            "SELECT id FROM tickets WHERE email = 'a@shop.example'",
+            "email",
+        );
+        stays_out(&mut agent, "UPDATE tickets SET subject = email", "email");
+        let said = world.bailiwick(&["task", "check", name]);
+        let says = "email of public.tickets on tickets is masked in every task";
+        assert!(said.ok().contains(says), "{said:#?}");
+    }
 }

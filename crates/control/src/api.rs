@@ -46,14 +46,19 @@ pub struct OpenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The strictest confinement that the launcher can give the run's process. The answer says which
-    /// one it has to.
-    #[serde(with = "text")]
+    /// one it has to. Without, its process is one that is started elsewhere, of which nothing is known.
+    #[serde(default = "elsewhere", with = "text")]
     #[schema(value_type = schema::Confinement)]
     pub confinement: Confinement,
     /// Whether the run lasts only as long as the launcher stays attached to it
     /// (`GET /v1/runs/RUN/attach`).
     #[serde(default)]
     pub attach: bool,
+}
+
+/// How a process is confined of which nobody says so.
+fn elsewhere() -> Confinement {
+    Confinement::Elsewhere
 }
 
 /// A run that was opened, with what its process gets. The only answer that holds a credential.
@@ -473,12 +478,19 @@ mod tests {
             serde_json::from_str::<OpenRequest>(&again).unwrap(),
             request
         );
+        // By hand, and for a process elsewhere.
+        let least: OpenRequest = serde_json::from_str(r#"{"task":"t"}"#).unwrap();
+        assert_eq!(least.confinement, Confinement::Elsewhere);
+        assert!(!least.attach);
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
         for (wrong, says) in [
-            (r#"{"task":"t","confinement":"rope"}"#, "rope"),
+            (
+                r#"{"task":"t","confinement":"rope"}"#,
+                "`rope` is not one of landlock, gateway-only, unconfined, elsewhere",
+            ),
             (
                 r#"{"task":"t","confinement":"landlock","ttl":"soon"}"#,
                 "soon",

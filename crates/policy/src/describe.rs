@@ -8,7 +8,8 @@ use bailiwick_action::{Class, Kind, Verb};
 use crate::condition::Condition;
 use crate::covered::{Covered, is_matched};
 use crate::guardrail::Guardrail;
-use crate::name::Pattern;
+use crate::name::{Column, Pattern};
+use crate::problem::Place;
 use crate::task::{Grant, Item, Task, applies};
 
 /// One line of a scope in words.
@@ -52,25 +53,36 @@ pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
                 schema: Some(schema.to_owned()),
                 name: Some(name.to_owned()),
             };
+            let everywhere = |column: &str| {
+                task.masks.iter().any(|mask| {
+                    let Column {
+                        schema: its_schema,
+                        table: its_table,
+                        name: its_name,
+                    } = &mask.column;
+                    mask.target == target
+                        && (&**its_schema, &**its_table, &**its_name) == (schema, name, column)
+                        && is_above(&mask.place, task)
+                })
+            };
             for (lookup, may) in [
                 (false, ""),
                 (true, "; rows may be looked up by exact values"),
             ] {
-                let columns: Vec<&str> = columns
-                    .iter()
-                    .filter(|(_, looks)| **looks == lookup)
+                let columns = columns.iter().filter(|(_, looks)| **looks == lookup);
+                let (above, own): (Vec<&str>, Vec<&str>) = columns
                     .map(|(column, _)| *column)
-                    .collect();
-                let verb = match columns.len() {
-                    0 => continue,
-                    1 => "is",
-                    _ => "are",
-                };
-                let columns = and(&columns);
-                lines.push(Line {
-                    sort: Sort::Masked,
-                    text: format!("{columns} of {table} on {target} {verb} masked{may}"),
-                });
+                    .partition(|column| everywhere(column));
+                for (columns, whose) in [(own, ""), (above, EVERYWHERE)] {
+                    let Some(verb) = is_or_are(columns.len()) else {
+                        continue;
+                    };
+                    let columns = and(&columns);
+                    lines.push(Line {
+                        sort: Sort::Masked,
+                        text: format!("{columns} of {table} on {target} {verb} masked{whose}{may}"),
+                    });
+                }
             }
         }
     }
@@ -89,22 +101,45 @@ pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
     lines
 }
 
-/// A line for each target of which fields are masked.
-fn fields(task: &Task) -> Vec<Line> {
-    let mut of_target: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for field in &task.fields {
-        let path = field.path.to_string();
-        of_target.entry(&field.target).or_default().insert(path);
+/// What is said of what no task can leave out.
+const EVERYWHERE: &str = " in every task";
+
+/// Whether something is said above the task, and not in its file.
+fn is_above(place: &Place, task: &Task) -> bool {
+    place.file != task.place.file
+}
+
+fn is_or_are(count: usize) -> Option<&'static str> {
+    match count {
+        0 => None,
+        1 => Some("is"),
+        _ => Some("are"),
     }
-    let line = |(target, fields): (&str, BTreeSet<String>)| {
-        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-        let verb = if fields.len() == 1 { "is" } else { "are" };
-        Line {
-            sort: Sort::Masked,
-            text: format!("{} of what {target} answers {verb} masked", and(&fields)),
+}
+
+/// A line for each target of which fields are masked, and another for those that every task masks.
+fn fields(task: &Task) -> Vec<Line> {
+    // By path, whether it is masked in every task.
+    let mut of_target: BTreeMap<&str, BTreeMap<String, bool>> = BTreeMap::new();
+    for field in &task.fields {
+        let paths = of_target.entry(&field.target).or_default();
+        *paths.entry(field.path.to_string()).or_default() |= is_above(&field.place, task);
+    }
+    let mut lines = Vec::new();
+    for (target, paths) in of_target {
+        for (above, whose) in [(false, ""), (true, EVERYWHERE)] {
+            let paths = paths.iter().filter(|(_, is)| **is == above);
+            let paths: Vec<&str> = paths.map(|(path, _)| path.as_str()).collect();
+            if let Some(verb) = is_or_are(paths.len()) {
+                let paths = and(&paths);
+                lines.push(Line {
+                    sort: Sort::Masked,
+                    text: format!("{paths} of what {target} answers {verb} masked{whose}"),
+                });
+            }
         }
-    };
-    of_target.into_iter().map(line).collect()
+    }
+    lines
 }
 
 /// In the order in which they are described.

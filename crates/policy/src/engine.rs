@@ -13,7 +13,7 @@ use crate::describe::{self, Line};
 use crate::digest::Digest;
 use crate::explain;
 use crate::guardrail::{self, Guardrail};
-use crate::limits::{MAX_FILE, MAX_FILES};
+use crate::limits::{MAX_FILE, MAX_FILES, MAX_MASKED_IN_ALL};
 use crate::model::{Model, Refused};
 use crate::parse;
 use crate::pins::{self, Pins};
@@ -84,8 +84,9 @@ pub enum ScopeError {
 }
 
 impl Engine {
-    /// Loads `tasks/*.toml`, their `tasks/*.pins`, and `policies/*.cedar`. Either everything is right or nothing is loaded,
-    /// and then the errors name all that is wrong.
+    /// Loads `tasks/*.toml`, their `tasks/*.pins`, and what stands above them: the guardrails `policies/*.cedar` and the
+    /// masks `policies/*.toml`. Either everything is right or nothing is loaded, and then the errors name all that is
+    /// wrong.
     pub fn load(tasks: &Path, policies: &Path, targets: &[TargetName]) -> Result<Self, LoadErrors> {
         let model = Model::new().map_err(|error| refused(policies, error))?;
         let mut problems = Vec::new();
@@ -105,6 +106,27 @@ impl Engine {
         let guardrails_digest = digest.finish();
 
         let mut digest = Digest::new().part(guardrails_digest.as_bytes());
+        let (mut masks, mut fields) = (Vec::new(), Vec::new());
+        for File { path, stem, text } in files(policies, "toml", &mut problems) {
+            digest = digest
+                .part(b"masks")
+                .part(stem.as_bytes())
+                .part(text.as_bytes());
+            match parse::masks(&path, &text, targets) {
+                Ok((columns, paths)) => {
+                    masks.extend(columns);
+                    fields.extend(paths);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if masks.len() + fields.len() > MAX_MASKED_IN_ALL {
+            let message = format!(
+                "more than {MAX_MASKED_IN_ALL} columns and fields are masked in every task"
+            );
+            problems.push(whole(policies, message));
+            (masks, fields) = (Vec::new(), Vec::new());
+        }
         let mut pinned: BTreeMap<String, (PathBuf, String, Pins)> = BTreeMap::new();
         for File { path, stem, text } in files(tasks, "pins", &mut problems) {
             digest = digest
@@ -137,6 +159,10 @@ impl Engine {
                 .part(target.name.as_bytes())
                 .part(target.kind.as_bytes());
         }
+        let parsed: Vec<Task> = parsed
+            .into_iter()
+            .map(|task| task.masking(&masks, &fields))
+            .collect();
         // What operations stand for is in the digests of the tasks that name them.
         for task in &parsed {
             digest = digest.part(task.digest.as_bytes());

@@ -12,6 +12,9 @@ pub(crate) const MAX_FILES: usize = 1_000;
 /// a task.
 pub(crate) const MAX_ENTRIES: usize = 100;
 
+/// The most columns and fields that every task masks, together.
+pub(crate) const MAX_MASKED_IN_ALL: usize = 2_000;
+
 /// The most values in one list of a task file.
 pub(crate) const MAX_LIST: usize = 500;
 

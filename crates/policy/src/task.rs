@@ -29,9 +29,9 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// What its runs may do, in the order of the file, reads first.
     pub grants: Vec<Grant>,
-    /// The columns whose values its runs never see.
+    /// The columns whose values its runs never see, those that every task masks among them.
     pub masks: Vec<Mask>,
-    /// The fields of JSON results whose values its runs never see.
+    /// The fields of JSON results whose values its runs never see, likewise.
     pub fields: Vec<MaskedField>,
     /// How the agent's process is confined.
     pub confine: Confine,
@@ -39,7 +39,8 @@ pub struct Task {
     pub proxy: bool,
     /// Which definition of each tool it was written for: the file `tasks/NAME.pins`.
     pub pins: Pins,
-    /// `sha256:` and the digest of the file, of its pins and of the operations that it names.
+    /// `sha256:` and the digest of the file, of its pins, of the operations that it names and of what every task
+    /// masks.
     pub digest: String,
     /// Its file.
     pub place: Place,
@@ -215,6 +216,49 @@ impl Task {
         grants
             .flat_map(|grant| grant.might_meet(action).map(|item| grant.entry(item)))
             .collect()
+    }
+
+    /// The same task with what is masked in every task, of the targets that it has grants on.
+    pub(crate) fn masking(self, masks: &[Mask], fields: &[MaskedField]) -> Self {
+        let masks = masks.iter().filter(|mask| self.uses(&mask.target));
+        let fields = fields.iter().filter(|field| self.uses(&field.target));
+        let (masks, fields): (Vec<Mask>, Vec<MaskedField>) =
+            (masks.cloned().collect(), fields.cloned().collect());
+        if masks.is_empty() && fields.is_empty() {
+            return self;
+        }
+        let mut digest = Digest::new().part(self.digest.as_bytes()).part(b"masks");
+        for Mask {
+            target,
+            column,
+            lookup,
+            ..
+        } in &masks
+        {
+            let Column {
+                schema,
+                table,
+                name,
+            } = column;
+            for part in [target, schema, table, name] {
+                digest = digest.part(part.as_bytes());
+            }
+            digest = digest.part(&[u8::from(*lookup)]);
+        }
+        for field in &fields {
+            let path = field.path.to_string();
+            digest = digest.part(field.target.as_bytes()).part(path.as_bytes());
+        }
+        Self {
+            digest: digest.finish(),
+            masks: [self.masks, masks].concat(),
+            fields: [self.fields, fields].concat(),
+            ..self
+        }
+    }
+
+    fn uses(&self, target: &str) -> bool {
+        self.on(target).next().is_some()
     }
 
     /// The same task with its pins, read from this text.

@@ -508,6 +508,100 @@ fn a_run_that_is_open_comes_under_other_guardrails_and_keeps_its_task() {
 }
 
 #[test]
+fn what_is_masked_in_every_task_is_masked_in_each() {
+    let task = |name: &str, more: &str| {
+        common::task(more).replacen("task = \"t\"", &format!("task = \"{name}\""), 1)
+    };
+    let reads = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\n";
+    let own = "[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.people.email\", \"public.people.name\"]\nlookup = true\n";
+    let asks = "[[read]]\ntarget = \"crm\"\nrequests = [\"GET /a\"]\n";
+    let above = "[[mask]]\ntarget = \"tickets\"\ncolumns = [\"public.people.email\", \"public.people.phone\"]\n\
+        [[mask]]\ntarget = \"crm\"\nfields = [\"$.iban\"]\n";
+    let (plain, looks, other) = (
+        task("plain", reads),
+        task("looks", &format!("{reads}{own}")),
+        task("other", asks),
+    );
+    let files = [
+        ("plain.toml", &*plain),
+        ("looks.toml", &*looks),
+        ("other.toml", &*other),
+    ];
+    let with = [&files[..], &[("policies/masks.toml", above)]].concat();
+    let (without, with) = (common::load(&files).unwrap(), common::load(&with).unwrap());
+
+    let columns = |engine: &Engine, name: &str| {
+        let scope = engine.scope(&run(name)).unwrap();
+        let columns = scope.masks("tickets").map(|mask| mask.column.name.clone());
+        let mut columns: Vec<String> = columns.collect();
+        columns.sort();
+        columns
+    };
+    assert!(columns(&without, "plain").is_empty());
+    assert_eq!(columns(&with, "plain"), ["email", "phone"]);
+    assert_eq!(columns(&with, "looks"), ["email", "email", "name", "phone"]);
+    assert!(columns(&with, "other").is_empty());
+    let crm = with.scope(&run("other")).unwrap();
+    assert_eq!(crm.fields("crm").len(), 1);
+
+    // No task makes less of it: a lookup that it allows is not allowed above it.
+    let looks_up = |engine: &Engine, name: &str, column: &str| {
+        let mut read = on(Verb::Select, "public", "people").with_columns(["id", column]);
+        read.exposed.insert(column.to_owned());
+        read.looked_up.insert(column.to_owned());
+        let scope = engine.scope(&run(name)).unwrap();
+        scope.decide("tickets", &call([read])).is_ok()
+    };
+    assert!(looks_up(&without, "looks", "email") && looks_up(&with, "looks", "name"));
+    assert!(!looks_up(&with, "looks", "email"));
+    assert!(looks_up(&without, "plain", "email") && !looks_up(&with, "plain", "email"));
+
+    // Whose it concerns are other tasks by it, and it is said.
+    for (name, concerned) in [("plain", true), ("looks", true), ("other", true)] {
+        let changed = without.scope_digest(name) != with.scope_digest(name);
+        assert_eq!(changed, concerned, "{name}");
+    }
+    let only_crm = "[[mask]]\ntarget = \"crm\"\nfields = [\"$.iban\"]\n";
+    let files = [&files[..], &[("policies/masks.toml", only_crm)]].concat();
+    let crm_alone = common::load(&files).unwrap();
+    assert_eq!(
+        crm_alone.scope_digest("plain"),
+        without.scope_digest("plain")
+    );
+    assert_ne!(crm_alone.digest(), without.digest());
+    let words = |name: &str| {
+        let lines = with.describe(name).unwrap().into_iter();
+        lines.map(|line| line.text).collect::<Vec<_>>().join("\n")
+    };
+    let looks = words("looks");
+    assert!(
+        looks.contains("email and phone of public.people on tickets are masked in every task\n"),
+        "{looks}"
+    );
+    assert!(
+        looks.contains("name of public.people on tickets is masked; rows may be looked up"),
+        "{looks}"
+    );
+    let other = words("other");
+    assert!(
+        other.contains("$.iban of what crm answers is masked in every task"),
+        "{other}"
+    );
+    // To each other they differ in their own alone.
+    let (plain, looks) = (with.task("plain").unwrap(), with.task("looks").unwrap());
+    let beyond: Vec<String> = plain
+        .beyond(looks)
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
+    assert_eq!(
+        beyond,
+        ["may see name of public.people on tickets, masked by the other"]
+    );
+    assert!(looks.beyond(plain).is_empty());
+}
+
+#[test]
 fn a_guardrail_beats_any_task() {
     let house = house();
     let secret = denial(

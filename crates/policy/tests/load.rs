@@ -456,3 +456,48 @@ fn files_that_an_agent_could_write_are_refused() {
     symlink("b.toml", path("tasks/b.toml")).unwrap();
     assert!(problem().contains("tasks/b.toml: cannot read it"));
 }
+
+#[test]
+fn what_is_masked_in_every_task_is_read_as_a_tasks_own() {
+    let mask = |column: &str| format!("[[mask]]\ntarget = \"tickets\"\ncolumns = [\"{column}\"]\n");
+    let wrong = [
+        ("policies/a.toml", &*mask("public.t")),
+        ("policies/b.toml", "# nothing yet\n"),
+        ("policies/c.toml", "[[masks]]\ntarget = \"tickets\"\n"),
+        (
+            "policies/d.toml",
+            "[[mask]]\ntarget = \"tikets\"\ncolumns = [\"a.b.c\"]\n",
+        ),
+        (
+            "policies/e.toml",
+            "[[mask]]\ntarget = \"crm\"\ncolumns = [\"a.b.c\"]\n",
+        ),
+        ("policies/f.toml", "[mask]\ntarget = \"tickets\"\n"),
+        ("policies/g.toml", "mask = [[["),
+    ];
+    let problems = problems_of(&wrong);
+    let of = |file: &str| {
+        let of = problems.iter().find(|problem| problem.starts_with(file));
+        of.unwrap_or_else(|| panic!("{file}: {problems:#?}"))
+            .as_str()
+    };
+    assert!(of("a.toml:3:12: mask[1].columns").contains("public.t"));
+    assert!(of("b.toml:1:1: mask").contains("there is no [[mask]] in it"));
+    assert!(of("c.toml:1:3").contains("did you mean `mask`?"));
+    assert!(of("d.toml:2:10: mask[1].target").contains("did you mean `tickets`?"));
+    of("e.toml:3:");
+    assert!(of("f.toml:1:").contains("two brackets"));
+    assert!(of("g.toml:1:").contains("not valid TOML"));
+    // Too much altogether.
+    let list: Vec<String> = (0..500).map(|n| format!("\"public.t.c{n}\"")).collect();
+    let list = format!(
+        "[[mask]]\ntarget = \"tickets\"\ncolumns = [{}]\n",
+        list.join(", ")
+    );
+    let too_much = format!("{}{}", list.repeat(4), mask("public.t.more"));
+    let problems = problems_of(&[("policies/all.toml", &too_much)]);
+    assert!(
+        problems[0].contains("more than 2000 columns"),
+        "{problems:?}"
+    );
+}

@@ -349,3 +349,23 @@ fn many_exchanges_of_one_run_at_once() {
     assert_eq!(finished(&world, &run).len(), 1 + 2 * marks.len());
     world.verify();
 }
+
+/// What every task masks needs no mask of the task's.
+#[test]
+fn what_every_task_masks_is_masked() {
+    let grants =
+        "[[read]]\ntarget = \"crm\"\nrequests = [\"GET /customers/*\", \"GET /customers.csv\"]\n";
+    let world = before_crm(grants)
+        .masks("[[mask]]\ntarget = \"crm\"\nfields = [\"$..card\", \"$.name\"]\n")
+        .start();
+    let run = world.open("triage");
+    let ada = curl(&world, &run, &[], "/customers/ada").json();
+    assert_eq!(
+        (&ada["name"], &ada["card"]),
+        (&json!("[masked]"), &json!("[masked]"))
+    );
+    assert_eq!(ada["tier"], "gold");
+    // The same in a form in which fields cannot be told is withheld.
+    let csv = curl(&world, &run, &[], "/customers.csv");
+    assert!(!csv.body.contains("Lovelace"), "{csv:#?}");
+}

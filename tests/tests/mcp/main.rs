@@ -2,6 +2,7 @@
 //! command, and in front of it the official SDKs' clients in every revision. What arrived is what the helpdesk wrote
 //! down before it answered; what was done is what the run's trail says.
 
+mod above;
 mod approvals;
 mod confined;
 mod everywhere;

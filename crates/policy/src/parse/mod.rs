@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::document::{Document, Section};
 use crate::pins::Pins;
 use crate::problem::{Place, Problem};
-use crate::task::{Grant, Task};
+use crate::task::{Grant, Mask, MaskedField, Task};
 
 /// Reads a task file. `stem` is the file's name without `.toml`, which the task's has to be.
 pub(crate) fn task(
@@ -36,6 +36,30 @@ pub(crate) fn task(
             place: Place::whole(file),
             ..task
         }),
+        _ => Err(problems),
+    }
+}
+
+/// Reads a file of `policies/` that says what is masked in every task.
+pub(crate) fn masks(
+    file: &Path,
+    text: &str,
+    targets: &[TargetName],
+) -> Result<(Vec<Mask>, Vec<MaskedField>), Vec<Problem>> {
+    let document = Document::new(file, text);
+    let masks = document.parse().map(|table| {
+        let top = Section::top(&document, &table, &["mask"]);
+        if !top.has("mask") {
+            top.report(
+                "mask",
+                "there is no [[mask]] in it: name what every task masks, or remove the file",
+            );
+        }
+        mask::masks(&top, targets)
+    });
+    let problems = document.into_problems();
+    match masks {
+        Some(masks) if problems.is_empty() => Ok(masks),
         _ => Err(problems),
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn targets() -> Vec<TargetName> {
     ]
 }
 
-/// Loads files given as (name, text); those that end in `.cedar` are guardrails.
+/// Loads files given as (name, text); those that end in `.cedar` are guardrails, and `policies/` names the folder.
 pub(crate) fn load(files: &[(&str, &str)]) -> Result<Engine, LoadErrors> {
     load_with(files, &targets())
 }
@@ -56,12 +56,12 @@ pub(crate) fn load_with(
     std::fs::create_dir(&tasks).unwrap();
     std::fs::create_dir(&policies).unwrap();
     for (name, text) in files {
-        let folder = if name.ends_with(".cedar") {
-            &policies
-        } else {
-            &tasks
+        let path = match (name.strip_prefix("policies/"), name.ends_with(".cedar")) {
+            (Some(name), _) => policies.join(name),
+            (None, true) => policies.join(name),
+            (None, false) => tasks.join(name),
         };
-        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     Engine::load(&tasks, &policies, targets)
 }
