@@ -1,4 +1,7 @@
-use bailiwick_action::{Call, Denial, FingerprintKey, Payload, Verb};
+use bailiwick_action::{
+    Action, Call, Decision, Denial, Fingerprint, FingerprintKey, Payload, Resource, Verb,
+};
+use bailiwick_run::{Confinement, Ending, Run, RunId};
 use serde_json::Value;
 
 use super::*;
