@@ -103,7 +103,9 @@ impl Effect {
             | Event::ReceiptTaken { .. }
             | Event::RunVerified { .. }
             | Event::IndexRemade { .. }
+            | Event::LinkMade { .. }
             | Event::PersonSignedIn { .. }
+            | Event::PersonSignedOut { .. }
             | Event::RunResumed { .. }
             | Event::RunSuspended { .. }
             | Event::SignalRaised { .. }

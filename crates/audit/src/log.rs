@@ -705,7 +705,9 @@ fn kind(event: &Event) -> Kind {
         | Event::ReceiptTaken { .. }
         | Event::RunVerified { .. }
         | Event::IndexRemade { .. }
+        | Event::LinkMade { .. }
         | Event::PersonSignedIn { .. }
+        | Event::PersonSignedOut { .. }
         | Event::RunOpened { .. }
         | Event::RunResumed { .. }
         | Event::RunSuspended { .. }

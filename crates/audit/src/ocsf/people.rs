@@ -129,9 +129,31 @@ fn of_log<'e>(source: Source<'e>, activity: &'static str, by: &'e str) -> Mapped
 
 /// Authentication: Logon, of a person at the console.
 pub(super) fn signed_in(source: Source<'_>) -> Option<Mapped<'_>> {
-    let record = source.record;
-    let by = record.by.as_deref()?;
-    let via = record.via.as_deref()?;
+    let via = source.record.via.as_deref()?;
+    at_the_console(
+        source,
+        Activity::LOGON,
+        &format!("signed in at the console ({via})"),
+    )
+}
+
+/// Authentication: Logoff, of a person at the console.
+pub(super) fn signed_out(source: Source<'_>) -> Option<Mapped<'_>> {
+    at_the_console(source, Activity::LOGOFF, "signed out at the console")
+}
+
+/// Authentication: Other. Whoever has the link can sign in as its maker, for a minute.
+pub(super) fn link_made(source: Source<'_>) -> Option<Mapped<'_>> {
+    let what = "was given a link to sign in at the console, once";
+    at_the_console(source, Activity::other("Link"), what)
+}
+
+fn at_the_console<'e>(
+    source: Source<'e>,
+    activity: Activity<'e>,
+    what: &str,
+) -> Option<Mapped<'e>> {
+    let by = source.record.by.as_deref()?;
     let body = Authentication {
         actor: None,
         ai_agent: None,
@@ -141,9 +163,9 @@ pub(super) fn signed_in(source: Source<'_>) -> Option<Mapped<'_>> {
         user: User::launcher(by),
     };
     Some(Mapped {
-        message: format!("{by} signed in at the console ({via})"),
+        message: format!("{by} {what}"),
         placed: &["by"],
-        ..Mapped::new(Activity::LOGON, Body::Authentication(body))
+        ..Mapped::new(activity, Body::Authentication(body))
     })
 }
 

@@ -117,6 +117,11 @@ pub enum Event {
         /// Who wanted it.
         by: Launcher,
     },
+    /// `link.made`, in the gateway's chain: somebody is given a link by which they can sign in at the console, once.
+    LinkMade {
+        /// Who.
+        by: Launcher,
+    },
     /// `log.continued`, the last record of a log: another one goes on, under a name and a key of its
     /// own.
     LogContinued(ContinuedBy),
@@ -192,6 +197,11 @@ pub enum Event {
         via: &'static str,
         /// What they may do: names of roles, sorted.
         roles: Vec<&'static str>,
+    },
+    /// `person.signed_out`, in the gateway's chain: a person has ended their session at the console.
+    PersonSignedOut {
+        /// Who.
+        by: Launcher,
     },
     /// `run.closed`: the last record of a run. Count and last digest are filled in.
     RunClosed {

@@ -144,6 +144,16 @@ pub(super) fn record<'a>(
             }),
             ..base
         },
+        Event::LinkMade { by } => Record {
+            r#type: "link.made",
+            by: Some(Cow::Borrowed(by.as_str())),
+            ..base
+        },
+        Event::PersonSignedOut { by } => Record {
+            r#type: "person.signed_out",
+            by: Some(Cow::Borrowed(by.as_str())),
+            ..base
+        },
         Event::IndexRemade { by } => Record {
             r#type: "index.remade",
             by: Some(Cow::Borrowed(by.as_str())),

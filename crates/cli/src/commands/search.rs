@@ -183,7 +183,9 @@ fn verb(hit: &Hit) -> &str {
         ("run.verified", _) => "verified",
         ("index.remade", _) => "reindexed",
         ("policy.loaded", _) => "loaded",
+        ("link.made", _) => "link",
         ("person.signed_in", _) => "sign-in",
+        ("person.signed_out", _) => "sign-out",
         (other, _) => other,
     }
 }

@@ -104,7 +104,9 @@ pub(crate) fn event(record: &Record) -> (String, String) {
             format!("by {}", record.by.as_deref().unwrap_or_default()),
         ),
         "policy.loaded" => ("policy loaded", by(record.by.as_deref())),
+        "link.made" => ("link to sign in", by(record.by.as_deref())),
         "person.signed_in" => ("signed in", signed_in(record)),
+        "person.signed_out" => ("signed out", record.by.clone().unwrap_or_default()),
         "log.pruned" => (
             "log pruned",
             (record.pruned.as_ref()).map_or_else(String::new, |pruned| {

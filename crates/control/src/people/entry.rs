@@ -116,14 +116,28 @@ impl People {
         self.sessions.lives(&session.id, Instant::now())
     }
 
-    /// Ends a session.
-    pub(crate) fn sign_out(&self, session: &Session) {
-        self.sessions.close(&session.id);
+    /// Ends a session, and records that. It has ended also where that cannot be recorded: nobody stays signed in
+    /// because a disk is full.
+    pub(crate) async fn sign_out(&self, registry: &Registry, session: &Session) {
+        if !self.sessions.close(&session.id) {
+            return;
+        }
+        let by = &session.person.name;
+        if let Err(error) = registry.signed_out(by.clone()).await {
+            tracing::error!(%by, %error, "somebody signed out, which could not be recorded");
+        }
     }
 
-    /// The code of a one-time link for a local user.
-    pub(crate) fn link(&self, person: Person) -> Result<String, LinkError> {
-        self.links.make(person, Instant::now())
+    /// The code of a one-time link for a local user, which is recorded before anybody has it.
+    pub(crate) async fn link(
+        &self,
+        registry: &Registry,
+        person: Person,
+    ) -> Result<String, SignInError> {
+        let by = person.name.clone();
+        let code = self.links.make(person, Instant::now())?;
+        registry.link_made(by).await?;
+        Ok(code)
     }
 
     /// Signs somebody in by a one-time link, and records it before.

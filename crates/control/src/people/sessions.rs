@@ -94,9 +94,9 @@ impl Sessions {
         lock(&self.0).get(id).is_some_and(|slot| slot.lives(now))
     }
 
-    /// Ends it.
-    pub(crate) fn close(&self, id: &Hashed) {
-        lock(&self.0).remove(id);
+    /// Ends it. Whether it had not ended before.
+    pub(crate) fn close(&self, id: &Hashed) -> bool {
+        lock(&self.0).remove(id).is_some()
     }
 }
 

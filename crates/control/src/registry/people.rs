@@ -25,6 +25,22 @@ impl Registry {
         .await
     }
 
+    /// Records that somebody has no session any more, because they said so.
+    ///
+    /// # Errors
+    /// If it cannot be recorded.
+    pub(crate) async fn signed_out(&self, by: Launcher) -> Result<(), AppendError> {
+        self.of_people(Event::PersonSignedOut { by }).await
+    }
+
+    /// Records that somebody gets a link by which they can sign in.
+    ///
+    /// # Errors
+    /// If it cannot be recorded; then they get none.
+    pub(crate) async fn link_made(&self, by: Launcher) -> Result<(), AppendError> {
+        self.of_people(Event::LinkMade { by }).await
+    }
+
     /// Records that somebody could not sign in.
     ///
     /// # Errors

@@ -88,6 +88,7 @@ async fn me(who: Person, Csrf(csrf): Csrf) -> Json<Me> {
         (status = OK, description = "The link", body = ConsoleLink),
         (status = CONFLICT, description = "The console is not served"),
         (status = TOO_MANY_REQUESTS, description = "Too many links wait to be used"),
+        (status = SERVICE_UNAVAILABLE, description = "It cannot be recorded, so there is none"),
     ),
     security(("token" = ["viewer"])),
 )]
@@ -123,7 +124,7 @@ async fn make_link(
             ));
         }
     };
-    let code = app.people.link(who).map_err(SignInError::from)?;
+    let code = app.people.link(&app.registry, who).await?;
     let expires = clock::now().after(LINK_TIME);
     // Behind the `#` it goes to no server: to no log, no proxy, and nobody who looks where a link leads.
     let url = format!("{place}/sign-in#code={code}");
@@ -292,7 +293,7 @@ async fn from_provider(
 
 async fn sign_out(State(app): Api, session: Option<Extension<Session>>) -> Response {
     if let Some(Extension(session)) = session {
-        app.people.sign_out(&session);
+        app.people.sign_out(&app.registry, &session).await;
     }
     let gone = gone(&app, session_cookie(app.people.place()));
     ([(SET_COOKIE, gone)], Redirect::to("/sign-in")).into_response()

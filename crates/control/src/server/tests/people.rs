@@ -116,7 +116,11 @@ async fn a_link_signs_one_person_in_once() {
         assert!(page.header("set-cookie").is_none());
         assert!(!page.body.contains(&code));
     }
-    assert!(served.records().is_empty());
+    let types = || {
+        let records = served.records().into_iter();
+        records.map(|(kind, _)| kind).collect::<Vec<_>>()
+    };
+    assert_eq!(types(), ["link.made"]);
 
     let body = format!("code={code}&next=/runs%3Fstate%3Dopen");
     let page = served.submit("/sign-in/link", "", &body).await;
@@ -133,10 +137,11 @@ async fn a_link_signs_one_person_in_once() {
     let signed_in = served.me(page.cookie()).await.unwrap();
     assert_eq!(signed_in.name, me.as_str());
     assert_eq!(signed_in.roles, crate::Role::ALL.into());
-    let records = served.records();
-    assert_eq!(records.len(), 1);
-    assert_eq!(records[0].0, "person.signed_in");
-    assert!(records[0].1.contains(me.as_str()), "{}", records[0].1);
+    assert_eq!(types(), ["link.made", "person.signed_in"]);
+    for (_, record) in served.records() {
+        assert!(record.contains(me.as_str()), "{record}");
+        assert!(!record.contains(&code), "{record}");
+    }
 
     for (code, says) in [
         (code.as_str(), "was used before"),
@@ -150,7 +155,7 @@ async fn a_link_signs_one_person_in_once() {
         assert!(page.header("set-cookie").is_none());
         assert!(page.body.contains(says), "{}", page.body);
     }
-    let denied = &served.records()[1..];
+    let denied = &served.records()[2..];
     assert!(denied.iter().all(|(kind, _)| kind == "login.denied"));
     assert!(
         denied[0].1.contains("the link of human:"),
@@ -346,6 +351,34 @@ async fn a_session_is_new_at_every_sign_in_and_ends_when_told() {
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
     assert!(served.me(&cookie).await.is_none());
     assert!(served.me(again.cookie()).await.is_some());
+    let me = peer::launcher(nix::unistd::getuid().as_raw()).unwrap();
+    let said = || {
+        let records = served.records().into_iter();
+        records
+            .filter(|(kind, _)| kind == "person.signed_out")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said().len(), 1);
+    assert!(said()[0].1.contains(me.as_str()), "{:?}", said());
+    // Whoever is nobody any more signs out of nothing.
+    served
+        .submit("/sign-out", &cookie, &format!("csrf={csrf}"))
+        .await;
+    assert_eq!(said().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_record_nobody_gets_a_link_and_whoever_signs_out_is_out() {
+    let served = Served::new().await;
+    let (cookie, csrf) = served.sign_in().await;
+    served.running.log.close();
+    let refused = served.client().await.console_link().await.err().unwrap();
+    assert!(refused.to_string().contains("recorded"), "{refused}");
+    let out = served
+        .submit("/sign-out", &cookie, &format!("csrf={csrf}"))
+        .await;
+    assert_eq!(out.status, 303);
+    assert!(served.me(&cookie).await.is_none());
 }
 
 #[tokio::test]
