@@ -347,7 +347,8 @@ fn parse(url: &str) -> Result<(Server, String), &'static str> {
     Ok((server, path.to_owned()))
 }
 
-fn connector(roots: Option<RootCertStore>) -> Result<TlsConnector, String> {
+/// TLS that trusts these authorities, or the system's.
+pub(crate) fn connector(roots: Option<RootCertStore>) -> Result<TlsConnector, String> {
     let roots = roots.unwrap_or_else(|| {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,7 +1,10 @@
 //! How local commands ask the gateway.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 
 use bailiwick_run::{RunId, Time};
 use bytes::Bytes;
@@ -23,7 +26,8 @@ use crate::api::{
     Reloaded, RunDetail, RunList, RunScope, Summary, TaskDetail, TaskList, Trail, TrailRecord,
     Which,
 };
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, SILENCE_TIME_MAX};
+use crate::people::Place;
 use crate::socket;
 use crate::token::Token;
 
@@ -44,6 +48,14 @@ pub enum ClientError {
          gateway", .0.display()
     )]
     MayNot(PathBuf),
+    /// Nothing of the kind could be connected to.
+    #[error("the gateway at {place} cannot be reached: {reason}")]
+    NotReached {
+        /// Where it is.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// The gateway has refused, and says what to do.
     #[error("{}{}", .0.detail, remedy(.0))]
     Refused(Box<Problem>),
@@ -80,8 +92,18 @@ fn remedy(problem: &Problem) -> String {
     }
 }
 
+/// A connection to a gateway.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Connects to a gateway that is elsewhere. Where its place is secure, whoever is there has proved to be it.
+pub type Dial = Arc<dyn Fn() -> Dialling + Send + Sync>;
+
+/// What comes of it.
+pub type Dialling = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
 /// Asks one gateway. Each request has a connection of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     way: Way,
     token: Token,
@@ -89,14 +111,22 @@ pub struct Client {
     place: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Way {
     Local(PathBuf),
     Network(String),
+    Elsewhere { authority: String, dial: Dial },
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Client");
+        shown.field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    /// Finds the gateway that has this data folder, on this machine.
+    /// Finds the gateway whose socket and token are in this folder, on this machine.
     ///
     /// # Errors
     /// If none is listening, or this process is kept away from it.
@@ -120,7 +150,7 @@ impl Client {
         Ok(client)
     }
 
-    /// A gateway over TCP, such as `http://127.0.0.1:7400`, for reading.
+    /// A gateway over plain TCP, such as `http://127.0.0.1:7400`, for reading.
     ///
     /// # Errors
     /// If it is not such a URL.
@@ -136,8 +166,22 @@ impl Client {
             }),
             _ => Err(ClientError::NotUnderstood {
                 place: url.to_owned(),
-                reason: "a gateway's address is `http://HOST:PORT`".to_owned(),
+                reason:
+                    "a gateway's address is `https://HOST` or `http://HOST:PORT`, without a path"
+                        .to_owned(),
             }),
+        }
+    }
+
+    /// A gateway elsewhere, with a token of a program's.
+    pub fn elsewhere(place: &Place, token: &str, dial: Dial) -> Self {
+        Self {
+            way: Way::Elsewhere {
+                authority: place.authority().to_owned(),
+                dial,
+            },
+            token: Token::from_text(token),
+            place: place.to_string(),
         }
     }
 
@@ -380,7 +424,7 @@ impl Client {
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
         let host = match &self.way {
             Way::Local(_) => "localhost",
-            Way::Network(address) => address,
+            Way::Network(authority) | Way::Elsewhere { authority, .. } => authority,
         };
         let request = Request::builder()
             .method(method)
@@ -415,6 +459,7 @@ impl Client {
             Way::Network(address) => TcpStream::connect(address)
                 .await
                 .map(|stream| Box::new(stream) as _),
+            Way::Elsewhere { dial, .. } => dial().await,
         };
         stream.map_err(|error| match (error.kind(), &self.way) {
             (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _) => {
@@ -423,7 +468,10 @@ impl Client {
             (io::ErrorKind::PermissionDenied, Way::Local(path)) => {
                 ClientError::MayNot(path.clone())
             }
-            _ => self.broken(error),
+            _ => ClientError::NotReached {
+                place: self.place.clone(),
+                reason: error.to_string(),
+            },
         })
     }
 
@@ -492,9 +540,19 @@ impl Attached {
         };
         let line = loop {
             if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
-                break self.line.drain(..=end).collect::<Vec<u8>>();
+                let line = self.line.drain(..=end).collect::<Vec<u8>>();
+                // An empty one says that it is still there.
+                if line.len() > 1 {
+                    break line;
+                }
+                continue;
             }
-            match self.body.frame().await {
+            let Ok(frame) = timeout(SILENCE_TIME_MAX, self.body.frame()).await else {
+                let seconds = SILENCE_TIME_MAX.as_secs();
+                let silent = format!("nothing was heard of it for {seconds} s");
+                return Err(broken(&self.place, silent));
+            };
+            match frame {
                 Some(Ok(frame)) => {
                     self.line
                         .extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
@@ -519,9 +577,6 @@ impl Drop for Connection {
         self.0.abort();
     }
 }
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 fn body(request: &impl Serialize) -> Bytes {
     // These types have nothing that JSON cannot hold; should one, the gateway says what it misses.

@@ -160,6 +160,13 @@ pub(crate) const TOKEN_BYTES_MIN: usize = 32;
 /// The same, at most.
 pub(crate) const TOKEN_BYTES_MAX: usize = 512;
 
+/// How often whoever holds a run open is told that the gateway is still there: more often than what stands between
+/// them, such as a proxy, gives up on a connection.
+pub(crate) const BEAT_TIME: Duration = Duration::from_secs(15);
+
+/// How long nothing may be heard of a gateway that holds a run open.
+pub(crate) const SILENCE_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// The longest name of a program that has a token, in bytes, without `workflow:`.
 pub(crate) const TOKEN_NAME_BYTES_MAX: usize = 128;
 

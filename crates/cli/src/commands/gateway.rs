@@ -1,4 +1,6 @@
-//! Asking the running gateway.
+//! Asking the running gateway: one's own, another user's, or one on another machine.
+
+mod elsewhere;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,14 +15,25 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{ConfigArg, SHARED_FOLDER};
 use crate::failure::Failure;
+pub(crate) use elsewhere::dial;
+
+/// The variables that hold what a gateway is asked with. No run's process gets those of its launcher.
+pub(crate) const SECRETS: [&str; 1] = [elsewhere::VARIABLE];
 
 /// Which gateway a command asks.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GatewayArg {
-    /// The gateway of another user: `unix:FOLDER`, with the `control_folder` of its configuration. Without, it is
-    /// the gateway of the configuration, or where there is none here, that of /run/bailiwick
+    /// The gateway of another user, as `unix:FOLDER` with the `control_folder` of its configuration, or of another
+    /// machine, as `https://HOST`. Without, it is the gateway of the configuration, or where there is none here, that
+    /// of /run/bailiwick
     #[arg(long, value_name = "WHERE", env = "BAILIWICK_GATEWAY")]
     gateway: Option<Place>,
+    /// For https://: the file with the token; if not given, the token is in BAILIWICK_TOKEN
+    #[arg(long, value_name = "FILE", env = "BAILIWICK_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// For https://: the file with the authorities to trust instead of the system's, PEM
+    #[arg(long, value_name = "FILE", env = "BAILIWICK_CA_FILE")]
+    ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
 }
@@ -30,6 +43,8 @@ pub(crate) struct GatewayArg {
 enum Place {
     /// At the socket of a group.
     Shared(PathBuf),
+    /// At its address.
+    Elsewhere(bailiwick_control::Place),
 }
 
 impl FromStr for Place {
@@ -38,7 +53,12 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:").map(Path::new) {
             Some(folder) if folder.is_absolute() => Ok(Self::Shared(folder.to_owned())),
-            _ => Err("a gateway is `unix:FOLDER`, such as unix:/run/bailiwick"),
+            Some(_) => Err("the folder has to be an absolute path, as in unix:/run/bailiwick"),
+            None => text.parse().map(Self::Elsewhere).map_err(|_| {
+                "a gateway is `unix:FOLDER`, such as unix:/run/bailiwick, or `https://HOST` or `https://HOST:PORT` \
+                 without a path; `http://` is for this machine alone, because the token would go over the network for \
+                 everybody to read"
+            }),
         }
     }
 }
@@ -46,8 +66,26 @@ impl FromStr for Place {
 /// A gateway that answers.
 pub(crate) struct Reached {
     pub(crate) client: Client,
-    /// Its data folder, if this user is the one that the gateway is.
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) asker: Asker,
+}
+
+/// What whoever asks is to the gateway.
+#[derive(Clone, Debug)]
+pub(crate) enum Asker {
+    /// The user that the gateway is.
+    Own {
+        /// Its data folder.
+        data: PathBuf,
+    },
+    /// Another user of its machine.
+    Guest,
+    /// A program that has a token.
+    Elsewhere {
+        /// Whether the gateway seems to be on this machine.
+        is_near: bool,
+        /// The files by which it is asked.
+        files: Vec<PathBuf>,
+    },
 }
 
 impl GatewayArg {
@@ -55,10 +93,13 @@ impl GatewayArg {
     pub(crate) async fn reach(&self) -> Result<Reached, Failure> {
         let shared = async |folder: &Path| {
             let client = Client::connect(folder).await?;
-            Ok(Reached { client, data: None })
+            let asker = Asker::Guest;
+            Ok(Reached { client, asker })
         };
-        if let Some(Place::Shared(folder)) = &self.gateway {
-            return shared(folder).await;
+        match &self.gateway {
+            Some(Place::Shared(folder)) => return shared(folder).await,
+            Some(Place::Elsewhere(place)) => return self.elsewhere(place),
+            None => {}
         }
         let standard = Path::new(SHARED_FOLDER);
         if !self.config.is_there() && standard.exists() {
@@ -69,9 +110,25 @@ impl GatewayArg {
             (Err(ClientError::MayNot(_)), Some(socket)) => shared(&socket.folder).await,
             (reached, _) => Ok(Reached {
                 client: reached?,
-                data: is_ours(&config.data).then_some(config.data),
+                asker: match is_ours(&config.data) {
+                    true => Asker::Own { data: config.data },
+                    false => Asker::Guest,
+                },
             }),
         }
+    }
+
+    fn elsewhere(&self, place: &bailiwick_control::Place) -> Result<Reached, Failure> {
+        let token = elsewhere::token(self.token_file.as_deref())?;
+        let dial = elsewhere::dial(place, self.ca_file.as_deref())?;
+        let files = self.token_file.iter().chain(&self.ca_file);
+        Ok(Reached {
+            client: Client::elsewhere(place, &token, dial),
+            asker: Asker::Elsewhere {
+                is_near: place.is_loopback(),
+                files: files.cloned().collect(),
+            },
+        })
     }
 }
 

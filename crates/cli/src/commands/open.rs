@@ -7,7 +7,8 @@ use bailiwick_control::api::{OpenRequest, OpenedRun};
 use bailiwick_run::Confinement;
 use clap::Args;
 
-use crate::commands::gateway::{self, GatewayArg};
+use crate::commands::gateway::{self, Asker, GatewayArg, Reached};
+use crate::commands::run::far;
 use crate::failure::Failure;
 use crate::render::{self, style};
 
@@ -46,9 +47,15 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let request = self.run.request(Confinement::Elsewhere, false);
-        let opened = gateway::ask(&self.gateway, async |client| {
-            Ok(client.open(&request).await?)
+        let (opened, asker) = gateway::runtime()?.block_on(async {
+            let Reached { client, asker } = self.gateway.reach().await?;
+            Ok::<_, Failure>((client.open(&request).await?, asker))
         })?;
+        if let Asker::Elsewhere { is_near: false, .. } = asker
+            && let Some(why) = far::sent_home(&opened)
+        {
+            render::note(why);
+        }
         if self.json {
             render::print_json(&opened)?;
         } else {

@@ -2,6 +2,7 @@
 
 mod child;
 mod environment;
+pub(super) mod far;
 mod handed;
 mod offspring;
 
@@ -17,7 +18,7 @@ use clap::Args;
 
 use crate::commands::close;
 use crate::commands::confined::NOT_STARTED;
-use crate::commands::gateway::{self, GatewayArg, Reached};
+use crate::commands::gateway::{self, Asker, GatewayArg, Reached};
 use crate::commands::open::RunArgs;
 use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
@@ -32,7 +33,7 @@ use handed::{Handed, Outbox};
 /// The command gets the variables of the task's [env], with the run's own credential in them. Of yours it
 /// gets those that programs need to find their way (PATH, HOME, LANG, LC_*, TERM, TMPDIR and the like)
 /// and those that --env names, and never one that holds a secret of the gateway. It runs confined: it cannot reach the record, the keys or the
-/// controls, though it is the same user. Folders that lead to what it cannot reach can be used, but
+/// controls, though it is the same user; nor, where the gateway is elsewhere, the token by which it is asked. Folders that lead to what it cannot reach can be used, but
 /// not listed, and nothing can be added to them.
 ///
 /// When the run is over before the command, by its time or because somebody revoked it, the command and
@@ -70,14 +71,15 @@ impl Run {
         let confinement = self.confinement()?;
         // Whoever starts a child with one thread can rely on that thread.
         gateway::runtime()?.block_on(async {
-            let Reached { client, data } = self.gateway.reach().await?;
+            let Reached { client, asker } = self.gateway.reach().await?;
             let opened = client.open(&self.run.request(confinement, true)).await?;
             let attached = client.attach(&opened.run).await?;
             let session = Session {
                 client,
                 attached,
                 opened,
-                outbox: Outbox::new(data),
+                outbox: Outbox::new(&asker),
+                asker,
             };
             session.run(&self).await
         })
@@ -111,17 +113,23 @@ struct Session {
     attached: Attached,
     opened: OpenedRun,
     outbox: Outbox,
+    asker: Asker,
 }
 
 impl Session {
     async fn run(mut self, asked: &Run) -> Result<ExitCode, Failure> {
         let run = self.opened.run;
+        if let Asker::Elsewhere { is_near: false, .. } = self.asker {
+            far::check(&self.opened)?;
+        }
         let handed = Handed::make(&self.outbox, &self.opened)?;
         let spec = self.spec(handed.as_ref(), asked.unconfined)?;
         if let Some(spec) = &spec {
             warn(spec)?;
         }
-        let secret: BTreeSet<String> = self.opened.withhold.iter().cloned().collect();
+        let withhold = self.opened.withhold.iter().map(String::as_str);
+        let secret = withhold.chain(gateway::SECRETS).map(str::to_owned);
+        let secret: BTreeSet<String> = secret.collect();
         let mut environment = Environment::choose(std::env::vars_os(), &asked.env, &secret)?;
         environment.notes().for_each(note);
         let handed_on = handed.as_ref().map(Handed::env).unwrap_or_default();
@@ -194,6 +202,12 @@ impl Session {
             connect: (mode == Confinement::GatewayOnly)
                 .then(|| self.opened.confine.gateway_ports.iter().copied().collect()),
         };
+        if let Asker::Elsewhere { files, .. } = &self.asker {
+            // The gateway's paths are those of its machine; they mean something here if it is the same.
+            spec.hidden.retain(|path| far::may_be(path));
+            spec.read_only.retain(|path| far::may_be(path));
+            spec.hidden.extend(files.iter().cloned());
+        }
         spec.hidden.extend(self.outbox.hidden());
         Ok(Some(spec))
     }

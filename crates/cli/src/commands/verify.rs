@@ -10,6 +10,7 @@ use bailiwick_audit::{
     Broken, DirSource, Policy, Reader, Report, Source, Transport, Verification, VerifyOptions,
     verify_predecessors,
 };
+use bailiwick_control::Place;
 use bailiwick_control::client::Client;
 use bailiwick_run::RunId;
 use clap::Args;
@@ -45,9 +46,12 @@ pub(crate) struct Verify {
     /// The data folder, or a copy of its `log` folder; that of the configuration if not given
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
-    /// A gateway's API, http://HOST:PORT; BAILIWICK_TOKEN holds its token
+    /// A gateway's API, https://HOST or http://HOST:PORT; BAILIWICK_TOKEN holds its token, unless its log is public
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// For https://: the file with the authorities to trust instead of the system's, PEM
+    #[arg(long, value_name = "FILE", env = "BAILIWICK_CA_FILE")]
+    ca_file: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
     /// Do not ask the policy's witnesses what they have seen
@@ -150,7 +154,13 @@ impl Verify {
         let policy = self.trust.required()?;
         let token = std::env::var("BAILIWICK_TOKEN").unwrap_or_default();
         let source = Published {
-            client: Client::over_network(url, &token)?,
+            client: match url.parse::<Place>() {
+                Ok(place) if place.is_secure() => {
+                    let dial = gateway::dial(&place, self.ca_file.as_deref())?;
+                    Client::elsewhere(&place, &token, dial)
+                }
+                _ => Client::over_network(url, &token)?,
+            },
             runtime: gateway::runtime()?,
         };
         let options = VerifyOptions {

@@ -24,7 +24,14 @@ pub(crate) fn as_others(options: &[&str]) -> Command {
 }
 
 fn at_home(command: &mut Command) {
-    for name in ["BAILIWICK_CONFIG", "BAILIWICK_GATEWAY", "BAILIWICK_LOG"] {
+    for name in [
+        "BAILIWICK_CA_FILE",
+        "BAILIWICK_CONFIG",
+        "BAILIWICK_GATEWAY",
+        "BAILIWICK_LOG",
+        "BAILIWICK_TOKEN",
+        "BAILIWICK_TOKEN_FILE",
+    ] {
         command.env_remove(name);
     }
 }
@@ -144,11 +151,23 @@ fn serve(folder: &Path) -> Child {
 
 /// Starts a gateway, and waits until it is there.
 pub(crate) fn serving(serve: &mut Command) -> Child {
+    announced(serve).0
+}
+
+/// The same, with what it says of itself.
+pub(crate) fn announced(serve: &mut Command) -> (Child, Vec<String>) {
     let mut process = serve.stdout(Stdio::piped()).spawn().unwrap();
     let stdout = process.stdout.take().unwrap();
-    let first = BufReader::new(stdout).lines().next().unwrap().unwrap();
-    assert!(first.contains("test/bailiwick"), "{first}");
-    process
+    let mut said: Vec<String> = Vec::new();
+    for line in BufReader::new(stdout).lines().map(Result::unwrap) {
+        said.push(line);
+        if said.last().is_some_and(|line| line.contains("targets")) {
+            break;
+        }
+    }
+    let first = said.first().unwrap();
+    assert!(first.contains("test/bailiwick"), "{said:?}");
+    (process, said)
 }
 
 /// A folder that leads to nothing hidden.

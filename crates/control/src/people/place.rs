@@ -30,6 +30,35 @@ impl Place {
         self.secure
     }
 
+    /// Its host, and a port where it is not the usual one, as a `Host` header names it.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Its host, an address of IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        self.split().0
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.split().1.unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.host())
+    }
+
+    fn split(&self) -> (&str, Option<u16>) {
+        let (host, port) = match self.authority.rsplit_once(':') {
+            // The colon of a port; those of an IPv6 address are in brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            _ => (&*self.authority, None),
+        };
+        (host.trim_matches(['[', ']']), port)
+    }
+
     /// Whether a `Host` header names it.
     pub(crate) fn is_host(&self, host: &str) -> bool {
         host.eq_ignore_ascii_case(&self.authority)

@@ -353,7 +353,7 @@ async fn prune_log(
     Ok(Json(app.registry.prune(request.until, who.name).await?))
 }
 
-/// Holds a run open: it is closed when this answer is no longer read. A line of JSON for each suspension and resumption, and a last one when the run has ended
+/// Holds a run open: it is closed when this answer is no longer read. A line of JSON for each suspension and resumption, and a last one when the run has ended; an empty line says that the gateway is still there
 #[utoipa::path(
     get,
     path = "/v1/runs/{run}/attach",

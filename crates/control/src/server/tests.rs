@@ -554,6 +554,27 @@ async fn a_client_says_plainly_why_it_cannot_ask() {
 }
 
 #[tokio::test]
+async fn an_empty_line_is_nothing_new() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        for part in [head, "\n\n{\"now\":", "\"suspended\"}\n\n"] {
+            stream.write_all(part.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+    });
+    let client = Client::over_network(&url, "t").unwrap();
+    let run = "run_00000000000000000000000000".parse().unwrap();
+    let mut attached = client.attach(&run).await.unwrap();
+    assert_eq!(attached.change().await.unwrap(), Change::Suspended);
+    gateway.await.unwrap();
+    let error = attached.change().await.unwrap_err().to_string();
+    assert!(error.contains("stopped answering"), "{error}");
+}
+
+#[tokio::test]
 async fn a_stop_clears_the_socket_away_and_hangs_on_nobody() {
     let served = Served::new().await;
     let client = served.client().await;

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use rustix::process::geteuid;
 
+use crate::commands::gateway::Asker;
 use crate::failure::Failure;
 
 /// Where such files are, in the data folder.
@@ -44,10 +45,13 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// In this data folder, or for a user who has none, in one of their own.
-    pub(super) fn new(data: Option<PathBuf>) -> Self {
+    /// In the data folder, or for whoever has none, in a folder of their own.
+    pub(super) fn new(asker: &Asker) -> Self {
         let own = PathBuf::from(format!("{PLACE}{}", geteuid().as_raw()));
-        let place = data.map_or_else(|| own.clone(), |data| data.join(FOLDER));
+        let place = match asker {
+            Asker::Own { data } => data.join(FOLDER),
+            Asker::Guest | Asker::Elsewhere { .. } => own.clone(),
+        };
         Self { place, own }
     }
 
