@@ -221,10 +221,17 @@ fn zeroed_file(path: &Path, head: &[u8], size: u64) -> io::Result<()> {
     }
     file.write_all(head)?;
     let mut left = size.saturating_sub(head.len() as u64);
+    let mut unsynced = 0;
     while left > 0 {
         let now = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
         file.write_all(ZEROS.get(..now).unwrap_or(&ZEROS))?;
         left -= now as u64;
+        unsynced += now;
+        // Not all at once: the records that are synced meanwhile would wait behind it.
+        if unsynced >= limits::ZEROED_AT_ONCE {
+            file.sync_data()?;
+            unsynced = 0;
+        }
     }
     file.sync_all()
 }

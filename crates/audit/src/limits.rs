@@ -24,6 +24,9 @@ pub(crate) const BATCH_KEPT: usize = MIB;
 /// reserve: three times this is what an idle log occupies.
 pub(crate) const SEGMENT: u64 = (16 * MIB) as u64;
 
+/// How much of a segment is filled with zeros before the disk has time for something else.
+pub(crate) const ZEROED_AT_ONCE: usize = 512 * KIB;
+
 /// The longest frame that may go into the reserve of a full disk: a closing record without a large
 /// payload.
 pub(crate) const CLOSING_FRAME: u64 = (16 * KIB) as u64;
