@@ -58,6 +58,7 @@ impl Gateway {
         let mut decoy = [0; 32];
         getrandom::fill(&mut decoy)?;
         let targets = Targets::new(targets);
+        prepare_detectors();
         Ok(Self {
             name,
             key: log.fingerprint_key(),
@@ -199,5 +200,13 @@ pub(crate) struct Cancellable {
 impl Drop for Cancellable {
     fn drop(&mut self) {
         self.gateway.cancels().remove(&self.key);
+    }
+}
+
+/// Beside everything else that a start has to do. A call that comes before it is done waits for the rest.
+fn prepare_detectors() {
+    let thread = std::thread::Builder::new().name("mask-prepare".to_owned());
+    if let Err(error) = thread.spawn(Detectors::prepare) {
+        tracing::debug!(%error, "the first call has the detectors prepared");
     }
 }

@@ -76,9 +76,15 @@ impl Hits {
     }
 }
 
+static TABLE: LazyLock<Option<Table>> = LazyLock::new(build);
+
+/// Makes the automaton, if it is not there.
+pub(super) fn prepare() {
+    LazyLock::force(&TABLE);
+}
+
 /// Where rules may find something. Without an automaton everywhere; a test sees to it that there is one.
 pub(super) fn hits(text: &[u8]) -> Hits {
-    static TABLE: LazyLock<Option<Table>> = LazyLock::new(build);
     let everywhere = Hits {
         any: true,
         of: [const { 0..usize::MAX / 2 }; RULES.len()],

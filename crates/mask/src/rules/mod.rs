@@ -139,6 +139,11 @@ impl Rules {
         Self(RULES.iter().filter_map(compile).collect())
     }
 
+    /// Makes what the first [`apply`](Self::apply) would make.
+    pub(crate) fn prepare() {
+        hint::prepare();
+    }
+
     /// Everything found, rule by rule.
     pub(crate) fn apply(&self, text: &[u8]) -> Vec<Finding> {
         let hits = hint::hits(text);
