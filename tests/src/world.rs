@@ -93,6 +93,12 @@ impl Builder {
         self
     }
 
+    /// Sets something about where it listens, as lines below `[listen]` do.
+    pub fn listen(self, lines: &str) -> Self {
+        let log = format!("{lines}\n{}", self.log);
+        Self { log, ..self }
+    }
+
     /// Sets something about approvals, as lines below `[approvals]` do.
     pub fn approvals(self, lines: &str) -> Self {
         let log = format!("{}[approvals]\n{lines}\n", self.log);

@@ -230,8 +230,10 @@ fn a_command_runs_here_for_a_gateway_elsewhere() {
     }
     let far = Far::start("advertise = \"gateway.test\"\n");
     let file = far.folder.path().join("token").display().to_string();
+    let ca = far.folder.path().join("ca.pem").display().to_string();
     let script = format!(
-        "echo $DATABASE_URL; echo token:$BAILIWICK_TOKEN; cat {file} || echo kept; cat /proc/$PPID/environ || echo kept; exit 7"
+        "echo $DATABASE_URL; echo token:$BAILIWICK_TOKEN; cat {file} || echo kept; cat /proc/$PPID/environ || echo kept; \
+         echo x >> {ca} || echo kept; exit 7"
     );
     let mut command = far.command(&[
         "run",
@@ -248,7 +250,7 @@ fn a_command_runs_here_for_a_gateway_elsewhere() {
     assert_eq!(ran.status, Some(7), "{}", ran.stderr);
     assert!(ran.stdout.contains("@gateway.test:"), "{}", ran.stdout);
     assert!(
-        ran.stdout.ends_with("token:\nkept\nkept\n"),
+        ran.stdout.ends_with("token:\nkept\nkept\nkept\n"),
         "{}",
         ran.stdout
     );

@@ -176,6 +176,8 @@ fn a_member_of_the_group_is_nothing_more_than_their_roles() {
         (&["approvals", approval, "--words"], ""),
         (&["erase", &run, "--yes"], "role `admin`"),
         (&["prune", "--older-than", "1h"], "role `admin`"),
+        (&["reload"], "role `admin`"),
+        (&["resume", &run], "has ended"),
         (&["reindex", "--config", &config], "may not read"),
         (&["rotate", "--config", &config], "denied"),
         (&["receipt", "last/1", "--data", &data], &data),

@@ -83,8 +83,10 @@ pub(crate) enum Asker {
     Elsewhere {
         /// Whether the gateway seems to be on this machine.
         is_near: bool,
-        /// The files by which it is asked.
-        files: Vec<PathBuf>,
+        /// The file with the token.
+        token: Option<PathBuf>,
+        /// The file with the authorities that are trusted.
+        ca: Option<PathBuf>,
     },
 }
 
@@ -121,12 +123,12 @@ impl GatewayArg {
     fn elsewhere(&self, place: &bailiwick_control::Place) -> Result<Reached, Failure> {
         let token = elsewhere::token(self.token_file.as_deref())?;
         let dial = elsewhere::dial(place, self.ca_file.as_deref())?;
-        let files = self.token_file.iter().chain(&self.ca_file);
         Ok(Reached {
             client: Client::elsewhere(place, &token, dial),
             asker: Asker::Elsewhere {
                 is_near: place.is_loopback(),
-                files: files.cloned().collect(),
+                token: self.token_file.clone(),
+                ca: self.ca_file.clone(),
             },
         })
     }

@@ -202,11 +202,12 @@ impl Session {
             connect: (mode == Confinement::GatewayOnly)
                 .then(|| self.opened.confine.gateway_ports.iter().copied().collect()),
         };
-        if let Asker::Elsewhere { files, .. } = &self.asker {
+        if let Asker::Elsewhere { token, ca, .. } = &self.asker {
             // The gateway's paths are those of its machine; they mean something here if it is the same.
             spec.hidden.retain(|path| far::may_be(path));
             spec.read_only.retain(|path| far::may_be(path));
-            spec.hidden.extend(files.iter().cloned());
+            spec.hidden.extend(token.clone());
+            spec.read_only.extend(ca.clone());
         }
         spec.hidden.extend(self.outbox.hidden());
         Ok(Some(spec))
