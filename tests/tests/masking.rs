@@ -457,3 +457,98 @@ fn what_every_task_masks_is_masked_though_the_task_does_not_say_so() {
         assert!(said.ok().contains(says), "{said:#?}");
     }
 }
+
+#[test]
+fn what_is_cleared_is_seen_where_it_stands_and_nowhere_else() {
+    let grants = r#"
+[[read]]
+target    = "tickets"
+tables    = ["public.people", "public.seen", "public.more"]
+functions = ["public.said"]
+[[clear]]
+target  = "tickets"
+columns = ["public.people.mail", "public.people.data", "public.more.mail", "public.people.masked"]
+kinds   = ["email"]
+[[clear]]
+target  = "tickets"
+columns = ["public.people.id"]
+kinds   = ["card"]
+[[mask]]
+target  = "tickets"
+columns = ["public.people.masked"]
+"#;
+    let world = World::builder().task(task("triage", grants)).start();
+    world.sql(
+        "CREATE TABLE people (id bigint, number bigint, mail text, data jsonb, other text, masked text);
+         INSERT INTO people VALUES (4111111111111111, 4111111111111111, 'ada@shop.example or 5105105105105100', \
+             '{\"mail\": \"ada@shop.example\"}', 'eve@shop.example', 'bob@shop.example');
+         CREATE TABLE more (mail text); INSERT INTO more VALUES ('ada@shop.example');
+         CREATE VIEW seen AS SELECT mail FROM people;
+         CREATE FUNCTION said(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'eve@shop.example' $$;
+         GRANT SELECT ON people, more, seen TO svc",
+    );
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    let seen = "ada@shop.example or [masked:card]";
+    for sql in [
+        "SELECT mail FROM people",
+        "SELECT p.mail AS other FROM people p WHERE id > 0 ORDER BY mail",
+        "SELECT x FROM (SELECT mail AS x FROM people) y",
+        "WITH w AS (SELECT mail FROM people) SELECT * FROM w",
+    ] {
+        assert_eq!(agent.query(sql).ok().value(), seen, "{sql}");
+        for binary in [false, true] {
+            assert_eq!(agent.execute(sql, &[], binary).ok().value(), seen, "{sql}");
+        }
+    }
+    let data = agent.query("SELECT data FROM people").ok();
+    assert!(data.holds("ada@shop.example"), "{data:#?}");
+    assert_eq!(
+        agent.query("SELECT id FROM people").ok().value(),
+        "4111111111111111"
+    );
+    // By no other way, in no other column, and of no other kind.
+    for sql in [
+        "SELECT other FROM people",
+        "SELECT masked FROM people",
+        "SELECT other AS mail FROM people",
+        "SELECT mail || '' FROM people",
+        "SELECT coalesce(NULL, mail, other) FROM people",
+        "SELECT said(mail) FROM people",
+        "SELECT max(other) FROM people",
+        "SELECT mail FROM people UNION ALL SELECT other FROM people",
+        "SELECT mail FROM people UNION ALL SELECT said('') FROM people",
+        "SELECT x FROM (SELECT mail AS x FROM people UNION ALL SELECT other FROM people) y",
+        "SELECT x FROM (SELECT mail AS x FROM more UNION ALL SELECT said('')) y",
+        "SELECT (SELECT other FROM people LIMIT 1) AS mail",
+        "WITH RECURSIVE w(mail, n) AS (SELECT mail, 1 FROM more UNION ALL SELECT said(mail), n + 1 FROM w WHERE n < 2) \
+         SELECT mail FROM w",
+        "SELECT mail FROM (VALUES ('eve@shop.example')) v(mail)",
+        "SELECT CASE WHEN true THEN other ELSE mail END AS mail FROM people",
+        "SELECT l.mail FROM people p, LATERAL (SELECT p.other AS mail) l",
+        "SELECT mail FROM more FULL JOIN (SELECT other AS mail FROM people) o USING (mail)",
+        "SELECT people FROM people",
+        "SELECT to_jsonb(people) FROM people",
+        "SELECT mail FROM seen",
+        "COPY people TO STDOUT",
+        "COPY (SELECT mail FROM people) TO STDOUT",
+        "VALUES ('eve@shop.example')",
+    ] {
+        let answer = agent.query(sql).ok();
+        assert!(!answer.holds(SECRET), "{sql}: {answer:#?}");
+    }
+    let number = agent.query("SELECT number FROM people").ok();
+    assert!(!number.holds("4111"), "{number:#?}");
+    let cast = agent.query("SELECT id::text FROM people").ok();
+    assert!(!cast.holds("4111"), "{cast:#?}");
+    // What detectors find in errors is masked as ever.
+    let error = agent
+        .query("SELECT mail::int FROM people")
+        .error()
+        .expect("an error");
+    assert!(!error.message.contains(SECRET), "{error:#?}");
+    let said = world.bailiwick(&["task", "check", "triage"]);
+    let says = "may see mail addresses in mail of public.people on tickets";
+    assert!(said.ok().contains(says), "{said:#?}");
+    assert!(!said.stdout.contains("addresses in masked"), "{said:#?}");
+}

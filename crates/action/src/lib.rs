@@ -6,6 +6,7 @@
 mod action;
 mod call;
 mod decision;
+mod detected;
 mod fact;
 mod field;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod verb;
 pub use action::Action;
 pub use call::{Call, Held, Payload, Stage, WRITTEN_BACK};
 pub use decision::{Decision, Denial};
+pub use detected::{Detected, DetectedSet};
 pub use fact::{Fact, Facts, Input};
 pub use field::{FieldPath, FieldStep, InvalidPath};
 pub use fingerprint::{Fingerprint, FingerprintKey};

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bailiwick_action::{FieldPath, Input, Pin, Resource};
-use bailiwick_mask::{Detectors, WHOLE};
-use bailiwick_policy::{Mask, Scope};
-use bailiwick_wire::Masked;
+use bailiwick_action::{Detected, DetectedSet, FieldPath, Input, Pin, Resource};
+use bailiwick_mask::{Detectors, Kind, WHOLE};
+use bailiwick_policy::{Clear, Mask, Scope};
+use bailiwick_wire::{Cleared, Masked};
 
 /// The shortest secret that is looked for, in bytes.
 const SECRET_BYTES_MIN: usize = 8;
@@ -99,6 +99,18 @@ impl bailiwick_wire::Veil for Veil {
         masks.map(masked).collect()
     }
 
+    fn cleared(&self) -> Vec<Cleared> {
+        let scope = self.scope.iter();
+        let clears = scope.flat_map(|scope| scope.clears(&self.target));
+        let cleared = |clear: &Clear| Cleared {
+            schema: clear.column.schema.clone(),
+            table: clear.column.table.clone(),
+            column: clear.column.name.clone(),
+            kinds: clear.kinds,
+        };
+        clears.map(cleared).collect()
+    }
+
     fn fields(&self) -> &[FieldPath] {
         &self.fields
     }
@@ -118,12 +130,17 @@ impl bailiwick_wire::Veil for Veil {
     }
 
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
+        self.rewrite_but(text, DetectedSet::NONE)
+    }
+
+    fn rewrite_but(&self, text: &[u8], cleared: DetectedSet) -> Option<(Vec<u8>, u64)> {
         let (plain, hidden) = match self.without_secrets(text) {
             Some((plain, hidden)) => (Some(plain), hidden),
             None => (None, 0),
         };
         let text = plain.as_deref().unwrap_or(text);
-        match self.detectors.rewrite(text) {
+        let wanted = |kind| !cleared.contains(detected(kind));
+        match self.detectors.rewrite_only(text, wanted) {
             Some(rewritten) => Some((rewritten.bytes, hidden + rewritten.count)),
             None => plain.map(|plain| (plain, hidden)),
         }
@@ -153,5 +170,17 @@ impl bailiwick_wire::Veil for Veil {
 
     fn has_placeholder(&self, bytes: &[u8]) -> bool {
         Detectors::has_placeholder(bytes)
+    }
+}
+
+/// What a detector has found, as tasks name it.
+fn detected(kind: Kind) -> Detected {
+    match kind {
+        Kind::Card => Detected::Card,
+        Kind::Email => Detected::Email,
+        Kind::Iban => Detected::Iban,
+        Kind::Phone => Detected::Phone,
+        Kind::Secret => Detected::Secret,
+        Kind::Ssn => Detected::Ssn,
     }
 }

@@ -56,14 +56,20 @@ impl Detectors {
 
     /// What is sensitive in a text, in order and without overlap.
     pub fn find(&self, text: &str) -> Vec<Finding> {
-        self.find_bytes(text.as_bytes())
+        self.find_bytes(text.as_bytes(), |_| true)
     }
 
     /// The text with a placeholder for each finding, or nothing where there is none. The text may
     /// be anything; bytes that are not UTF-8 are kept. What was valid UTF-8, JSON, CSV or an array
     /// stays so: a number that stands bare in JSON is replaced by a quoted placeholder.
     pub fn rewrite(&self, text: &[u8]) -> Option<Rewritten> {
-        write(text, &self.find_bytes(text))
+        write(text, &self.find_bytes(text, |_| true))
+    }
+
+    /// The same for findings of some kinds alone. What else is found in such a one, or across it, counts by
+    /// itself.
+    pub fn rewrite_only(&self, text: &[u8], wanted: impl Fn(Kind) -> bool) -> Option<Rewritten> {
+        write(text, &self.find_bytes(text, wanted))
     }
 
     /// As [`Detectors::rewrite`], for a text of which more is to come: how many bytes at its start are
@@ -74,7 +80,7 @@ impl Detectors {
     /// [`Detectors::REACH`] bytes before its end so far. Nothing is settled of what was found and may go
     /// on, however long it is: a private key, say.
     pub fn rewrite_start(&self, text: &[u8]) -> (usize, Option<Rewritten>) {
-        let findings = self.find_bytes(text);
+        let findings = self.find_bytes(text, |_| true);
         let settled = settled(text, &findings);
         let inside = findings.partition_point(|finding| finding.range.end <= settled);
         let findings = findings.get(..inside).unwrap_or_default();
@@ -100,12 +106,14 @@ impl Detectors {
             })
     }
 
-    fn find_bytes(&self, text: &[u8]) -> Vec<Finding> {
+    fn find_bytes(&self, text: &[u8], wanted: impl Fn(Kind) -> bool) -> Vec<Finding> {
         if text.len() < Self::SHORTEST || !worth_a_look(text) {
             return Vec::new();
         }
         let folded = Folded::new(text);
-        let found = merge(self.rules.apply(folded.view()));
+        let mut found = self.rules.apply(folded.view());
+        found.retain(|finding| wanted(finding.kind));
+        let found = merge(found);
         found
             .into_iter()
             .map(|finding| Finding {

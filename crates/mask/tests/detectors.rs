@@ -1,7 +1,7 @@
 //! What is found and what is left alone, one line a case. Secrets are put together here, so that no
 //! scanner takes this file for a leak.
 
-use bailiwick_mask::Detectors;
+use bailiwick_mask::{Detectors, Kind};
 
 fn masked(text: &str) -> String {
     match Detectors::new().rewrite(text.as_bytes()) {
@@ -400,4 +400,29 @@ fn a_placeholder_is_known_again() {
     ] {
         assert!(!Detectors::has_placeholder(text.as_bytes()), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_wanted_stays_and_hides_nothing() {
+    let detectors = Detectors::new();
+    let without = |text: &str, kind: Kind| {
+        let rewritten = detectors.rewrite_only(text.as_bytes(), |found| found != kind);
+        rewritten.map_or(text.to_owned(), |rewritten| {
+            String::from_utf8(rewritten.bytes).unwrap()
+        })
+    };
+    let both = "bob@example.com paid with 4111 1111 1111 1111";
+    assert_eq!(
+        without(both, Kind::Email),
+        "bob@example.com paid with [masked:card]"
+    );
+    assert_eq!(
+        without(both, Kind::Card),
+        "[masked:email] paid with 4111 1111 1111 1111"
+    );
+    // One over the other: each is found by itself.
+    let secret = "password=bob@example.com";
+    assert!(!without(secret, Kind::Email).contains("bob"));
+    assert!(without(secret, Kind::Email).contains("[masked:secret]"));
+    assert_eq!(without(secret, Kind::Secret), "password=[masked:email]");
 }

@@ -8,7 +8,7 @@ use crate::covered::Covered;
 use crate::describe::{self, Line, Sort};
 use crate::name::{Column, Pattern};
 use crate::problem::Place;
-use crate::task::{Confine, Grant, Item, MaskedField, Task};
+use crate::task::{Clear, Confine, Grant, Item, MaskedField, Task};
 
 /// One entry of a task's grants.
 #[derive(Clone, Debug)]
@@ -53,6 +53,10 @@ impl Task {
         }
         lines.extend(self.unmasked(other).map(|text| Line {
             sort: Sort::Masked,
+            text,
+        }));
+        lines.extend(self.clearer(other).map(|text| Line {
+            sort: Sort::Allowed,
             text,
         }));
         lines.extend(self.looser(other).into_iter().map(|text| Line {
@@ -102,6 +106,22 @@ impl Task {
             )
         });
         columns.chain(fields).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What of columns this lets through, and `other` does not.
+    fn clearer<'t>(&'t self, other: &'t Task) -> impl Iterator<Item = String> + 't {
+        self.clears.iter().filter_map(move |clear| {
+            let same = other
+                .clears
+                .iter()
+                .filter(|same| (&same.target, &same.column) == (&clear.target, &clear.column));
+            let kinds = same.fold(clear.kinds, |kinds, same| kinds.without(same.kinds));
+            let more = Clear {
+                kinds,
+                ..clear.clone()
+            };
+            (!kinds.is_empty()).then(|| describe::cleared(&more))
+        })
     }
 
     /// In what its runs are less bound, whatever they do.

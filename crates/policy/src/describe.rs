@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use bailiwick_action::{Class, Kind, Verb};
+use bailiwick_action::{Class, Detected, Kind, Verb};
 
 use crate::condition::Condition;
 use crate::covered::{Covered, is_matched};
 use crate::guardrail::Guardrail;
 use crate::name::{Column, Pattern};
 use crate::problem::Place;
-use crate::task::{Grant, Item, Task, applies};
+use crate::task::{Clear, Grant, Item, Task, applies};
 
 /// One line of a scope in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub(crate) fn scope(task: &Task, guardrails: &[Guardrail]) -> Vec<Line> {
         }
     }
     lines.extend(fields(task));
+    lines.extend(clears(task));
     lines.extend(guardrails.iter().map(|guardrail| Line {
         sort: Sort::Guardrail,
         text: match &guardrail.reason {
@@ -114,6 +115,45 @@ fn is_or_are(count: usize) -> Option<&'static str> {
         0 => None,
         1 => Some("is"),
         _ => Some("are"),
+    }
+}
+
+/// A line for each column of which some of what detectors find is let through, and that is not masked.
+fn clears(task: &Task) -> impl Iterator<Item = Line> {
+    let masked = |clear: &Clear| {
+        let mut masks = task.masks.iter();
+        masks.any(|mask| mask.target == clear.target && mask.column == clear.column)
+    };
+    let clears = task.clears.iter().filter(move |clear| !masked(clear));
+    clears.map(|clear| Line {
+        sort: Sort::Allowed,
+        text: cleared(clear),
+    })
+}
+
+/// `may see mail addresses in email of public.people on tickets`.
+pub(crate) fn cleared(clear: &Clear) -> String {
+    let kinds: Vec<&str> = clear.kinds.iter().map(in_words).collect();
+    let Column {
+        schema,
+        table,
+        name,
+    } = &clear.column;
+    format!(
+        "may see {} in {name} of {schema}.{table} on {}",
+        and(&kinds),
+        clear.target
+    )
+}
+
+fn in_words(kind: Detected) -> &'static str {
+    match kind {
+        Detected::Card => "card numbers",
+        Detected::Email => "mail addresses",
+        Detected::Iban => "IBANs",
+        Detected::Phone => "phone numbers",
+        Detected::Secret => "secrets",
+        Detected::Ssn => "social security numbers",
     }
 }
 

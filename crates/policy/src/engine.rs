@@ -15,7 +15,7 @@ use crate::explain;
 use crate::guardrail::{self, Guardrail};
 use crate::limits::{MAX_FILE, MAX_FILES, MAX_MASKED_IN_ALL};
 use crate::model::{Model, Refused};
-use crate::parse;
+use crate::parse::{self, Above};
 use crate::pins::{self, Pins};
 use crate::problem::{LoadErrors, Place, Problem, nearest};
 use crate::scope::{self, Scope};
@@ -106,26 +106,27 @@ impl Engine {
         let guardrails_digest = digest.finish();
 
         let mut digest = Digest::new().part(guardrails_digest.as_bytes());
-        let (mut masks, mut fields) = (Vec::new(), Vec::new());
+        let mut above = Above::default();
         for File { path, stem, text } in files(policies, "toml", &mut problems) {
             digest = digest
                 .part(b"masks")
                 .part(stem.as_bytes())
                 .part(text.as_bytes());
-            match parse::masks(&path, &text, targets) {
-                Ok((columns, paths)) => {
-                    masks.extend(columns);
-                    fields.extend(paths);
+            match parse::above(&path, &text, targets) {
+                Ok(read) => {
+                    above.masks.extend(read.masks);
+                    above.fields.extend(read.fields);
+                    above.never_clear = above.never_clear.union(read.never_clear);
                 }
                 Err(found) => problems.extend(found),
             }
         }
-        if masks.len() + fields.len() > MAX_MASKED_IN_ALL {
+        if above.masks.len() + above.fields.len() > MAX_MASKED_IN_ALL {
             let message = format!(
                 "more than {MAX_MASKED_IN_ALL} columns and fields are masked in every task"
             );
             problems.push(whole(policies, message));
-            (masks, fields) = (Vec::new(), Vec::new());
+            above = Above::default();
         }
         let mut pinned: BTreeMap<String, (PathBuf, String, Pins)> = BTreeMap::new();
         for File { path, stem, text } in files(tasks, "pins", &mut problems) {
@@ -161,7 +162,7 @@ impl Engine {
         }
         let parsed: Vec<Task> = parsed
             .into_iter()
-            .map(|task| task.masking(&masks, &fields))
+            .map(|task| task.masking(&above.masks, &above.fields))
             .collect();
         // What operations stand for is in the digests of the tasks that name them.
         for task in &parsed {
@@ -179,6 +180,20 @@ impl Engine {
             });
         }
         problems.extend(guardrail::check(&guardrails, targets, &names));
+        let clears = parsed.iter().flat_map(|task| &task.clears);
+        for clear in clears {
+            for kind in clear.kinds.and(above.never_clear).iter() {
+                problems.push(Problem {
+                    place: clear.place.clone(),
+                    key: "clear".to_owned(),
+                    message: format!(
+                        "no task may clear {}: never_clear in the policies says so",
+                        kind.as_str()
+                    ),
+                    nearest: None,
+                });
+            }
+        }
         if !problems.is_empty() {
             return Err(LoadErrors::new(problems));
         }

@@ -45,5 +45,5 @@ pub use pins::{Pins, pins_text};
 pub use problem::{LoadErrors, Place, Problem};
 pub use request::RequestPattern;
 pub use scope::{Allow, Ruling, Scope};
-pub use task::{Confine, Grant, Granted, Item, Mask, MaskedField, Reference, Task, TooLong};
+pub use task::{Clear, Confine, Grant, Granted, Item, Mask, MaskedField, Reference, Task, TooLong};
 pub use uri::UriPattern;

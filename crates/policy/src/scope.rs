@@ -18,7 +18,7 @@ use crate::hold::Hold;
 use crate::limits::{MAX_ACTIONS, MAX_REMEMBERED, MAX_REMEMBERED_BYTES};
 use crate::model::{Model, OPEN, Refused, Type, action_name, id};
 use crate::request;
-use crate::task::{Mask, Task};
+use crate::task::{Clear, Mask, Task};
 
 /// What one run may do: its task's grants, as they were when it was opened, within the guardrails. It never
 /// changes; a run that lives to see other guardrails is given another one ([`Engine::guarded`]).
@@ -197,6 +197,12 @@ impl Scope {
     pub fn masks(&self, target: &str) -> impl Iterator<Item = &Mask> {
         let masks = self.task.masks.iter();
         masks.filter(move |mask| mask.target == target)
+    }
+
+    /// The columns of the target of which some of what detectors find is let through.
+    pub fn clears(&self, target: &str) -> impl Iterator<Item = &Clear> {
+        let clears = self.task.clears.iter();
+        clears.filter(move |clear| clear.target == target)
     }
 
     /// `sha256:` and a digest of the task, the guardrails and the schema they are checked against.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bailiwick_action::{Action, Class, FieldPath, Kind, Pin, Resource, Verb};
+use bailiwick_action::{Action, Class, DetectedSet, FieldPath, Kind, Pin, Resource, Verb};
 
 use crate::condition::Condition;
 use crate::covered::{Covered, is_matched};
@@ -33,6 +33,8 @@ pub struct Task {
     pub masks: Vec<Mask>,
     /// The fields of JSON results whose values its runs never see, likewise.
     pub fields: Vec<MaskedField>,
+    /// The columns of which its runs see some of what detectors find.
+    pub clears: Vec<Clear>,
     /// How the agent's process is confined.
     pub confine: Confine,
     /// Whether the agent's process is to reach its targets through the gateway as a proxy.
@@ -82,9 +84,18 @@ impl Task {
             columns: vec![&mask.column.name],
             place: &mask.place,
         });
+        let cleared = self.clears.iter().map(|clear| Reference {
+            target: &clear.target,
+            kind: Kind::Table,
+            schema: Some(&clear.column.schema),
+            name: Some(&clear.column.table),
+            columns: vec![&clear.column.name],
+            place: &clear.place,
+        });
         granted
             .filter(|reference| matches!(reference.kind, Kind::Table | Kind::Function))
             .chain(masked)
+            .chain(cleared)
             .collect()
     }
 
@@ -415,6 +426,19 @@ pub struct MaskedField {
     pub target: String,
     /// The field, in the JSON that the target answers with.
     pub path: FieldPath,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// One column of a `[[clear]]`.
+#[derive(Clone, Debug)]
+pub struct Clear {
+    /// The target.
+    pub target: String,
+    /// The column.
+    pub column: Column,
+    /// What of it is let through.
+    pub kinds: DetectedSet,
     /// Where it is.
     pub place: Place,
 }

@@ -501,3 +501,77 @@ fn what_is_masked_in_every_task_is_read_as_a_tasks_own() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn what_is_cleared_cannot_be_written_and_can_be_forbidden() {
+    let clear = |columns: &str, kinds: &str| {
+        format!("[[clear]]\ntarget = \"tickets\"\ncolumns = [{columns}]\nkinds = [{kinds}]\n")
+    };
+    let good = clear("\"public.people.email\"", "\"email\", \"phone\"");
+    let reads = "[[read]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\n";
+    let with = |more: &str| format!("{HEAD}{reads}{good}{more}");
+    for more in [
+        "",
+        "[[write]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\nverbs = [\"update\"]\ncolumns = [\"priority\"]\n",
+        "[[write]]\ntarget = \"tickets\"\ntables = [\"public.other\"]\n",
+        "[[destroy]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\n",
+    ] {
+        assert!(load(&[("t.toml", &with(more))]).is_ok(), "{more}");
+    }
+    for more in [
+        "[[write]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\n",
+        "[[write]]\ntarget = \"tickets\"\ntables = [\"public.*\"]\nverbs = [\"insert\"]\n",
+        "[[write]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\ncolumns = [\"a\", \"email\"]\n",
+        "[[admin]]\ntarget = \"tickets\"\ntables = [\"public.people\"]\nverbs = [\"alter\"]\n",
+    ] {
+        let problems = problems(&with(more));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(
+            problems[0].starts_with("t.toml:10:12: clear[1].columns: the grant at"),
+            "{problems:?}"
+        );
+        assert!(problems[0].contains("cannot be cleared"), "{problems:?}");
+    }
+    for (wrong, says) in [
+        (
+            clear("\"public.people\"", "\"email\""),
+            "t.toml:7:12: clear[1].columns: \"public.people\"",
+        ),
+        (
+            clear("\"public.people.a\"", "\"emial\""),
+            "did you mean `email`?",
+        ),
+        (
+            clear("\"public.people.a\"", "\"secret\""),
+            "is never let through",
+        ),
+        (
+            "[[clear]]\ntarget = \"tickets\"\nkinds = [\"email\"]\n".to_owned(),
+            "name columns",
+        ),
+        (
+            "[[clear]]\ntarget = \"tickets\"\ncolumns = [\"a.b.c\"]\n".to_owned(),
+            "say what may be seen",
+        ),
+        (
+            "[[clear]]\ntarget = \"crm\"\ncolumns = [\"a.b.c\"]\nkinds = [\"email\"]\n".to_owned(),
+            "only columns of a postgres target",
+        ),
+    ] {
+        let problems = problems(&format!("{HEAD}{wrong}"));
+        assert!(
+            problems.iter().any(|problem| problem.contains(says)),
+            "{wrong}: {problems:#?}"
+        );
+    }
+    // Above it.
+    let task = with("");
+    let never = |kinds: &str| format!("never_clear = [{kinds}]\n");
+    let files = |above: &str| problems_of(&[("t.toml", &task), ("policies/own.toml", above)]);
+    let problems = files(&never("\"card\", \"email\""));
+    assert_eq!(
+        problems,
+        ["t.toml:10:12: clear: no task may clear email: never_clear in the policies says so"]
+    );
+    assert!(load(&[("t.toml", &task), ("policies/own.toml", &never("\"card\""))]).is_ok());
+}

@@ -15,9 +15,9 @@ pub mod sql;
 
 pub use errand::{Did, Errand, Fence, Granted, Inspection, Login, PerRun, Sweep};
 pub use session::{
-    Agent, Answer, CancelKey, Claim, End, Endpoint, Fault, Form, Knowledge, LoginFailure, Masked,
-    Named, Plumbing, Protocol, Refused, Result, Rows, Seed, Session, Step, Terms, Ticket, TlsMode,
-    Transport, Veil, Wanted, Why,
+    Agent, Answer, CancelKey, Claim, Cleared, End, Endpoint, Fault, Form, Knowledge, LoginFailure,
+    Masked, Named, Plumbing, Protocol, Refused, Result, Rows, Seed, Session, Step, Terms, Ticket,
+    TlsMode, Transport, Veil, Wanted, Why,
 };
 
 /// Every protocol this gateway speaks.

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use bailiwick_action::{Denial, FieldPath, Held, Input, Kind, Pin, Resource};
+use bailiwick_action::{Denial, DetectedSet, FieldPath, Held, Input, Kind, Pin, Resource};
 use bailiwick_run::{ApprovalId, BearerDigest, Verified, Verifier};
 use bytes::Bytes;
 
@@ -391,11 +391,29 @@ pub struct Masked {
     pub lookup: bool,
 }
 
+/// A column of which the scope lets through some of what detectors find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    /// The schema of its table.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// What of it.
+    pub kinds: DetectedSet,
+}
+
 /// What a session asks of the run's scope: what is masked, and what a call has to be looked at for. The
 /// gateway's.
 pub trait Veil: Send + Sync {
     /// The columns that the scope masks. What is a copy of one, the protocol finds out.
     fn masked(&self) -> Vec<Masked>;
+
+    /// The columns of which the scope lets through some of what detectors find. What is masked stays so.
+    fn cleared(&self) -> Vec<Cleared> {
+        Vec::new()
+    }
 
     /// The fields of JSON results that the scope masks.
     fn fields(&self) -> &[FieldPath] {
@@ -423,6 +441,12 @@ pub trait Veil: Send + Sync {
     /// The text with every sensitive value in it replaced, and how many there were; nothing where
     /// there was none.
     fn rewrite(&self, text: &[u8]) -> Option<(Vec<u8>, u64)>;
+
+    /// As [`Veil::rewrite`], but what is of these kinds stays.
+    fn rewrite_but(&self, text: &[u8], cleared: DetectedSet) -> Option<(Vec<u8>, u64)> {
+        let _ = cleared;
+        self.rewrite(text)
+    }
 
     /// As [`Veil::rewrite`], for a text of which more is to come: how many bytes at its start are settled
     /// whatever follows, and these rewritten. The rest is looked at again, with what follows. Without a

@@ -1,5 +1,6 @@
 //! A task file becomes a [`Task`], or a list of everything that is wrong with it.
 
+mod clear;
 mod condition;
 mod grant;
 mod head;
@@ -10,7 +11,7 @@ mod verbs;
 
 use std::path::Path;
 
-use bailiwick_action::Class;
+use bailiwick_action::{Class, DetectedSet};
 
 use crate::TargetName;
 use crate::digest::Digest;
@@ -40,31 +41,49 @@ pub(crate) fn task(
     }
 }
 
+/// What a file of `policies/` says of every task.
+#[derive(Default)]
+pub(crate) struct Above {
+    pub(crate) masks: Vec<Mask>,
+    pub(crate) fields: Vec<MaskedField>,
+    /// What no task may clear.
+    pub(crate) never_clear: DetectedSet,
+}
+
 /// Reads a file of `policies/` that says what is masked in every task.
-pub(crate) fn masks(
+pub(crate) fn above(
     file: &Path,
     text: &str,
     targets: &[TargetName],
-) -> Result<(Vec<Mask>, Vec<MaskedField>), Vec<Problem>> {
+) -> Result<Above, Vec<Problem>> {
     let document = Document::new(file, text);
-    let masks = document.parse().map(|table| {
-        let top = Section::top(&document, &table, &["mask"]);
-        if !top.has("mask") {
+    let above = document.parse().map(|table| {
+        let top = Section::top(&document, &table, &["mask", "never_clear"]);
+        let never_clear = match top.has("never_clear") {
+            true => clear::kinds(&top, "never_clear", ""),
+            false => DetectedSet::NONE,
+        };
+        if !top.has("mask") && !top.has("never_clear") {
             top.report(
                 "mask",
                 "there is no [[mask]] in it: name what every task masks, or remove the file",
             );
         }
-        mask::masks(&top, targets)
+        let (masks, fields) = mask::masks(&top, targets);
+        Above {
+            masks,
+            fields,
+            never_clear,
+        }
     });
     let problems = document.into_problems();
-    match masks {
-        Some(masks) if problems.is_empty() => Ok(masks),
+    match above {
+        Some(above) if problems.is_empty() => Ok(above),
         _ => Err(problems),
     }
 }
 
-const TOP: [&str; 12] = [
+const TOP: [&str; 13] = [
     "task",
     "purpose",
     "launchers",
@@ -77,6 +96,7 @@ const TOP: [&str; 12] = [
     "destroy",
     "admin",
     "mask",
+    "clear",
 ];
 
 const CLASSES: [Class; 4] = [Class::Read, Class::Write, Class::Destroy, Class::Admin];
@@ -96,6 +116,7 @@ fn read(top: &Section<'_, '_>, stem: &str, text: &str, targets: &[TargetName]) -
         env: head::env(top, &grants, targets),
         masks,
         fields,
+        clears: clear::clears(top, &grants, targets),
         confine: head::confine(top),
         proxy: top.boolean("proxy"),
         pins: Pins::new(),

@@ -5,6 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bailiwick_action::DetectedSet;
+
 use crate::sql::{Catalogue, Source};
 use crate::{Masked, Veil};
 
@@ -12,6 +14,8 @@ use crate::{Masked, Veil};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cover {
     tables: HashMap<String, HashMap<String, HashMap<String, Covered>>>,
+    /// What the scope lets through of columns that are not masked, for exactly those that it names.
+    cleared: HashMap<Source, DetectedSet>,
 }
 
 /// A column that is masked.
@@ -65,6 +69,15 @@ impl Cover {
     /// What a veil masks on a target with this catalogue.
     pub(super) fn new(veil: &dyn Veil, catalogue: &Catalogue) -> Self {
         let mut cover = Self::default();
+        for cleared in veil.cleared() {
+            let source = Source {
+                schema: cleared.schema,
+                table: cleared.table,
+                column: cleared.column,
+            };
+            let kinds = cover.cleared.entry(source).or_default();
+            *kinds = kinds.union(cleared.kinds);
+        }
         let named = veil.masked();
         // First what the scope names, with all of the same name in its table's family: there a lookup
         // is allowed if all that is named allows it.
@@ -148,7 +161,12 @@ impl Cover {
         }
     }
 
-    /// The same for a source of a value.
+    /// What the scope lets through of a column.
+    pub(super) fn cleared(&self, source: &Source) -> DetectedSet {
+        self.cleared.get(source).copied().unwrap_or_default()
+    }
+
+    /// What there is to know of a source of a value, if it is masked.
     pub(super) fn of_source(&self, source: &Source) -> Option<Covered> {
         self.of(&source.schema, &source.table, &source.column)
     }

@@ -1,6 +1,7 @@
 //! Masking of result rows: a value from a masked column goes whole, and what is found to be sensitive
 //! in any other value is replaced, in the type and the format that the agent asked for.
 
+use bailiwick_action::DetectedSet;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::calls::value_text;
@@ -88,6 +89,8 @@ pub(crate) struct Rule {
     pub(crate) binary: bool,
     /// Whether every value is masked whole.
     pub(crate) masked: bool,
+    /// What detectors find in other values and stays there.
+    pub(crate) cleared: DetectedSet,
 }
 
 /// How to treat the rows of a result.
@@ -164,45 +167,65 @@ pub(super) fn replace(value: &[u8], rule: Rule, veil: &dyn Veil) -> Option<(Opti
     if rule.masked {
         return Some((whole(family, rule.binary, veil), 1));
     }
+    let look = Look {
+        veil,
+        cleared: rule.cleared,
+    };
     match (family, rule.binary) {
         (Family::Harmless, _) => None,
-        (Family::Text, _) | (Family::TextArray, false) => found(veil, value),
-        (Family::Json, _) | (Family::Jsonb, false) => found_in_json(veil, value),
+        (Family::Text, _) | (Family::TextArray, false) => found(look, value),
+        (Family::Json, _) | (Family::Jsonb, false) => found_in_json(look, value),
         (Family::Jsonb, true) => {
             // The first byte is the version of the format.
             let (version, text) = value.split_first()?;
-            let (text, count) = found_in_json(veil, text)?;
+            let (text, count) = found_in_json(look, text)?;
             let text = text.unwrap_or_default();
             Some((Some([&[*version], &*text].concat()), count))
         }
         (Family::Int8, true) => {
             let number = i64::from_be_bytes(value.try_into().ok()?);
-            absent(veil, number.to_string().as_bytes())
+            absent(look, number.to_string().as_bytes())
         }
-        (Family::Numeric, true) => absent(veil, numeric_text(value)?.as_bytes()),
-        (Family::Int8 | Family::Numeric, false) => absent(veil, value),
-        (Family::Bytea, false) => absent(veil, &bytea_text(value)),
-        (Family::Bytea | Family::TextArray | Family::Unknown, true) => absent(veil, value),
+        (Family::Numeric, true) => absent(look, numeric_text(value)?.as_bytes()),
+        (Family::Int8 | Family::Numeric, false) => absent(look, value),
+        (Family::Bytea, false) => absent(look, &bytea_text(value)),
+        (Family::Bytea | Family::TextArray | Family::Unknown, true) => absent(look, value),
         (Family::Unknown, false) => {
             // A type not known here: a placeholder might not be valid in it, unless it is plainly
             // not a number.
             if value.iter().any(u8::is_ascii_alphabetic) {
-                found(veil, value)
+                found(look, value)
             } else {
-                absent(veil, value)
+                absent(look, value)
             }
         }
     }
 }
 
-fn found(veil: &dyn Veil, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
-    let (text, count) = veil.rewrite(value)?;
+/// Looks for what is to be masked in a value of one column.
+#[derive(Clone, Copy)]
+struct Look<'v> {
+    veil: &'v dyn Veil,
+    cleared: DetectedSet,
+}
+
+impl Look<'_> {
+    fn rewrite(self, text: &[u8]) -> Option<(Vec<u8>, u64)> {
+        match self.cleared.is_empty() {
+            true => self.veil.rewrite(text),
+            false => self.veil.rewrite_but(text, self.cleared),
+        }
+    }
+}
+
+fn found(look: Look<'_>, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
+    let (text, count) = look.rewrite(value)?;
     Some((Some(text), count))
 }
 
 /// As [`found`], for a whole JSON value: the placeholder for a bare number needs quotes around it.
-fn found_in_json(veil: &dyn Veil, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
-    let (text, count) = veil.rewrite(value)?;
+fn found_in_json(look: Look<'_>, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
+    let (text, count) = look.rewrite(value)?;
     let first = value.trim_ascii_start().first();
     if first.is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-') {
         return Some((Some([b"\"", &*text, b"\""].concat()), count));
@@ -211,8 +234,8 @@ fn found_in_json(veil: &dyn Veil, value: &[u8]) -> Option<(Option<Vec<u8>>, u64)
 }
 
 /// A type that cannot hold a placeholder: what holds something sensitive becomes NULL.
-fn absent(veil: &dyn Veil, text: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
-    let (_, count) = veil.rewrite(text)?;
+fn absent(look: Look<'_>, text: &[u8]) -> Option<(Option<Vec<u8>>, u64)> {
+    let (_, count) = look.rewrite(text)?;
     Some((None, count))
 }
 
@@ -363,6 +386,7 @@ mod tests {
             type_oid,
             binary,
             masked,
+            cleared: DetectedSet::NONE,
         }
     }
 

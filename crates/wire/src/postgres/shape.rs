@@ -2,12 +2,12 @@
 //! (types and origins) to how its rows are treated. The two must agree: if they do not, the catalogue
 //! has changed under the session, and nothing of the result is released.
 
-use bailiwick_action::Kind;
+use bailiwick_action::{DetectedSet, Kind};
 
 use super::cover::Cover;
 use super::names::Prepared;
 use super::rows::{Described, Rule, Rules};
-use crate::sql::{Catalogue, Outputs};
+use crate::sql::{Catalogue, Outputs, Source};
 use crate::{Fault, Result};
 
 /// How to treat the rows of a statement's result.
@@ -24,6 +24,7 @@ pub(super) fn rules(
             binary: column.binary,
             masked: derived_masked(prepared, at, cover)
                 || origin_masked(prepared, column, catalogue, cover)?,
+            cleared: cleared(prepared, at, column, catalogue, cover),
         })
     };
     let rules: Result<_> = described.iter().enumerate().map(rule).collect();
@@ -37,6 +38,7 @@ pub(super) fn blind_rules(prepared: &Prepared, count: usize, cover: &Cover) -> R
         type_oid: 0,
         binary: false,
         masked: derived_masked(prepared, at, cover),
+        cleared: DetectedSet::NONE,
     };
     Ok(Rules((0..count).map(rule).collect()))
 }
@@ -71,6 +73,39 @@ fn derived_masked(prepared: &Prepared, at: usize, cover: &Cover) -> bool {
                 .any(|source| cover.of_source(source).is_some())
         }),
         Outputs::None | Outputs::Unknown => prepared.reads_masked,
+    }
+}
+
+/// What may stay of what detectors find in a result column. It has to be a table's own column, by the target's
+/// account: what a function or an expression makes may be anything. And every source that it has by ours has to be
+/// cleared for it, as where several queries are put together.
+fn cleared(
+    prepared: &Prepared,
+    at: usize,
+    column: &Described,
+    catalogue: &Catalogue,
+    cover: &Cover,
+) -> DetectedSet {
+    let Outputs::Columns(columns) = &prepared.statement.outputs else {
+        return DetectedSet::NONE;
+    };
+    let origin = catalogue
+        .relation_by_oid(column.table)
+        .and_then(|relation| {
+            let name = relation.column_by_number(column.number)?;
+            Some(Source {
+                schema: relation.schema.clone(),
+                table: relation.name.clone(),
+                column: name.to_owned(),
+            })
+        });
+    match (origin, columns.get(at)) {
+        (Some(origin), Some(lineage)) if lineage.sources.contains(&origin) => {
+            let sources = lineage.sources.iter();
+            let each = sources.map(|source| cover.cleared(source));
+            each.fold(DetectedSet::ALL, DetectedSet::and)
+        }
+        _ => DetectedSet::NONE,
     }
 }
 

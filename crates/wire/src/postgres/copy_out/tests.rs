@@ -1,3 +1,5 @@
+use bailiwick_action::DetectedSet;
+
 use super::*;
 use crate::Masked;
 use crate::postgres::rows::frame_of;
@@ -54,6 +56,7 @@ fn copying(format: CopyFormat, columns: &str, header: Option<&[&str]>) -> Copyin
         },
         binary: false,
         masked: column.is_ascii_uppercase(),
+        cleared: DetectedSet::NONE,
     };
     let header = header.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
     Copying::new(
