@@ -2,20 +2,32 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use bailiwick_tests::{Finished, TRIAGE, World, bailiwick, command, finish, task};
+use bailiwick_tests::{
+    Finished, TRIAGE, World, bailiwick, command, eventually, finish, psql, task,
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Users and a group that every Debian has.
-const GUEST: [&str; 3] = ["--reuid=nobody", "--regid=nogroup", "--groups=games"];
+/// What the task `clear` may do.
+const CLEAR: &str = r#"
+[[destroy]]
+target  = "tickets"
+tables  = ["public.drafts"]
+approve = "group:data-owners"
+"#;
 
 const PEOPLE: &str = r#"
 [roles]
 admin    = ["human:root@localhost"]
 operator = ["human:nobody@localhost"]
+approver = ["group:data-owners"]
+[groups]
+data-owners = ["human:nobody@localhost", "human:daemon@localhost"]
 [[tokens]]
 name   = "github:acme/support"
 secret = "${SUPPORT_TOKEN}"
@@ -24,7 +36,7 @@ roles  = ["operator"]
 
 /// A gateway with a group's socket in this folder; nothing where this is not root, who alone can be others.
 fn world() -> Option<(World, TempDir)> {
-    let can = finish(guest().arg("--version"));
+    let can = finish(guest("nobody").arg("--version"));
     if can.code() != 0 {
         eprintln!("skipped: this user cannot be others: {can:#?}");
         return None;
@@ -37,6 +49,7 @@ fn world() -> Option<(World, TempDir)> {
     let text = text.replace("human:*\"", "human:*\", \"workflow:github:acme/*\"");
     let world = World::builder()
         .task((name, text))
+        .task(task("clear", CLEAR))
         .top(PEOPLE)
         .listen(&format!(
             "control_group = \"games\"\ncontrol_folder = {shared:?}"
@@ -46,11 +59,21 @@ fn world() -> Option<(World, TempDir)> {
     Some((world, folder))
 }
 
-/// The binary, as somebody who is not the gateway.
-fn guest() -> Command {
+/// The binary, as somebody who is not the gateway, in a group. Users and group are in every Debian.
+fn guest(user: &str) -> Command {
     let mut guest = command("setpriv");
-    guest.args(GUEST).arg(bailiwick()).current_dir("/usr");
+    guest.arg(format!("--reuid={user}"));
+    guest.args(["--regid=nogroup", "--groups=games"]);
+    guest.arg(bailiwick()).current_dir("/usr");
     guest
+}
+
+/// The same, who asks at the group's socket.
+fn member(user: &str, folder: &TempDir) -> Command {
+    let mut member = guest(user);
+    let place = format!("unix:{}", folder.path().join("shared").display());
+    member.env("BAILIWICK_GATEWAY", place);
+    member
 }
 
 /// Lets psql do what the task allows and what it does not, and says what the record has of it.
@@ -93,10 +116,8 @@ fn a_member_of_the_group_is_on_record_with_what_their_agent_did() {
     let Some((world, folder)) = world() else {
         return;
     };
-    let place = format!("unix:{}", folder.path().join("shared").display());
-    let mut guest = guest();
-    guest.env("BAILIWICK_GATEWAY", place);
-    triage(&world, &mut guest, "human:nobody@localhost");
+    let mut member = member("nobody", &folder);
+    triage(&world, &mut member, "human:nobody@localhost");
     world.verify();
 }
 
@@ -106,10 +127,47 @@ fn a_program_with_a_token_is_on_record_with_what_its_agent_did() {
         return;
     };
     let place = format!("http://127.0.0.1:{}", world.control());
-    let mut guest = guest();
+    let mut guest = guest("nobody");
     guest
         .env("BAILIWICK_GATEWAY", place)
         .env("BAILIWICK_TOKEN", TOKEN);
     triage(&world, &mut guest, "workflow:github:acme/support");
+    world.verify();
+}
+
+#[test]
+fn what_a_run_destroys_another_member_approves_and_nobody_else() {
+    let Some((world, folder)) = world() else {
+        return;
+    };
+    let ask = |user: &str, arguments: &[&str]| finish(member(user, &folder).args(arguments));
+    let opened = ask("nobody", &["open", "--task", "clear", "--json"]);
+    let opened: Value = serde_json::from_str(opened.ok()).expect("JSON");
+    let url = opened["env"]["DATABASE_URL"].as_str().expect("a URL");
+    let delete = ["-At", url, "-c", "DELETE FROM drafts"];
+    let agent = psql()
+        .args(delete)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("psql");
+    let asked = eventually("people are asked", Duration::from_secs(60), || {
+        world.approvals().pop()
+    });
+    let id = asked["id"].as_str().expect("an id");
+    for (user, why) in [
+        ("nobody", "human:nobody@localhost launched this run"),
+        ("bin", "role `viewer`"),
+        ("root", "is not among them"),
+    ] {
+        let refused = ask(user, &["approve", id, "--yes"]);
+        assert_eq!(refused.code(), 2, "{refused:#?}");
+        assert!(refused.stderr.contains(why), "{user}: {refused:#?}");
+    }
+    ask("daemon", &["approve", id, "--yes"]).ok();
+    let done = agent.wait_with_output().expect("psql");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.starts_with("DELETE "), "{said}");
+    let decided = world.approvals().pop().expect("the approval");
+    assert_eq!(decided["by"], "human:daemon@localhost", "{decided:#}");
     world.verify();
 }
