@@ -235,8 +235,8 @@ mod tests {
             "{error}"
         );
         // Its words are still there to be looked at.
-        let scope = registry.run_scope(&old).await.unwrap().unwrap();
-        assert!(!scope.words.is_empty());
+        let live = registry.find(&old).unwrap();
+        assert!(!live.scope.borrow().describe().is_empty());
 
         let by = || "human:a@x".to_owned();
         assert_eq!(
