@@ -7,7 +7,10 @@
     reason = "a benchmark, which may stop at anything unexpected"
 )]
 
+#[path = "../itself.rs"]
+mod itself;
 mod nginx;
+mod passing;
 mod wrk;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +20,13 @@ use bailiwick_tests::{World, http_task};
 use nginx::Nginx;
 
 const HELP: &str = "\
-Measures small JSON GETs from the same server on four ways, in turn.
+Measures small JSON GETs from the same server on five ways, in turn.
 
   scripts/bench http [--connections 1,8,64] [--seconds 3] [--rounds 5]
 
   direct     to the server itself (nginx, which answers from memory)
   nginx      through another nginx as a reverse proxy, with connections to the server kept open
+  passing    through a proxy on hyper and Tokio, as the gateway is, that passes requests on and looks at nothing
   written    through Bailiwick: each request is authenticated, read, decided for the run, and recorded with its
              payload encrypted; every text that comes back is searched, and a field is masked. A read waits until the
              system has its record
@@ -46,6 +50,9 @@ fields = ["$.email"]
 "#;
 
 fn main() {
+    if let Some(port) = itself::proxied() {
+        passing::run(port);
+    }
     let Some(options) = Options::read() else {
         println!("{HELP}");
         return;
@@ -56,6 +63,7 @@ fn main() {
         .expect("a folder");
     let server = Nginx::server(ANSWER);
     let proxy = Nginx::proxy(server.port());
+    let (passing, passing_port) = itself::start(server.port());
     let gateway = |reads: &str| {
         let lines = format!(
             "[targets.crm]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}\"\nreads = \"{reads}\"\n",
@@ -69,7 +77,7 @@ fn main() {
             .start()
     };
     let worlds = [gateway("written"), gateway("durable")];
-    let plain = |nginx: &Nginx| (format!("http://127.0.0.1:{}{PATH}", nginx.port()), None);
+    let plain = |port: u16| (format!("http://127.0.0.1:{port}{PATH}"), None);
     let through = |world: &World| {
         let run = world.open("bench");
         (
@@ -79,15 +87,17 @@ fn main() {
     };
     let [written, durable] = &worlds;
     let ways = [
-        ("direct", plain(&server)),
-        ("nginx", plain(&proxy)),
+        ("direct", plain(server.port())),
+        ("nginx", plain(proxy.port())),
+        ("passing", plain(passing_port)),
         ("written", through(written)),
         ("durable", through(durable)),
     ];
     println!(
-        "{} rounds of {:?} each; written {}, durable {}",
+        "{} rounds of {:?} each; passing {}, written {}, durable {}",
         options.rounds,
         options.time,
+        passing.0.id(),
         written.pid(),
         durable.pid()
     );

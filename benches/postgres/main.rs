@@ -9,6 +9,8 @@
 
 mod copying;
 mod disk;
+#[path = "../itself.rs"]
+mod itself;
 mod options;
 mod pgbench;
 mod systems;
@@ -41,8 +43,8 @@ one fdatasync of a record. The disk is that of BAILIWICK_BENCH_DIR, or else of t
 const ALLOWED_MICROS: f64 = 40.0;
 
 fn main() {
-    if copying::is_wanted() {
-        copying::run();
+    if let Some(port) = itself::proxied() {
+        copying::run(port);
     }
     let Some(options) = Options::read(HELP) else {
         return;

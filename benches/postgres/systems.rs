@@ -13,7 +13,7 @@ use bailiwick_tests::{SERVICE, SERVICE_PASSWORD, World, command, eventually, fin
 use bailiwick_throwaway::{Options, Throwaway};
 use tempfile::TempDir;
 
-use crate::copying;
+use crate::itself::{self, Killed};
 
 /// A way to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +80,6 @@ pub(crate) struct Systems {
     _folder: TempDir,
 }
 
-/// A process that ends with its owner.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Systems {
     pub(crate) fn start(dir: &Path) -> Self {
         let server = database();
@@ -98,12 +88,12 @@ impl Systems {
             .tempdir_in(dir)
             .expect("a folder");
         let (pgbouncer, pgbouncer_port) = pgbouncer(&server);
-        let (copying, copying_port) = copying::start(server.port());
+        let (copying, copying_port) = itself::start(server.port());
         let gateway = |reads: &str| gateway(&server, reads, &folder.path().join(reads));
         Self {
             pgbouncer: Killed(pgbouncer),
             pgbouncer_port,
-            copying: Killed(copying),
+            copying,
             copying_port,
             written: gateway("written"),
             durable: gateway("durable"),
