@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -365,8 +365,11 @@ fn files(folder: &Path, extension: &str, problems: &mut Vec<Problem>) -> Vec<Fil
     let (mut paths, real) = match listed.and_then(|paths| Ok((paths, own(folder)?))) {
         Ok(found) => found,
         Err(error) => {
-            let message =
-                format!("cannot list this folder: {error}; if it should be empty, make it");
+            let make = match error.kind() {
+                ErrorKind::NotFound => "; if it should be empty, make it",
+                _ => "",
+            };
+            let message = format!("cannot take this folder: {error}{make}");
             problems.push(whole(folder, message));
             return Vec::new();
         }
