@@ -552,3 +552,42 @@ columns = ["public.people.masked"]
     assert!(said.ok().contains(says), "{said:#?}");
     assert!(!said.stdout.contains("addresses in masked"), "{said:#?}");
 }
+
+#[test]
+fn what_is_written_elsewhere_is_not_seen_through_a_generated_column() {
+    let grants = r#"
+[[read]]
+target = "tickets"
+tables = ["public.made", "public.parent", "public.others"]
+[[write]]
+target  = "tickets"
+tables  = ["public.made", "public.child"]
+verbs   = ["update"]
+columns = ["note"]
+[[clear]]
+target  = "tickets"
+columns = ["public.made.mail", "public.parent.mail"]
+kinds   = ["email"]
+"#;
+    let world = World::builder().task(task("triage", grants)).start();
+    world.sql(
+        "CREATE TABLE others (mail text); INSERT INTO others VALUES ('eve@shop.example');
+         CREATE TABLE made (note text, mail text GENERATED ALWAYS AS (lower(note)) STORED);
+         INSERT INTO made (note) VALUES ('x');
+         CREATE TABLE parent (note text, mail text);
+         CREATE TABLE child (note text, mail text GENERATED ALWAYS AS (lower(note)) STORED) INHERITS (parent);
+         INSERT INTO child (note) VALUES ('x');
+         GRANT SELECT ON made, parent, child, others TO svc; GRANT UPDATE ON made, child TO svc",
+    );
+    let run = world.open("triage");
+    let mut agent = Agent::connect(&run);
+    for sql in [
+        "UPDATE made SET note = o.mail FROM others o RETURNING made.mail",
+        "SELECT mail FROM made",
+        "UPDATE child SET note = o.mail FROM others o",
+        "SELECT mail FROM parent",
+    ] {
+        let answer = agent.query(sql).ok();
+        assert!(!answer.holds(SECRET), "{sql}: {answer:#?}");
+    }
+}

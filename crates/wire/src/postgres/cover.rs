@@ -75,6 +75,10 @@ impl Cover {
                 table: cleared.table,
                 column: cleared.column,
             };
+            // Who may write what it is generated from can have anything stand there.
+            if is_generated(&source, catalogue) {
+                continue;
+            }
             let kinds = cover.cleared.entry(source).or_default();
             *kinds = kinds.union(cleared.kinds);
         }
@@ -170,6 +174,26 @@ impl Cover {
     pub(super) fn of_source(&self, source: &Source) -> Option<Covered> {
         self.of(&source.schema, &source.table, &source.column)
     }
+}
+
+/// Whether an expression makes what stands in a column, in its table or another one of the family.
+fn is_generated(column: &Source, catalogue: &Catalogue) -> bool {
+    let mut left: Vec<_> = catalogue
+        .relation(&column.schema, &column.table)
+        .into_iter()
+        .collect();
+    let mut seen = HashSet::new();
+    while let Some(relation) = left.pop() {
+        let of = relation.columns.iter().find(|of| of.name == column.column);
+        if of.is_some_and(|of| of.generated) {
+            return true;
+        }
+        if seen.insert(relation.oid) {
+            let family = catalogue.inherited(relation, &column.column);
+            left.extend(family.map(|(relative, _)| relative));
+        }
+    }
+    false
 }
 
 #[cfg(test)]
