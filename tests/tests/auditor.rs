@@ -232,3 +232,32 @@ fn a_folder_that_a_gateway_has_shows_no_payload_that_goes_unrecorded() {
     let viewed = own.last().expect("a record");
     assert_eq!(viewed["record"]["type"], "payloads.viewed", "{viewed:#}");
 }
+
+#[test]
+fn a_pipe_in_a_copy_keeps_nobody_waiting() {
+    let mut world = World::triage();
+    let (run, _) = worked(&world);
+    world.stop();
+    for part in ["payloads", "wal"] {
+        let copied = tempfile::tempdir().expect("a folder");
+        let data = copied.path().join("data");
+        copy(world.data(), &data);
+        let files = files(&data.join(part));
+        assert!(!files.is_empty(), "{part}");
+        for file in files {
+            fs::remove_file(&file).expect("a file");
+            finish(command("mkfifo").arg(&file)).ok();
+        }
+        let record = format!("{}/1", run.id);
+        for arguments in [
+            &["show", &record][..],
+            &["trail", &run.id],
+            &["search", "public.tickets"],
+            &["export", "--format", "jsonl"],
+        ] {
+            // That it ends is enough: what it still finds elsewhere it may say.
+            let asked = ask(&data, arguments);
+            assert!(matches!(asked.code(), 0 | 2), "{part}: {asked:#?}");
+        }
+    }
+}

@@ -163,32 +163,42 @@ pub(crate) fn sync_path(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// The whole file, or nothing where there is none. A copy that somebody else has made can hold a pipe or a device in
+/// A file to read, or nothing where there is none. A copy that somebody else has made can hold a pipe or a device in
 /// its place, which never ends.
 ///
 /// # Errors
-/// If it is not a file, is longer than any of a data folder, or cannot be read.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let no_file = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+/// If it is not a file, or cannot be opened.
+pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
     // Before it is opened: opening a pipe waits for its other end.
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(no_file("it is not a file")),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let found = std::fs::metadata(path).and_then(|found| match found.is_file() {
+        true => File::open(path),
+        false => Err(unfit("it is not a file")),
+    });
+    match found {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    let file = match File::open(path) {
-        Ok(file) => file,
-        // It was there a moment ago.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+}
+
+/// The whole of a file as [`open`] finds it.
+///
+/// # Errors
+/// If it is longer than any of a data folder as well.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open(path)? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(limits::FILE + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limits::FILE {
-        true => Err(no_file("it is longer than any file of a log")),
+        true => Err(unfit("it is longer than any file of a log")),
         false => Ok(bytes.into()),
     }
+}
+
+fn unfit(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// The name a file has until it is complete.
@@ -256,6 +266,7 @@ mod tests {
         long.set_len(1 << 40).unwrap();
         for name in ["endless", "folder", "pipe", "long"] {
             assert!(read(&path(name)).is_err(), "{name}");
+            assert_eq!(open(&path(name)).is_err(), name != "long", "{name}");
         }
     }
 }

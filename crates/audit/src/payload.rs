@@ -285,10 +285,8 @@ pub(crate) fn stored_key(dir: &Path, chain: ChainId) -> io::Result<Option<Vec<u8
 
 /// The sealed payload of this name, if it is in the chain's file.
 pub(crate) fn stored(dir: &Path, chain: ChainId, id: &str) -> io::Result<Option<Sealed>> {
-    let file = match File::open(data_path(dir, chain)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(file) = disk::open(&data_path(dir, chain))? else {
+        return Ok(None);
     };
     let mut found = None;
     walk(&file, |file, start, length| {

@@ -83,6 +83,9 @@ fn the_log_leaves_as_records_and_as_events() {
         assert_eq!(event["raw_data"], line, "not the exact bytes");
     }
 
+    let told = ran(&mut export(&data, &["--format", "jsonl"])).stderr;
+    assert!(told.contains("none of it was verified"), "{told}");
+
     // By the configuration, too, and a run by itself.
     let of_run = ["export", "--format", "jsonl", "--run", &first];
     let of_run = lines(&mut gateway.ask(&of_run));

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -8,6 +7,7 @@ use std::path::Path;
 use super::{ReadError, Reader};
 use crate::chain::ChainId;
 use crate::digest::hex;
+use crate::disk;
 use crate::limits;
 use crate::payload::{self, MasterKey, PayloadKey, Sealed};
 
@@ -106,10 +106,8 @@ fn remember<T>(map: &mut HashMap<ChainId, T>, chain: ChainId, value: T) {
 
 /// Looks for a payload in a chain's file from a place on; the place after it comes with it.
 fn find(path: &Path, id: &str, mut at: u64) -> io::Result<Option<(Sealed, u64)>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(file) = disk::open(path)? else {
+        return Ok(None);
     };
     let mut head = [0; HEAD + NONCE];
     loop {

@@ -3,6 +3,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::disk;
 use crate::limits;
 use crate::wal::frame::{self, Frame};
 use crate::wal::segment::HEAD_LEN;
@@ -28,16 +29,12 @@ pub(super) struct Tail {
 impl Tail {
     /// The beginning of a segment; nothing if there is none of this name.
     pub(super) fn open(path: &Path, base: u64) -> io::Result<Option<Self>> {
-        match File::open(path) {
-            Ok(file) => Ok(Some(Self {
-                file,
-                base,
-                offset: HEAD_LEN,
-                next: base,
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(disk::open(path)?.map(|file| Self {
+            file,
+            base,
+            offset: HEAD_LEN,
+            next: base,
+        }))
     }
 
     /// The index of the segment's first frame.

@@ -12,7 +12,7 @@ use bailiwick_audit::{Next, Place, Published, ReadError, Reader};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::commands::gateway;
+use crate::commands::{gateway, source};
 use crate::config::ConfigArg;
 use crate::failure::Failure;
 use crate::render::{self, note};
@@ -73,10 +73,14 @@ const GRACE: Duration = Duration::from_secs(1);
 impl Export {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let records = self.records()?;
+        let data = self.data.clone();
         if self.follow {
             self.follow(records)?;
         } else {
             self.once(records)?;
+        }
+        if let Some(data) = data {
+            source::unverified(&data);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! Where those who only look read the record: the running gateway, or a data folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bailiwick_control::api::{Answer, RunDetail, Search, Summary, Trail, TrailRecord, Which};
 use bailiwick_control::client::Client;
@@ -44,11 +44,7 @@ impl SourceArgs {
         })?;
         if let Some(data) = &self.data {
             // Last, where a long answer does not carry it away.
-            render::note(format!(
-                "this is what the files say, and none of it was verified: whoever can write them can have altered \
-                 it. `bailiwick verify --data {}` checks it, against the key that --key names",
-                data.display()
-            ));
+            unverified(data);
         }
         Ok(answer)
     }
@@ -60,6 +56,15 @@ impl SourceArgs {
             None => Some(self.gateway.config.load().ok()?.log.words),
         }
     }
+}
+
+/// Says what an answer is worth that comes from this folder.
+pub(super) fn unverified(data: &Path) {
+    render::note(format!(
+        "this is what the files say, and none of it was verified: whoever can write them can have altered it. \
+         `bailiwick verify --data {}` checks it, against the key that --key names",
+        data.display()
+    ));
 }
 
 impl Source {
