@@ -9,6 +9,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,8 @@ use tempfile::TempDir;
 const GATEWAY: &str = "daemon";
 const MEMBER: &str = "nobody";
 const GROUP: &str = "games";
+/// One who has launched nothing yet.
+const NEW_MEMBER: &str = "sys";
 const STRANGER: &str = "bin";
 
 /// The gateway of somebody else.
@@ -45,6 +48,7 @@ impl House {
         let config = CONFIG.replace("FOLDER", &house("shared").display().to_string());
         fs::write(house("gateway/bailiwick.toml"), config).unwrap();
         fs::write(house("gateway/tasks/look.toml"), TASK).unwrap();
+        fs::write(house("gateway/tasks/plain.toml"), PLAIN).unwrap();
         let owner = ran(Command::new("id").args(["-u", GATEWAY])).stdout;
         for path in ["", "gateway"] {
             chown(house(path), Some(owner.trim().parse().unwrap()), None).unwrap();
@@ -341,6 +345,50 @@ fn a_member_is_handed_files_that_their_other_runs_do_not_read() {
     assert!(!PathBuf::from(file).exists(), "it is left behind");
 }
 
+/// What is not there when a run begins is kept from it as well.
+#[test]
+fn a_run_that_was_handed_nothing_does_not_read_what_a_later_one_is() {
+    let Some(house) = House::start() else {
+        return;
+    };
+    if !can_confine() {
+        return;
+    }
+    let id = ran(Command::new("id").args(["-u", NEW_MEMBER])).stdout;
+    let place = format!("/var/tmp/bailiwick-{}", id.trim());
+    // Nothing of it is in use: no other test is this user.
+    drop(fs::remove_dir(&place));
+    let start = |task: &str, script: &str, says: &str| {
+        let output = house.path(task);
+        let arguments = ["run", "--task", task, "--", "sh", "-c", script];
+        let mut command = house.command(NEW_MEMBER, &[GROUP], &arguments);
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(fs::File::create(&output).unwrap());
+        let child = child.spawn().unwrap();
+        let said = || fs::read_to_string(&output).unwrap();
+        until("it has begun", || said().contains(says));
+        (child, said())
+    };
+    let (mut first, _) = start(
+        "plain",
+        "echo began; read file; cat $file && echo read",
+        "began",
+    );
+    let (mut second, file) = start("look", "echo $BAILIWICK_MCP_CONFIG; read line", "mcp.json");
+    assert!(file.starts_with(&place), "{file}");
+    first
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(file.as_bytes())
+        .unwrap();
+    assert!(!first.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(house.path("plain")).unwrap(), "began\n");
+    drop(second.stdin.take());
+    second.wait().unwrap();
+}
+
 const CONFIG: &str = r#"
 name = "test/bailiwick"
 [listen]
@@ -348,10 +396,13 @@ http = "127.0.0.1:0"
 control_group = "games"
 control_folder = "FOLDER"
 [roles]
-operator = ["human:nobody@localhost"]
+operator = ["human:nobody@localhost", "human:sys@localhost"]
 [targets.helpdesk]
 kind = "mcp"
 url = "http://127.0.0.1:1/mcp"
+[targets.crm]
+kind = "http"
+url = "http://127.0.0.1:1"
 "#;
 
 const TASK: &str = r#"
@@ -363,4 +414,14 @@ ttl = "5m"
 target = "helpdesk"
 tools = ["list_tickets"]
 unpinned = true
+"#;
+
+const PLAIN: &str = r#"
+task = "plain"
+purpose = "Look at something else"
+launchers = ["human:*@localhost"]
+ttl = "5m"
+[[read]]
+target = "crm"
+requests = ["GET /"]
 "#;

@@ -209,7 +209,7 @@ impl Session {
             spec.hidden.extend(token.clone());
             spec.read_only.extend(ca.clone());
         }
-        spec.hidden.extend(self.outbox.hidden());
+        spec.hidden.extend(self.outbox.hidden()?);
         Ok(Some(spec))
     }
 }

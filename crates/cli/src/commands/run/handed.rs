@@ -55,11 +55,23 @@ impl Outbox {
         Self { place, own }
     }
 
-    /// What other runs' files are in. The data folder is hidden anyway.
-    pub(super) fn hidden(&self) -> Option<PathBuf> {
-        is_ours(&self.own)
-            .is_ok_and(|ours| ours)
-            .then(|| self.own.clone())
+    /// What other runs' files are in, also those of runs that are yet to come: what is not there when a run starts cannot
+    /// be hidden from it. The data folder is hidden anyway.
+    ///
+    /// # Errors
+    /// If somebody else keeps the place, and so may leave it to this user later.
+    pub(super) fn hidden(&self) -> Result<Option<PathBuf>, Failure> {
+        let uses_own = self.place == self.own;
+        let made = if uses_own { self.open() } else { Ok(()) };
+        match (is_ours(&self.own), made) {
+            (Ok(true), _) => Ok(Some(self.own.clone())),
+            (Ok(false), Err(error)) => Err(Failure::new(format!(
+                "the files of your other runs cannot be kept from this one: `{}`: {error}",
+                self.own.display()
+            ))),
+            // It is not there, or no files of this user's will be.
+            (Ok(false) | Err(_), _) => Ok(None),
+        }
     }
 
     fn open(&self) -> io::Result<()> {
