@@ -26,7 +26,7 @@ use crate::api::{
     Reloaded, RunDetail, RunList, RunScope, Summary, TaskDetail, TaskList, Trail, TrailRecord,
     Which,
 };
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, SILENCE_TIME_MAX};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX, CHANGE_BYTES_MAX, SILENCE_TIME_MAX};
 use crate::people::Place;
 use crate::socket;
 use crate::token::Token;
@@ -196,9 +196,14 @@ impl Client {
     /// Opens a run.
     ///
     /// # Errors
-    /// As [`health`](Self::health).
+    /// As [`health`](Self::health); and if a variable's name is none that a task can have, because a shell would take it for
+    /// more.
     pub async fn open(&self, request: &OpenRequest) -> Result<OpenedRun, ClientError> {
-        self.json(Method::POST, "/v1/runs", body(request)).await
+        let opened: OpenedRun = self.json(Method::POST, "/v1/runs", body(request)).await?;
+        match opened.env.keys().find(|name| !is_variable(name)) {
+            Some(name) => Err(self.not_understood(format_args!("it names a variable `{name}`"))),
+            None => Ok(opened),
+        }
     }
 
     /// Stays attached to a run that was opened with `attach`: it ends when the answer is dropped, or
@@ -547,6 +552,12 @@ impl Attached {
                 }
                 continue;
             }
+            if self.line.len() > CHANGE_BYTES_MAX {
+                return Err(ClientError::NotUnderstood {
+                    place: self.place.clone(),
+                    reason: format!("a line has more than {CHANGE_BYTES_MAX} bytes"),
+                });
+            }
             let Ok(frame) = timeout(SILENCE_TIME_MAX, self.body.frame()).await else {
                 let seconds = SILENCE_TIME_MAX.as_secs();
                 let silent = format!("nothing was heard of it for {seconds} s");
@@ -583,6 +594,15 @@ fn body(request: &impl Serialize) -> Bytes {
     serde_json::to_vec(request).unwrap_or_default().into()
 }
 
+/// Whether a shell and the system take it for a variable's name and nothing else.
+fn is_variable(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(fits) && name.starts_with(|first: char| !first.is_ascii_digit())
+}
+
 fn encoded(segment: &str) -> String {
     utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,6 +164,9 @@ pub(crate) const TOKEN_BYTES_MAX: usize = 512;
 /// them, such as a proxy, gives up on a connection.
 pub(crate) const BEAT_TIME: Duration = Duration::from_secs(15);
 
+/// The longest line that the client takes from a gateway that holds a run open, in bytes.
+pub(crate) const CHANGE_BYTES_MAX: usize = 4 * 1024;
+
 /// How long nothing may be heard of a gateway that holds a run open.
 pub(crate) const SILENCE_TIME_MAX: Duration = Duration::from_secs(60);
 
