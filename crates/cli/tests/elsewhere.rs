@@ -217,6 +217,16 @@ fn nobody_else_is_taken_for_the_gateway_and_no_token_goes_in_clear() {
         assert!(said.contains(says), "{said}");
         assert!(token.len() < 9 || !said.contains(token), "{said}");
     }
+    // Nor to a log that is verified. This address leads here, and is not known to.
+    let log = TcpListener::bind("127.0.0.1:0").unwrap();
+    log.set_nonblocking(true).unwrap();
+    let url = format!("http://0.0.0.0:{}", log.local_addr().unwrap().port());
+    let key = far.folder.path().join("data/log.vkey");
+    let key = fs::read_to_string(key).unwrap();
+    let asked = far.ask(&["verify", "--offline", "--key", key.trim(), "--url", &url]);
+    assert_eq!(asked.status, Some(2));
+    assert!(asked.stderr.contains("is not sent to"), "{}", asked.stderr);
+    assert!(log.accept().is_err(), "it was asked");
     // On the machine itself, without TLS.
     let near = format!("http://{}", far.control);
     let asked = far.ask(&["runs", "--gateway", &near]);

@@ -153,14 +153,24 @@ impl Verify {
     ) -> Result<Result<Report, Broken>, Failure> {
         let policy = self.trust.required()?;
         let token = std::env::var("BAILIWICK_TOKEN").unwrap_or_default();
+        let client = match url.parse::<Place>() {
+            Ok(place) if place.is_secure() => {
+                let dial = gateway::dial(&place, self.ca_file.as_deref())?;
+                Client::elsewhere(&place, &token, dial)
+            }
+            // Not on this machine.
+            Err(_) if !token.is_empty() => {
+                let message = format!(
+                    "the token in BAILIWICK_TOKEN is not sent to `{url}`: without TLS everybody on the way could read it"
+                );
+                return Err(Failure::new(message).help(
+                    "name it as `https://HOST`, or leave BAILIWICK_TOKEN out where its log is public",
+                ));
+            }
+            _ => Client::over_network(url, &token)?,
+        };
         let source = Published {
-            client: match url.parse::<Place>() {
-                Ok(place) if place.is_secure() => {
-                    let dial = gateway::dial(&place, self.ca_file.as_deref())?;
-                    Client::elsewhere(&place, &token, dial)
-                }
-                _ => Client::over_network(url, &token)?,
-            },
+            client,
             runtime: gateway::runtime()?,
         };
         let options = VerifyOptions {
