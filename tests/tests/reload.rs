@@ -221,6 +221,13 @@ fn what_is_wrong_changes_nothing_and_is_said_with_its_place() {
     symlink(&theirs, &tasks).expect("a link");
     refused("it is another folder than when the gateway started");
     fs::remove_file(&tasks).expect("a link");
+    // Also where it is moved there: a run that was open before may write it by any name.
+    let moved = file(&world, "tasks-2");
+    fs::create_dir(&moved).expect("a folder");
+    fs::write(moved.join("second.toml"), &whole).expect("a file");
+    fs::rename(&moved, &tasks).expect("a folder");
+    refused("it is another folder than when the gateway started");
+    fs::remove_dir_all(&tasks).expect("a folder");
     fs::rename(&real, &tasks).expect("a folder");
     // A guardrail about a task that is not there any more.
     write(

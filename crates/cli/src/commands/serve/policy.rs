@@ -1,5 +1,6 @@
 //! The tasks and guardrails, at the start and whenever they are loaded anew.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,11 +50,18 @@ pub(super) fn anew(config: &Arc<Config>) -> LoadPolicy {
     })
 }
 
-/// The folders, and what they really are.
-fn places(config: &Config) -> Vec<(PathBuf, Option<PathBuf>)> {
+/// The folders, and what they really are: where, and which on which file system. A folder that is moved to their place is
+/// what runs may write that were open before.
+fn places(config: &Config) -> Vec<(PathBuf, Option<(PathBuf, u64, u64)>)> {
     let folders = [&config.tasks, &config.policies];
-    let place = |folder: &PathBuf| (folder.clone(), std::fs::canonicalize(folder).ok());
-    folders.map(place).to_vec()
+    let place = |folder: &PathBuf| {
+        let real = std::fs::canonicalize(folder).ok()?;
+        let found = real.metadata().ok()?;
+        Some((real, found.dev(), found.ino()))
+    };
+    folders
+        .map(|folder| (folder.clone(), place(folder)))
+        .to_vec()
 }
 
 /// Loads them anew because of a signal. What comes of it is said, and nobody waits for it.
