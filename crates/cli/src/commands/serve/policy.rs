@@ -35,14 +35,14 @@ pub(super) fn load(config: &Config) -> Result<Engine, String> {
 /// link leads since, runs that are open are kept away.
 pub(super) fn anew(config: &Arc<Config>) -> LoadPolicy {
     let config = Arc::clone(config);
-    let at_start = places(&config);
+    let at_start = folders(&config);
     Arc::new(move || {
-        for (now, (folder, before)) in places(&config).into_iter().zip(&at_start) {
-            if now.1 != *before {
+        for (now, before) in folders(&config).iter().zip(&at_start) {
+            if now != before {
                 return Err(format!(
                     "{}: it is another folder than when the gateway started, and nothing keeps the runs that are \
                      open from writing there; move the files instead, or restart the gateway",
-                    folder.display()
+                    now.path.display()
                 ));
             }
         }
@@ -50,18 +50,24 @@ pub(super) fn anew(config: &Arc<Config>) -> LoadPolicy {
     })
 }
 
-/// The folders, and what they really are: where, and which on which file system. A folder that is moved to their place is
-/// what runs may write that were open before.
-fn places(config: &Config) -> Vec<(PathBuf, Option<(PathBuf, u64, u64)>)> {
-    let folders = [&config.tasks, &config.policies];
-    let place = |folder: &PathBuf| {
-        let real = std::fs::canonicalize(folder).ok()?;
-        let found = real.metadata().ok()?;
-        Some((real, found.dev(), found.ino()))
+/// A folder that tasks or guardrails are loaded from.
+#[derive(PartialEq, Eq)]
+struct Folder {
+    path: PathBuf,
+    /// Where it really is.
+    real: Option<PathBuf>,
+    /// Which one it is, of which file system. One that was moved there may be what runs can write that were open before.
+    identity: Option<(u64, u64)>,
+}
+
+/// The folders as they are now.
+fn folders(config: &Config) -> Vec<Folder> {
+    let folder = |path: &PathBuf| Folder {
+        path: path.clone(),
+        real: path.canonicalize().ok(),
+        identity: path.metadata().ok().map(|found| (found.dev(), found.ino())),
     };
-    folders
-        .map(|folder| (folder.clone(), place(folder)))
-        .to_vec()
+    [&config.tasks, &config.policies].map(folder).into()
 }
 
 /// Loads them anew because of a signal. What comes of it is said, and nobody waits for it.
