@@ -72,12 +72,17 @@ impl Far {
     /// As somebody with the token asks, who trusts the authority.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bailiwick();
+        self.asking(command.args(arguments));
+        command
+    }
+
+    /// A command in the environment of somebody who asks so.
+    fn asking<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command
             .env("BAILIWICK_GATEWAY", &self.url)
             .env("BAILIWICK_TOKEN", TOKEN)
-            .env("BAILIWICK_CA_FILE", self.folder.path().join("ca.pem"));
-        command.args(arguments).current_dir(elsewhere());
-        command
+            .env("BAILIWICK_CA_FILE", self.folder.path().join("ca.pem"))
+            .current_dir(elsewhere())
     }
 
     fn ask(&self, arguments: &[&str]) -> Ran {
@@ -285,6 +290,30 @@ fn a_command_runs_here_for_a_gateway_elsewhere() {
         "{}",
         passed.stderr
     );
+}
+
+/// What the launcher may ask besides is not for the agent of a run of another gateway.
+#[test]
+fn a_run_does_not_reach_the_socket_of_another_gateway() {
+    // A place of the system, here for these processes alone.
+    let apart = |script: &str| {
+        let mut command = Command::new("unshare");
+        let before = "mount -t tmpfs none /run && mkdir /run/bailiwick && echo secret > /run/bailiwick/control.token";
+        command.args(["--mount", "sh", "-c", &format!("{before} && {script}")]);
+        command
+    };
+    if !can_confine() || ran(&mut apart("true")).status != Some(0) {
+        eprintln!("skipped: this user cannot mount");
+        return;
+    }
+    let far = Far::start("advertise = \"gateway.test\"\n");
+    let mut command = apart(&format!(
+        "exec {} run --task look -- cat /run/bailiwick/control.token",
+        env!("CARGO_BIN_EXE_bailiwick")
+    ));
+    let tried = ran(far.asking(&mut command));
+    assert_eq!(tried.status, Some(1), "{}", tried.stderr);
+    assert_eq!(tried.stdout, "");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod offspring;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use bailiwick_control::api::{Change, OpenedRun, Summary};
@@ -20,6 +21,7 @@ use crate::commands::close;
 use crate::commands::confined::NOT_STARTED;
 use crate::commands::gateway::{self, Asker, GatewayArg, Reached};
 use crate::commands::open::RunArgs;
+use crate::config::SHARED_FOLDER;
 use crate::confine::{self, Spec, Standing};
 use crate::failure::Failure;
 use crate::render::{self, clean, note, style, time_box};
@@ -210,6 +212,10 @@ impl Session {
             spec.read_only.extend(ca.clone());
         }
         spec.hidden.extend(self.outbox.hidden()?);
+        // Which may be another gateway's, that the launcher can ask as well.
+        let standard = Path::new(SHARED_FOLDER);
+        spec.hidden
+            .extend(far::may_be(standard).then(|| standard.to_owned()));
         Ok(Some(spec))
     }
 }
