@@ -314,7 +314,7 @@ fn the_master_key_can_be_kept_elsewhere() {
     log.close();
     assert!(!dir.path().join("keys/payload.key").exists());
     let alone = Reader::open(dir.path()).unwrap();
-    assert!(matches!(alone.payload(&entry), Err(ReadError::Key(_))));
+    assert!(matches!(alone.payload(&entry), Err(ReadError::Sealed(_))));
     // The same key, in its other form.
     let base64 = "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=";
     let reader = alone.with_payload_key(Some(base64.parse().unwrap()));
