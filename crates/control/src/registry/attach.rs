@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use bailiwick_run::{Ending, RunId};
+use bailiwick_run::{Ending, Launcher, RunId};
 
 use super::Registry;
 use crate::api::Change;
@@ -16,6 +16,9 @@ pub enum AttachError {
     /// It does not depend on anybody.
     #[error("{0} was not opened to be attached to: it lasts until it is closed or its time is up")]
     NotWanted(RunId),
+    /// Another has launched it, whose it is to say how long it lasts.
+    #[error("{0} was launched by {1}, who alone can hold it open; `bailiwick close` ends it")]
+    NotTheirs(RunId, Launcher),
     /// Somebody else is attached.
     #[error("{0} has its launcher attached already")]
     Taken(RunId),
@@ -30,13 +33,17 @@ pub struct Attachment {
 }
 
 impl Registry {
-    /// Attaches to a run that was opened for it.
+    /// Attaches to a run that was opened for it, by whoever has opened it: how it ends names nobody.
     ///
     /// # Errors
-    /// If the run is not open, was not opened for that, or is attached to already.
-    pub fn attach(&self, id: &RunId) -> Result<Attachment, AttachError> {
+    /// If the run is not open, is somebody else's, was not opened for that, or is attached to already.
+    pub fn attach(&self, id: &RunId, who: &Launcher) -> Result<Attachment, AttachError> {
         let slot = self.slot(id).filter(|slot| slot.ending().is_none());
         let slot = slot.ok_or(AttachError::NotOpen(*id))?;
+        let launcher = &slot.live.run.launcher;
+        if who != launcher {
+            return Err(AttachError::NotTheirs(*id, launcher.clone()));
+        }
         let mut attach = lock(&slot.attach);
         match *attach {
             Attach::Awaited(_) => *attach = Attach::Held,

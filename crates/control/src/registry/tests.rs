@@ -375,8 +375,17 @@ async fn a_run_that_wants_a_launcher_attached_ends_without_one() {
     soon("nobody came", || registry.open_runs() == 0).await;
 
     let held = registry.open_run(attach).await.unwrap().run.id;
-    let attachment = registry.attach(&held).unwrap();
-    assert!(matches!(registry.attach(&held), Err(AttachError::Taken(_))));
+    let launcher = opening("sweep").launcher;
+    let other = "human:mallory@localhost".parse().unwrap();
+    assert!(matches!(
+        registry.attach(&held, &other),
+        Err(AttachError::NotTheirs(..))
+    ));
+    let attachment = registry.attach(&held, &launcher).unwrap();
+    assert!(matches!(
+        registry.attach(&held, &launcher),
+        Err(AttachError::Taken(_))
+    ));
     assert!(registry.find(&held).is_some());
     drop(attachment);
     assert!(registry.find(&held).is_none());
@@ -386,12 +395,12 @@ async fn a_run_that_wants_a_launcher_attached_ends_without_one() {
         assert_eq!(summary.ending, Some(Ending::Closed));
     }
     assert!(matches!(
-        registry.attach(&held),
+        registry.attach(&held, &launcher),
         Err(AttachError::NotOpen(_))
     ));
     let free = registry.open_run(opening("triage")).await.unwrap().run.id;
     assert!(matches!(
-        registry.attach(&free),
+        registry.attach(&free, &launcher),
         Err(AttachError::NotWanted(_))
     ));
 }

@@ -94,7 +94,9 @@ mod tests {
         let run = registry.open_run(attached).await.unwrap().run.id;
         let beat = Duration::from_millis(10);
         let mut body = Attached {
-            next: Some(next(registry.attach(&run).unwrap())),
+            next: Some(next(
+                registry.attach(&run, &opening("sweep").launcher).unwrap(),
+            )),
             beat: interval_at(Instant::now() + beat, beat),
         };
         for _ in 0..3 {

@@ -361,7 +361,7 @@ async fn prune_log(
     params(("run" = schema::RunId, Path, description = "The run")),
     responses(
         (status = OK, description = "Lasts as long as the run", body = Change, content_type = "application/x-ndjson"),
-        (status = CONFLICT, description = "The run is not waiting for anybody, or somebody holds it already"),
+        (status = CONFLICT, description = "The run is not waiting for anybody, is somebody else's, or is held already"),
     ),
     security(("token" = ["operator"])),
 )]
@@ -371,7 +371,8 @@ async fn attach_run(
     Path(run): Path<String>,
 ) -> Result<Response, Refusal> {
     who.must(Role::Operator)?;
-    Ok(attach::response(app.registry.attach(&run_id(&run)?)?))
+    let attached = app.registry.attach(&run_id(&run)?, &who.name)?;
+    Ok(attach::response(attached))
 }
 
 /// How far the index is
