@@ -356,9 +356,10 @@ impl<W: AsyncWrite + Unpin> Way<W> {
     }
 }
 
-/// An empty buffer that was large once is let go: the session may stay idle for long.
+/// An empty buffer that was large once is let go: the session may stay idle for long. Its capacity is only what
+/// is behind the bytes that have gone.
 fn give_back(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > HELD_BYTES_MAX {
+    if buffer.is_empty() && buffer.try_reclaim(HELD_BYTES_MAX + 1) {
         *buffer = BytesMut::new();
     }
 }
@@ -406,6 +407,14 @@ mod tests {
         assert_eq!(way.free(), 0);
         way.release(proof().await);
         assert_eq!(written(&mut way).await, "two more ");
+    }
+
+    #[tokio::test]
+    async fn what_a_long_result_took_is_given_back() {
+        let mut way = WayBack::default();
+        way.push(&vec![b'.'; 4 * HELD_BYTES_MAX]);
+        assert_eq!(written(&mut way).await.len(), 4 * HELD_BYTES_MAX);
+        assert!(!way.waiting.try_reclaim(HELD_BYTES_MAX + 1));
     }
 
     /// A connection with a buffer of its own, which empties only when there is room below.

@@ -22,6 +22,9 @@ pub(crate) const AGENT_FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest message of a target, in bytes. A row is held whole while it is masked.
 pub(crate) const TARGET_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How much memory a session keeps for messages to come.
+pub(crate) const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+
 /// Messages sent to the target and not yet answered, of one session.
 pub(crate) const PIPELINE_MAX: usize = 1_024;
 

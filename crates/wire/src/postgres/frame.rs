@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{BUFFER_BYTES_KEPT, NAME_BYTES_MAX};
 use crate::{Fault, Result};
 
 /// One whole message: its type and its body, without the length.
@@ -55,6 +55,14 @@ pub(crate) fn take(buffer: &mut BytesMut, sender: Sender, max: usize) -> Result<
     }
     let whole = buffer.split_to(length + 1).freeze();
     Ok(Some(Frame { tag, whole }))
+}
+
+/// Lets an empty buffer go that has held a long message: the session may stay idle for long. Its capacity is only
+/// what is behind the bytes that were taken.
+pub(crate) fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.try_reclaim(BUFFER_BYTES_KEPT + 1) {
+        *buffer = BytesMut::new();
+    }
 }
 
 /// Cuts the next startup packet (which has no type) off the buffer; returns its body.

@@ -288,7 +288,10 @@ impl Postgres {
         match &mut self.phase {
             Phase::Active(active) => {
                 active.target(&mut self.from_target, &mut self.out)?;
-                active.agent(&mut self.from_agent, &mut self.out)
+                active.agent(&mut self.from_agent, &mut self.out)?;
+                frame::give_back(&mut self.from_target);
+                frame::give_back(&mut self.from_agent);
+                Ok(())
             }
             _ => Ok(()),
         }
