@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
 
+use crate::limits::TOKEN_BYTES_MAX;
 use crate::socket::{OurGroup, SocketError};
 
 /// 256 random bits as text. Made anew at every start.
@@ -46,9 +47,19 @@ impl Token {
         Ok(token)
     }
 
-    /// Reads that of a running gateway.
+    /// Reads that of a running gateway. A copy of its folder that somebody else has made can hold a pipe or a device in
+    /// its place, which never ends.
     pub(crate) fn read(folder: &Path) -> io::Result<Self> {
-        Ok(Self::from_text(&fs::read_to_string(Self::path(folder))?))
+        let path = Self::path(folder);
+        // Before it is opened: opening a pipe waits for its other end.
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut text = String::new();
+        fs::File::open(path)?
+            .take(TOKEN_BYTES_MAX as u64)
+            .read_to_string(&mut text)?;
+        Ok(Self::from_text(&text))
     }
 
     /// A token that somebody gave.

@@ -2,7 +2,7 @@
 
 mod words;
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -296,9 +296,23 @@ fn newest_run(data: &Path) -> Result<RunId, Failure> {
     gateway::find_in(&Reader::open(data)?, "last")
 }
 
+/// The most that is read of a key that lies beside a log, in bytes.
+const KEY_BYTES_MAX: u64 = 4 * 1024;
+
 fn own_key(data: &Path) -> Result<String, Failure> {
     let file = data.join("log.vkey");
-    std::fs::read_to_string(&file).map_err(|error| {
+    let read = || {
+        // Before it is opened: opening a pipe waits for its other end.
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut key = String::new();
+        std::fs::File::open(&file)?
+            .take(KEY_BYTES_MAX)
+            .read_to_string(&mut key)?;
+        Ok(key)
+    };
+    read().map_err(|error| {
         Failure::new(format!("cannot read the key `{}`: {error}", file.display()))
             .help("--key names the log's verifier key")
     })
