@@ -232,6 +232,12 @@ fn nobody_else_is_taken_for_the_gateway_and_no_token_goes_in_clear() {
     assert_eq!(asked.status, Some(2));
     assert!(asked.stderr.contains("is not sent to"), "{}", asked.stderr);
     assert!(log.accept().is_err(), "it was asked");
+    // Nor to another gateway than the one that it is for.
+    let other = format!("https://localhost:{}", log.local_addr().unwrap().port());
+    let asked = far.ask(&["verify", "--offline", "--key", key.trim(), "--url", &other]);
+    assert_eq!(asked.status, Some(2));
+    assert!(asked.stderr.contains("is not sent to"), "{}", asked.stderr);
+    assert!(log.accept().is_err(), "it was asked");
     // On the machine itself, without TLS.
     let near = format!("http://{}", far.control);
     let asked = far.ask(&["runs", "--gateway", &near]);

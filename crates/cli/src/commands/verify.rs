@@ -79,6 +79,12 @@ type Checked = (Result<Report, Broken>, Option<RunId>, bool);
 /// The exit status for a log that is broken.
 const BROKEN: u8 = 1;
 
+/// Whether commands ask another gateway than this: their token is for that one, and not for this.
+fn is_of_another(place: &Place) -> bool {
+    std::env::var("BAILIWICK_GATEWAY")
+        .is_ok_and(|asked| asked.parse::<Place>().ok().as_ref() != Some(place))
+}
+
 impl Verify {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let (checked, run, own_key) = match &self.url {
@@ -154,6 +160,14 @@ impl Verify {
         let policy = self.trust.required()?;
         let token = std::env::var("BAILIWICK_TOKEN").unwrap_or_default();
         let client = match url.parse::<Place>() {
+            Ok(place) if !token.is_empty() && is_of_another(&place) => {
+                let message = format!(
+                    "the token in BAILIWICK_TOKEN is not sent to `{url}`: it is for the gateway that BAILIWICK_GATEWAY names"
+                );
+                return Err(Failure::new(message).help(
+                    "leave BAILIWICK_TOKEN out where that log is public, or BAILIWICK_GATEWAY where the token is for it",
+                ));
+            }
             Ok(place) if place.is_secure() => {
                 let dial = gateway::dial(&place, self.ca_file.as_deref())?;
                 Client::elsewhere(&place, &token, dial)
