@@ -68,6 +68,45 @@ fn person() -> Person {
 }
 
 #[test]
+fn what_can_be_done_is_not_called_what_would_allow_it() {
+    let page = |r#type: &str, remedy: &str| {
+        let incidents = serde_json::from_value(json!({
+            "records": 1,
+            "runs": [{
+                "run": "run_01M8B3RFQNATRAN988CCMJPX3Q", "task": "t", "launcher": "human:a@localhost",
+                "state": "open", "denied": 1,
+                "newest": [{
+                    "id": "run_x/1", "type": r#type, "time": "2026-11-26T04:33:12.000Z", "actions": [],
+                    "reason": "why", "remedy": remedy
+                }]
+            }]
+        }));
+        let now = Time::from_millis(1_795_667_592_000);
+        let activity = Activity {
+            since: now,
+            until: now,
+            parts: Vec::new(),
+        };
+        let shown = incidents::Shown {
+            incidents: &incidents.unwrap(),
+            query: &IncidentQuery::default(),
+            over: "hour",
+            chart: chart::Chart::of(&activity, now),
+            expires: Vec::new(),
+            now,
+        };
+        incidents::Page::new(layout(), shown).render().unwrap()
+    };
+    let allows = "If it should be allowed:";
+    let asks = page("call.decided", "ask for [[read]] target = \"t\"");
+    assert!(asks.contains(allows) && asks.contains("Denied: </span>"));
+    let other = page("call.decided", "do without it");
+    assert!(!other.contains(allows) && other.contains("What to do:"));
+    let signal = page("signal.raised", "");
+    assert!(!signal.contains("Denied: </span>"), "{signal}");
+}
+
+#[test]
 fn hostile_words_are_nothing_but_words_in_every_template() {
     let now = Time::from_millis(1_795_667_592_000);
     let run = "run_01M8B3RFQNATRAN988CCMJPX3Q";
