@@ -25,7 +25,8 @@ fn answering(answer: Vec<u8>) -> Client {
 }
 
 async fn opened() -> OpenedRun {
-    let running = House::new().start().await;
+    let house = House::new();
+    let running = house.start().await;
     let opened = running.registry.open_run(opening("sweep")).await.unwrap();
     opened.into()
 }
