@@ -246,13 +246,19 @@ impl Index {
         }
     }
 
-    /// Waits until everything that is recorded now is in the index, but not for longer than this; whether it
-    /// is.
+    /// Waits until everything that is recorded now is in the index, but not for longer than this once there is
+    /// one; whether it is.
     async fn catch_up(&self, at_most: Duration) -> Result<bool, SearchError> {
         let asked = Instant::now();
         self.wake();
         let mut progress = self.progress.clone();
         // What is borrowed keeps the thread from going on, and is given back at once.
+        let opened = async {
+            let opened = |progress: &Progress| progress.ready || progress.failure.is_some();
+            progress.wait_for(opened).await.is_ok()
+        };
+        // Right after a start there is nothing to look into, however old.
+        let _ = timeout(INDEX_WAIT_MAX, opened).await;
         let caught_up = async {
             let caught_up = |progress: &Progress| progress.caught_up >= Some(asked);
             progress.wait_for(caught_up).await.is_ok()
