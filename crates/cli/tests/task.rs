@@ -10,6 +10,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use common::{Gateway, Ran, ran};
 use serde_json::Value;
@@ -88,6 +89,13 @@ fn run(gateway: &Gateway, task: &str, requests: &[&str]) -> String {
     }
     let run = opened["run"].as_str().unwrap().to_owned();
     asked(gateway, &["close", &run]);
+    // What is asked of runs is asked of the index.
+    let found = || asked(gateway, &["search", "--json", &run, "run.closed"]).stdout;
+    let until = Instant::now() + Duration::from_secs(60);
+    while !found().contains("run.closed") {
+        assert!(Instant::now() < until, "the index does not come up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     run
 }
 
