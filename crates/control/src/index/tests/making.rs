@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::*;
-use crate::index::{SearchError, reindex};
+use crate::index::reindex;
 use crate::testing::mode;
 
 #[tokio::test]
@@ -96,13 +96,8 @@ async fn a_file_that_cannot_be_used_is_made_anew() {
         fs::write(&path, &image).unwrap();
         harm(&path);
         let index = folder.index();
-        let query = asked(words("299")).unwrap();
-        let answer = match index.search(query.clone()).await {
-            // Found by whoever searched; the next one is answered.
-            Err(SearchError::Damaged) => index.search(query).await,
-            answer => answer,
-        };
-        assert_eq!(answer.unwrap().hits.len(), 1, "{name}");
+        let hits = settled(&index, asked(words("299")).unwrap()).await;
+        assert_eq!(hits.len(), 1, "{name}");
         drop(index);
         assert!(content(&path) == whole, "{name}");
     }
