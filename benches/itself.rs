@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use tokio::net::{TcpListener, TcpStream};
+
 /// Says to this program that it is to be a proxy, and for which port.
 const VARIABLE: &str = "BAILIWICK_BENCH_PROXY_TO";
 
@@ -21,6 +23,23 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Is a proxy, until the process is killed: says where it listens, and hands over each connection.
+pub(crate) fn serve(mut served: impl FnMut(TcpStream)) -> ! {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+            println!("{}", listener.local_addr().expect("an address").port());
+            loop {
+                let (agent, _) = listener.accept().await.expect("a connection");
+                agent.set_nodelay(true).expect("no delay");
+                served(agent);
+            }
+        })
 }
 
 /// Starts a proxy for this port; says on which it listens.

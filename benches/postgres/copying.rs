@@ -2,25 +2,17 @@
 //! least.
 
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use crate::itself;
 
 /// Is the proxy, until the process is killed.
 pub(crate) fn run(to: u16) -> ! {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(async {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-            println!("{}", listener.local_addr().expect("an address").port());
-            loop {
-                let (mut agent, _) = listener.accept().await.expect("a connection");
-                tokio::spawn(async move {
-                    let mut target = TcpStream::connect(("127.0.0.1", to)).await?;
-                    agent.set_nodelay(true)?;
-                    target.set_nodelay(true)?;
-                    copy_bidirectional(&mut agent, &mut target).await
-                });
-            }
-        })
+    itself::serve(move |mut agent| {
+        tokio::spawn(async move {
+            let mut target = TcpStream::connect(("127.0.0.1", to)).await?;
+            target.set_nodelay(true)?;
+            copy_bidirectional(&mut agent, &mut target).await
+        });
+    })
 }
